@@ -1,0 +1,54 @@
+/** The HTTP application: plugins and routes. It does not listen, and it owns no connection. */
+import { randomUUID } from 'node:crypto';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import fastify, { type FastifyServerOptions } from 'fastify';
+import bodies, { bodyLimit } from './plugins/bodies.ts';
+import docs from './plugins/docs.ts';
+import errors from './plugins/errors.ts';
+import health from './plugins/health.ts';
+import routing from './plugins/routing.ts';
+import validation from './plugins/validation.ts';
+import actions from './routes/keys/actions.ts';
+import read from './routes/keys/read.ts';
+import write from './routes/keys/write.ts';
+import type { Services } from './services/context.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    services: Services;
+  }
+}
+
+export type AppOptions = {
+  services: Services;
+  logger: FastifyServerOptions['loggerInstance'];
+};
+
+/** What a caller may send as X-Request-Id and get back. */
+const requestId = /^[\w.:-]{1,128}$/;
+
+/** Builds the application; `ready()` or `listen()` is the caller's. */
+export async function buildApp({ services, logger }: AppOptions) {
+  const app = fastify({
+    ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
+    bodyLimit,
+    disableRequestLogging: true,
+    routerOptions: { ignoreTrailingSlash: false, maxParamLength: 2048 },
+    genReqId: (request) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && requestId.test(given) ? given : randomUUID();
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  app.decorate('services', services);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  await app.register(errors);
+  await app.register(routing);
+  await app.register(bodies);
+  await app.register(validation);
+  await app.register(docs);
+  await app.register(health);
+  for (const routes of [read, write, actions]) await app.register(routes, { prefix: '/v1' });
+  return app;
+}

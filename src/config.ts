@@ -1,0 +1,136 @@
+/** Every environment variable: its schema, default and meaning, in one place. */
+import path from 'node:path';
+import { type Static, type TSchema, Type } from 'typebox';
+import { Value } from 'typebox/value';
+
+/** One variable: `schema` describes the value after parsing; `parse` turns the text into it. */
+type Variable<Schema extends TSchema> = {
+  schema: Schema;
+  default: Static<Schema>;
+  meaning: string;
+  expected: string;
+  parse: (text: string) => unknown;
+};
+
+const asIs = (text: string) => text;
+const asNumber = (text: string) => (/^\d+$/.test(text) ? Number(text) : text);
+const asBoolean = (text: string) => (text === 'true' ? true : text === 'false' ? false : text);
+
+function variable<Schema extends TSchema>(
+  schema: Schema,
+  standard: Static<Schema>,
+  expected: string,
+  meaning: string,
+  parse: (text: string) => unknown = asIs,
+): Variable<Schema> {
+  return { schema, default: standard, meaning, expected, parse };
+}
+
+function oneOf<const Values extends readonly string[]>(values: Values, standard: Values[number], meaning: string) {
+  return variable(Type.Enum([...values] as Values[number][]), standard, `one of ${values.join(', ')}`, meaning);
+}
+
+const portNumber = Type.Integer({ minimum: 0, maximum: 65535 });
+const tagNamePattern = '^(?![aA][wW][sS]:)[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]{1,128}$';
+
+/** The variables, in the order of the documentation. */
+export const variables = {
+  HOST: variable(Type.String({ minLength: 1 }), '127.0.0.1', 'a host name or address', 'where to listen'),
+  PORT: variable(portNumber, 3000, 'a port, 0 to 65535', 'where to listen; 0 picks a free port', asNumber),
+  DATABASE_URL: variable(
+    Type.Union([Type.Null(), Type.String({ pattern: '^postgres(ql)?://' })]),
+    null,
+    'a URL that begins with postgresql://',
+    'PostgreSQL connection string; unset: embedded Postgres under DATA_DIR',
+  ),
+  DATA_DIR: variable(Type.String({ minLength: 1 }), '.data', 'a folder', 'where the embedded parts keep their data'),
+  KMS_ENDPOINT: variable(
+    Type.String({ pattern: '^(local|aws|https?://.+)$' }),
+    'local',
+    'local, aws, or a URL',
+    'local: the built-in local KMS; aws: AWS; a URL: any KMS-compatible endpoint',
+  ),
+  LOCAL_KMS_PORT: variable(
+    Type.Union([Type.Null(), portNumber]),
+    null,
+    'a port, 0 to 65535',
+    'port of the built-in local KMS; unset: 3001, or a free port where that is taken',
+    asNumber,
+  ),
+  AWS_REGION: variable(
+    Type.String({ pattern: '^[a-z]{2}(-[a-z]+)+-\\d+$' }),
+    'us-east-1',
+    'a Region, such as eu-west-1',
+    'Region of the default provider',
+  ),
+  OWNERSHIP_TAG: variable(
+    Type.String({ pattern: tagNamePattern }),
+    'keyward:id',
+    'a tag name that KMS accepts',
+    "name of the tag that marks a KMS key as Keyward's",
+  ),
+  ROLE: oneOf(['all', 'api', 'worker'], 'all', 'what this process does: answer HTTP, sync keys, or both'),
+  WORKER_CONCURRENCY: variable(
+    Type.Integer({ minimum: 1, maximum: 200 }),
+    10,
+    'a number, 1 to 200',
+    'keys that one process syncs at once',
+    asNumber,
+  ),
+  MIGRATE_ON_START: variable(Type.Boolean(), true, 'true or false', 'apply pending migrations at start', asBoolean),
+  AUTH_MODE: oneOf(['none'], 'none', 'how callers are known; none: everyone may do everything'),
+  LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info', 'pino level'),
+  NODE_ENV: variable(
+    Type.String(),
+    'development',
+    'a word',
+    'production: the embedded parts and AUTH_MODE=none must be asked for by name',
+  ),
+};
+
+type Variables = typeof variables;
+
+/** The configuration, by the names of the variables. */
+export type Config = { readonly [Name in keyof Variables]: Static<Variables[Name]['schema']> };
+
+/** A configuration that the service will not start with. The message is one line that names the variable. */
+export class ConfigError extends Error {}
+
+/**
+ * Reads the configuration from the environment. An empty variable counts as unset.
+ * @throws ConfigError naming the first variable that is wrong.
+ */
+export function readConfig(environment: NodeJS.ProcessEnv): Config {
+  const config = Object.fromEntries(
+    Object.entries(variables).map(([name, definition]) => [name, readVariable(name, definition, environment[name])]),
+  ) as Config;
+  if (config.NODE_ENV === 'production') demandExplicitChoices(environment, config);
+  return config;
+}
+
+function readVariable(name: string, definition: Variable<TSchema>, text: string | undefined): unknown {
+  if (text === undefined || text === '') return definition.default;
+  const value = definition.parse(text);
+  if (Value.Check(definition.schema, value)) return value;
+  // A connection string that is nearly right may hold a password.
+  const shown = name === 'DATABASE_URL' ? 'its value' : JSON.stringify(text);
+  throw new ConfigError(`${name}: ${shown} is not ${definition.expected}`);
+}
+
+/** In production nothing that only suits a laptop is chosen by default. */
+function demandExplicitChoices(environment: NodeJS.ProcessEnv, config: Config): void {
+  if (config.DATABASE_URL === null && !environment['DATA_DIR']) {
+    throw new ConfigError('DATABASE_URL: must be set in production (or set DATA_DIR to ask for embedded Postgres)');
+  }
+  if (!environment['KMS_ENDPOINT']) {
+    throw new ConfigError('KMS_ENDPOINT: must be set in production: aws, a URL, or local for the local KMS');
+  }
+  if (!environment['AUTH_MODE']) {
+    throw new ConfigError('AUTH_MODE: must be set in production: none lets every caller do everything');
+  }
+}
+
+/** The folder of one embedded part. */
+export function dataFolder(config: Config, part: 'postgres' | 'kms'): string {
+  return path.resolve(config.DATA_DIR, part === 'postgres' ? '.' : part);
+}

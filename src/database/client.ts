@@ -1,0 +1,71 @@
+/** The connection to PostgreSQL: Prisma, and the pool beneath it for the few statements that have to be quick. */
+import { PrismaPg } from '@prisma/adapter-pg';
+import { Pool } from 'pg';
+import { PrismaClient } from '../generated/prisma/client.ts';
+
+export type { Event, Key as KeyRow, KmsWrite, PrismaClient, Revision } from '../generated/prisma/client.ts';
+export { Prisma } from '../generated/prisma/client.ts';
+
+export type Database = { prisma: PrismaClient; pool: Pool; close(): Promise<void> };
+
+/** What a statement can run on: Prisma itself or one of its transactions. */
+export type Transaction = Omit<PrismaClient, '$connect' | '$disconnect' | '$on' | '$transaction' | '$extends' | '$use'>;
+
+/**
+ * Opens the pool. Connections are made when first used.
+ * @param onError told of connections that break while idle; the pool replaces them by itself.
+ */
+export function openDatabase(connectionString: string, onError: (error: Error) => void): Database {
+  const pool = new Pool({ connectionString, max: 15, application_name: 'keyward', connectionTimeoutMillis: 5000 });
+  pool.on('error', onError);
+  const statementNames = new Map<string, string>();
+  const prisma = new PrismaClient({
+    adapter: new PrismaPg(pool, { statementNameGenerator: ({ sql }) => nameOfStatement(statementNames, sql) }),
+    transactionOptions: { maxWait: 5000, timeout: 10_000 },
+  });
+  return {
+    prisma,
+    pool,
+    close: async () => {
+      await prisma.$disconnect();
+      await pool.end();
+    },
+  };
+}
+
+const mostPreparedStatements = 500;
+
+/** A name, by which a connection prepares the statement once; none for the texts that vary without bound. */
+function nameOfStatement(names: Map<string, string>, sql: string): string {
+  const known = names.get(sql);
+  if (known !== undefined) return known;
+  if (names.size >= mostPreparedStatements) return '';
+  const name = `keyward_${names.size + 1}`;
+  names.set(sql, name);
+  return name;
+}
+
+/** Whether an error says that the database can't be reached, as opposed to a statement that it refused. */
+export function isDatabaseAway(error: unknown): boolean {
+  const codes = errorCodes(error);
+  // P1001, P1002, P1008, P1017: Prisma can't reach the server or lost it; P2024, P2028: no connection came free in time.
+  // 57P01–57P03: the server is shutting down or starting up; 53300: it has no connection left; class 08: connection lost.
+  return (
+    codes.some((code) =>
+      /^(P1001|P1002|P1008|P1017|P2024|P2028|57P0[123]|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND)$/.test(
+        code,
+      ),
+    ) || /(timeout exceeded when trying to connect|Connection terminated|not queryable)/i.test(String(error))
+  );
+}
+
+function errorCodes(error: unknown): string[] {
+  const codes: string[] = [];
+  for (let current: unknown = error; current !== null && typeof current === 'object'; ) {
+    const { code, cause, originalCode, meta } = current as Record<string, unknown>;
+    for (const candidate of [code, originalCode]) if (typeof candidate === 'string') codes.push(candidate);
+    if (current instanceof AggregateError) codes.push(...current.errors.flatMap(errorCodes));
+    current = cause ?? (meta as { driverAdapterError?: unknown } | undefined)?.driverAdapterError;
+  }
+  return codes;
+}

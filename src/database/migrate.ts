@@ -1,0 +1,26 @@
+/** Brings a database to the schema this version needs. */
+import { Client } from 'pg';
+import { migrationList, noFilters, withSchemaEngine } from './schema-engine.ts';
+
+/** Any constant will do; it only has to be the same in every replica. */
+const migrationLockId = 7_318_402_619;
+
+/**
+ * Applies all pending migrations. Safe when several replicas start at once: they take turns under an advisory lock,
+ * and those that come later find nothing left to do.
+ * @returns the names of the migrations that were applied, oldest first.
+ * @throws when the database can't be reached or a migration fails.
+ */
+export async function migrate(connectionString: string): Promise<string[]> {
+  const lock = new Client({ connectionString, application_name: 'keyward-migrate' });
+  await lock.connect();
+  try {
+    await lock.query('SELECT pg_advisory_lock($1)', [migrationLockId]);
+    const { appliedMigrationNames } = await withSchemaEngine(connectionString, (engine) =>
+      engine.applyMigrations({ migrationsList: migrationList(), filters: noFilters }),
+    );
+    return appliedMigrationNames;
+  } finally {
+    await lock.end();
+  }
+}

@@ -1,0 +1,83 @@
+/** pg-boss on the same database: the queue of keys to sync, and notice of keys that changed. */
+import { fromPrisma, PgBoss } from 'pg-boss';
+import type { Transaction } from './client.ts';
+
+export const syncQueue = 'key-sync';
+const changesChannel = 'keyward_key_changes';
+
+export type SyncJob = { id: string };
+
+export type Queue = {
+  boss: PgBoss;
+  /** Wakes the sync of a key when the transaction commits. A key that is queued already is not queued again. */
+  wake(transaction: Transaction, keyId: string): Promise<void>;
+  /** The same outside a transaction, for several keys. */
+  wakeAll(keyIds: string[]): Promise<void>;
+  /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */
+  onKeyChange(listener: (keyId: string | null) => void): void;
+  /** Closes the queue. Its workers are to be stopped before. */
+  stop(): Promise<void>;
+};
+
+/**
+ * Starts pg-boss, which makes its tables on first use, and creates the queue.
+ * `short` with a singletonKey keeps at most one job queued for each key. That one key is never synced twice at once is
+ * the work of the lease in the key's row, not of the queue: a job is only a wake-up.
+ */
+export async function startQueue(connectionString: string, onError: (error: Error) => void): Promise<Queue> {
+  const boss = new PgBoss({
+    connectionString,
+    application_name: 'keyward-queue',
+    max: 6,
+    useListenNotify: true,
+    schedule: false,
+    superviseIntervalSeconds: 10,
+    monitorIntervalSeconds: 10,
+  });
+  boss.on('error', onError);
+  await boss.start();
+  await boss.createQueue(syncQueue, {
+    policy: 'short',
+    notify: true,
+    retryLimit: 0,
+    heartbeatSeconds: 20,
+    expireInSeconds: 600,
+    retentionSeconds: 86_400,
+    deleteAfterSeconds: 60,
+  });
+  const listeners: ((keyId: string | null) => void)[] = [];
+  const tell = (keyId: string | null) => {
+    for (const listener of listeners) listener(keyId);
+  };
+  const subscription = await listen(boss, tell);
+  return {
+    boss,
+    wake: async (transaction, keyId) => {
+      await boss.send(syncQueue, { id: keyId } satisfies SyncJob, { singletonKey: keyId, db: fromPrisma(transaction) });
+    },
+    wakeAll: async (keyIds) => {
+      const jobs = keyIds.map((id) => ({ data: { id } satisfies SyncJob, singletonKey: id }));
+      if (jobs.length > 0) await boss.insert(syncQueue, jobs);
+    },
+    onKeyChange: (listener) => listeners.push(listener),
+    stop: async () => {
+      await subscription.close();
+      await boss.stop({ graceful: true, timeout: 2000, close: true });
+    },
+  };
+}
+
+async function listen(boss: PgBoss, tell: (keyId: string | null) => void) {
+  const database = boss.getDb();
+  if (database.listen === undefined) throw new Error('pg-boss offers no LISTEN on this database');
+  return database.listen(
+    changesChannel,
+    (payload) => tell(payload),
+    () => tell(null),
+  );
+}
+
+/** Tells every process, when the transaction commits, that a key's status changed. */
+export async function announceKeyChange(transaction: Transaction, keyId: string): Promise<void> {
+  await transaction.$executeRaw`SELECT pg_notify(${changesChannel}, ${keyId})`;
+}

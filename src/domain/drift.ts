@@ -1,0 +1,45 @@
+/** In what KMS differs from what was declared, for people to read. */
+import { compareKey } from './comparison.ts';
+import { isPendingDeletion } from './planner.ts';
+import { differingStatements } from './policy-equivalence.ts';
+import type { DesiredKey, Difference, Json, ObservedKey } from './types.ts';
+
+/**
+ * The differences, field by field; for a policy the statements that differ, for tags each name. The ownership tag is
+ * Keyward's affair and no difference.
+ */
+export function differences(desired: DesiredKey, observed: ObservedKey): Difference[] {
+  if (desired.lifecycle === 'released') return [];
+  if (desired.lifecycle === 'pending_deletion') {
+    if (isPendingDeletion(observed)) return [];
+    return [{ field: 'key_state', desired: 'PendingDeletion', observed: observed.key_state }];
+  }
+  const comparison = compareKey(desired, observed);
+  const found: Difference[] = [];
+  const differs = (field: string, wanted: Json, seen: Json) => found.push({ field, desired: wanted, observed: seen });
+  if (comparison.description) differs('description', desired.description, observed.description);
+  if (isPendingDeletion(observed))
+    differs('key_state', desired.is_enabled ? 'Enabled' : 'Disabled', observed.key_state);
+  else if (desired.is_enabled !== (observed.key_state === 'Enabled')) {
+    differs('is_enabled', desired.is_enabled, observed.key_state === 'Enabled');
+  }
+  if (comparison.rotation === 'enable_key_rotation') {
+    differs('enable_key_rotation', desired.enable_key_rotation, observed.rotation?.enabled ?? null);
+  }
+  if (comparison.rotation === 'rotation_period_in_days') {
+    differs('rotation_period_in_days', desired.rotation_period_in_days, observed.rotation?.period_in_days ?? null);
+  }
+  if (comparison.policy && desired.policy !== null) {
+    const statements = differingStatements(desired.policy, observed.policy);
+    differs('policy', statements.desired, statements.observed);
+  }
+  const names = [...Object.keys(comparison.tagsToSet), ...comparison.tagsToRemove];
+  for (const name of names.filter((tag) => tag !== desired.ownership_tag.name)) {
+    differs(`tags.${name}`, tagValue(desired.tags_all, name), tagValue(observed.tags, name));
+  }
+  return found;
+}
+
+function tagValue(tags: Record<string, string>, name: string): string | null {
+  return Object.hasOwn(tags, name) ? (tags[name] ?? null) : null;
+}

@@ -1,0 +1,115 @@
+/**
+ * What KMS has to be told so that it holds what was declared. The one place that knows what KMS allows in which key
+ * state (AWS KMS developer guide, "Key states of AWS KMS keys").
+ */
+import { type Comparison, compareKey } from './comparison.ts';
+import type { CreateKeyParameters, DesiredKey, ObservedKey, Step } from './types.ts';
+
+const none: Record<string, never> = {};
+
+/**
+ * The steps, in the order in which KMS accepts them: applying them in turn gives a key whose plan is empty.
+ * @param observed null when there is no such key in KMS.
+ */
+export function plan(desired: DesiredKey, observed: ObservedKey | null): Step[] {
+  if (observed === null) return desired.lifecycle === 'managed' ? planCreation(desired) : [];
+  switch (desired.lifecycle) {
+    case 'pending_deletion':
+      return planDeletion(desired, observed);
+    case 'released':
+      return planRelease(desired, observed);
+    case 'managed':
+      return planUpdate(desired, observed, compareKey(desired, observed));
+  }
+}
+
+/** Whether KMS has the key's deletion on its calendar. */
+export function isPendingDeletion({ key_state }: ObservedKey): boolean {
+  return key_state === 'PendingDeletion' || key_state === 'PendingReplicaDeletion';
+}
+
+function planCreation(desired: DesiredKey): Step[] {
+  const steps: Step[] = [{ operation: 'CreateKey', field: null, parameters: creationParameters(desired) }];
+  if (desired.enable_key_rotation) steps.push(enableRotation(desired, 'enable_key_rotation'));
+  if (!desired.is_enabled) steps.push({ operation: 'DisableKey', field: 'is_enabled', parameters: none });
+  return steps;
+}
+
+function creationParameters(desired: DesiredKey): CreateKeyParameters {
+  const { custom_key_store_id: store, xks_key_id: externalKey } = desired;
+  return {
+    Description: desired.description,
+    KeyUsage: desired.key_usage,
+    KeySpec: desired.customer_master_key_spec,
+    Origin: externalKey !== null ? 'EXTERNAL_KEY_STORE' : store !== null ? 'AWS_CLOUDHSM' : 'AWS_KMS',
+    ...(store === null ? {} : { CustomKeyStoreId: store }),
+    ...(externalKey === null ? {} : { XksKeyId: externalKey }),
+    MultiRegion: desired.multi_region,
+    ...(desired.policy === null ? {} : { Policy: desired.policy }),
+    BypassPolicyLockoutSafetyCheck: desired.bypass_policy_lockout_safety_check,
+    Tags: { ...desired.tags_all, [desired.ownership_tag.name]: desired.ownership_tag.value },
+  };
+}
+
+function planDeletion(desired: DesiredKey, observed: ObservedKey): Step[] {
+  if (isPendingDeletion(observed)) return [];
+  const parameters = { PendingWindowInDays: desired.deletion_window_in_days };
+  return [{ operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters }];
+}
+
+/** A key pending deletion can't be untagged: it keeps its ownership tag. */
+function planRelease({ ownership_tag: { name } }: DesiredKey, observed: ObservedKey): Step[] {
+  if (isPendingDeletion(observed) || !Object.hasOwn(observed.tags, name)) return [];
+  return [{ operation: 'UntagResource', field: 'tags', parameters: { TagKeys: [name] } }];
+}
+
+function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comparison): Step[] {
+  const steps: Step[] = [];
+  if (isPendingDeletion(observed)) steps.push({ operation: 'CancelKeyDeletion', field: 'lifecycle', parameters: none });
+  // Cancelling leaves the key disabled, and a disabled key refuses changes of its rotation: it is enabled for those.
+  const isDisabled = observed.key_state === 'Disabled' || isPendingDeletion(observed);
+  const mustEnable = isDisabled && (desired.is_enabled || comparison.rotation !== null);
+  if (mustEnable) {
+    const field = desired.is_enabled ? 'is_enabled' : (comparison.rotation ?? 'is_enabled');
+    steps.push({ operation: 'EnableKey', field, parameters: none });
+  }
+  steps.push(...planRotation(desired, comparison));
+  if (comparison.description) {
+    const parameters = { Description: desired.description };
+    steps.push({ operation: 'UpdateKeyDescription', field: 'description', parameters });
+  }
+  if (comparison.policy && desired.policy !== null) {
+    const bypass = desired.bypass_policy_lockout_safety_check;
+    const parameters = { Policy: desired.policy, BypassPolicyLockoutSafetyCheck: bypass };
+    steps.push({ operation: 'PutKeyPolicy', field: 'policy', parameters });
+  }
+  steps.push(...planTags(comparison));
+  const isEnabledByNow = observed.key_state === 'Enabled' || mustEnable;
+  if (!desired.is_enabled && isEnabledByNow) {
+    steps.push({ operation: 'DisableKey', field: 'is_enabled', parameters: none });
+  }
+  return steps;
+}
+
+function planRotation(desired: DesiredKey, { rotation }: Comparison): Step[] {
+  if (rotation === null) return [];
+  if (desired.enable_key_rotation) return [enableRotation(desired, rotation)];
+  return [{ operation: 'DisableKeyRotation', field: 'enable_key_rotation', parameters: none }];
+}
+
+function enableRotation(desired: DesiredKey, field: 'enable_key_rotation' | 'rotation_period_in_days'): Step {
+  const parameters = { RotationPeriodInDays: desired.rotation_period_in_days ?? 365 };
+  return { operation: 'EnableKeyRotation', field, parameters };
+}
+
+/** Tags go before tags come: a key never has more than KMS allows on the way. */
+function planTags({ tagsToSet, tagsToRemove }: Comparison): Step[] {
+  const steps: Step[] = [];
+  if (tagsToRemove.length > 0) {
+    steps.push({ operation: 'UntagResource', field: 'tags', parameters: { TagKeys: tagsToRemove } });
+  }
+  if (Object.keys(tagsToSet).length > 0) {
+    steps.push({ operation: 'TagResource', field: 'tags', parameters: { Tags: tagsToSet } });
+  }
+  return steps;
+}

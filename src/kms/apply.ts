@@ -1,0 +1,85 @@
+/** Carries out one step of a plan: one KMS call. */
+import {
+  CancelKeyDeletionCommand,
+  CreateKeyCommand,
+  DisableKeyCommand,
+  DisableKeyRotationCommand,
+  EnableKeyCommand,
+  EnableKeyRotationCommand,
+  PutKeyPolicyCommand,
+  ScheduleKeyDeletionCommand,
+  type ScheduleKeyDeletionResponse,
+  TagResourceCommand,
+  UntagResourceCommand,
+  UpdateKeyDescriptionCommand,
+} from '@aws-sdk/client-kms';
+import type { CreateKeyParameters, Step, Tags } from '../domain/types.ts';
+import type { Kms } from './client.ts';
+import { call, KmsFailure } from './errors.ts';
+import { type DescribedKey, toDescribedKey } from './observe.ts';
+
+/** A step for a key that exists. */
+export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
+
+/**
+ * Sends CreateKey once. There is no way to make it idempotent: after a failure that is not `certainlyNotDone`, the
+ * caller must look for the ownership tag before it calls again.
+ * @throws KmsFailure
+ */
+export async function createKey(kms: Kms, parameters: CreateKeyParameters): Promise<DescribedKey> {
+  const { Policy, Tags: tags, ...rest } = parameters;
+  const { KeyMetadata } = await call('CreateKey', () =>
+    kms.writes.send(
+      new CreateKeyCommand({
+        ...rest,
+        Tags: toTagList(tags),
+        ...(Policy === undefined ? {} : { Policy: JSON.stringify(Policy) }),
+      }),
+    ),
+  );
+  if (KeyMetadata === undefined) {
+    throw new KmsFailure('fault', 'UnusableAnswer', 'CreateKey answered without metadata', 'CreateKey', false);
+  }
+  return toDescribedKey(KeyMetadata);
+}
+
+/**
+ * @returns the deletion date (RFC 3339) that ScheduleKeyDeletion answers, if it does; null for every other step.
+ * @throws KmsFailure
+ */
+export async function applyStep(kms: Kms, keyId: string, step: UpdateStep): Promise<string | null> {
+  const answer = await call(step.operation, () => send(kms, keyId, step));
+  return 'DeletionDate' in answer ? (answer.DeletionDate?.toISOString() ?? null) : null;
+}
+
+function send({ writes }: Kms, KeyId: string, step: UpdateStep): Promise<object | ScheduleKeyDeletionResponse> {
+  switch (step.operation) {
+    case 'CancelKeyDeletion':
+      return writes.send(new CancelKeyDeletionCommand({ KeyId }));
+    case 'EnableKey':
+      return writes.send(new EnableKeyCommand({ KeyId }));
+    case 'DisableKey':
+      return writes.send(new DisableKeyCommand({ KeyId }));
+    case 'EnableKeyRotation':
+      return writes.send(new EnableKeyRotationCommand({ KeyId, ...step.parameters }));
+    case 'DisableKeyRotation':
+      return writes.send(new DisableKeyRotationCommand({ KeyId }));
+    case 'UpdateKeyDescription':
+      return writes.send(new UpdateKeyDescriptionCommand({ KeyId, ...step.parameters }));
+    case 'PutKeyPolicy': {
+      const { Policy, BypassPolicyLockoutSafetyCheck } = step.parameters;
+      const policy = { Policy: JSON.stringify(Policy), BypassPolicyLockoutSafetyCheck, PolicyName: 'default' };
+      return writes.send(new PutKeyPolicyCommand({ KeyId, ...policy }));
+    }
+    case 'UntagResource':
+      return writes.send(new UntagResourceCommand({ KeyId, ...step.parameters }));
+    case 'TagResource':
+      return writes.send(new TagResourceCommand({ KeyId, Tags: toTagList(step.parameters.Tags) }));
+    case 'ScheduleKeyDeletion':
+      return writes.send(new ScheduleKeyDeletionCommand({ KeyId, ...step.parameters }));
+  }
+}
+
+function toTagList(tags: Tags) {
+  return Object.entries(tags).map(([TagKey, TagValue]) => ({ TagKey, TagValue }));
+}

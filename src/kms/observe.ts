@@ -1,0 +1,122 @@
+/** What KMS holds of one key, in the words of the domain. */
+import {
+  DescribeKeyCommand,
+  GetKeyPolicyCommand,
+  GetKeyRotationStatusCommand,
+  type KeyMetadata,
+  ListResourceTagsCommand,
+} from '@aws-sdk/client-kms';
+import type { KeySpec, KeyUsage } from '../domain/key-specs.ts';
+import type { KeyState, ObservedKey, PolicyDocument, Tags } from '../domain/types.ts';
+import type { Kms } from './client.ts';
+import { call, KmsFailure } from './errors.ts';
+
+/** A key as DescribeKey tells of it. */
+export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
+  /** AWS: the key belongs to an AWS service. */
+  key_manager: 'AWS' | 'CUSTOMER';
+  is_replica: boolean;
+};
+
+/**
+ * One DescribeKey call.
+ * @param keyId key id, key ARN, alias name or alias ARN.
+ * @throws KmsFailure
+ */
+export async function describeKey(kms: Kms, keyId: string): Promise<DescribedKey> {
+  const { KeyMetadata } = await call('DescribeKey', () => kms.reads.send(new DescribeKeyCommand({ KeyId: keyId })));
+  if (KeyMetadata === undefined) throw unusable('DescribeKey');
+  return toDescribedKey(KeyMetadata);
+}
+
+/** @throws KmsFailure when the metadata lacks what every key has. */
+export function toDescribedKey(metadata: KeyMetadata): DescribedKey {
+  const { Arn, KeyId, KeyState: state } = metadata;
+  if (Arn === undefined || KeyId === undefined || state === undefined) throw unusable('DescribeKey');
+  return {
+    arn: Arn,
+    key_id: KeyId,
+    key_state: state as KeyState,
+    origin: metadata.Origin ?? 'AWS_KMS',
+    description: metadata.Description ?? '',
+    key_usage: (metadata.KeyUsage ?? 'ENCRYPT_DECRYPT') as KeyUsage,
+    customer_master_key_spec: (metadata.KeySpec ?? metadata.CustomerMasterKeySpec ?? 'SYMMETRIC_DEFAULT') as KeySpec,
+    custom_key_store_id: metadata.CustomKeyStoreId ?? null,
+    xks_key_id: metadata.XksKeyConfiguration?.Id ?? null,
+    multi_region: metadata.MultiRegion ?? false,
+    deletion_date: metadata.DeletionDate?.toISOString() ?? null,
+    key_manager: metadata.KeyManager === 'AWS' ? 'AWS' : 'CUSTOMER',
+    is_replica: metadata.MultiRegionConfiguration?.MultiRegionKeyType === 'REPLICA',
+  };
+}
+
+/**
+ * Observes a key with four reads, three where rotation does not apply.
+ * @param described what DescribeKey just told, where the caller has it.
+ * @throws KmsFailure
+ */
+export async function observeKey(kms: Kms, keyId: string, described?: DescribedKey): Promise<ObservedKey> {
+  const description = described ?? (await describeKey(kms, keyId));
+  const [policy, tags, rotation] = await Promise.all([
+    readPolicy(kms, description.key_id),
+    readTags(kms, description.key_id),
+    canRotate(description) ? readRotation(kms, description.key_id) : null,
+  ]);
+  const { key_manager: _manager, is_replica: _replica, ...known } = description;
+  return { ...known, policy, tags, rotation };
+}
+
+/** Automatic rotation is for symmetric encryption keys with key material from KMS itself. */
+function canRotate(key: DescribedKey): boolean {
+  return key.customer_master_key_spec === 'SYMMETRIC_DEFAULT' && key.origin === 'AWS_KMS' && !key.is_replica;
+}
+
+/** @throws KmsFailure */
+export async function readPolicy(kms: Kms, keyId: string): Promise<PolicyDocument> {
+  const { Policy } = await call('GetKeyPolicy', () =>
+    kms.reads.send(new GetKeyPolicyCommand({ KeyId: keyId, PolicyName: 'default' })),
+  );
+  return JSON.parse(Policy ?? '{}') as PolicyDocument;
+}
+
+async function readRotation(kms: Kms, keyId: string): Promise<ObservedKey['rotation']> {
+  try {
+    const status = await call('GetKeyRotationStatus', () =>
+      kms.reads.send(new GetKeyRotationStatusCommand({ KeyId: keyId })),
+    );
+    return { enabled: status.KeyRotationEnabled ?? false, period_in_days: status.RotationPeriodInDays ?? null };
+  } catch (error) {
+    // A key pending deletion does not tell; it does not rotate either.
+    if (error instanceof KmsFailure && (error.kind === 'conflict' || error.code === 'UnsupportedOperationException')) {
+      return null;
+    }
+    throw error;
+  }
+}
+
+/** All tags of a key. @throws KmsFailure */
+export async function readTags(kms: Kms, keyId: string): Promise<Tags> {
+  const tags: [string, string][] = [];
+  let marker: string | undefined;
+  do {
+    const page = await call('ListResourceTags', () =>
+      kms.reads.send(
+        new ListResourceTagsCommand({ KeyId: keyId, ...(marker === undefined ? {} : { Marker: marker }) }),
+      ),
+    );
+    for (const { TagKey = '', TagValue = '' } of page.Tags ?? []) tags.push([TagKey, TagValue]);
+    marker = page.Truncated ? page.NextMarker : undefined;
+  } while (marker !== undefined);
+  // Not by assignment: a tag may be named __proto__.
+  return Object.fromEntries(tags);
+}
+
+function unusable(operation: string): KmsFailure {
+  return new KmsFailure(
+    'fault',
+    'UnusableAnswer',
+    `${operation} answered without the key's metadata`,
+    operation,
+    false,
+  );
+}

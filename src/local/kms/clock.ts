@@ -1,0 +1,30 @@
+/** The time of the local KMS, which can be moved forward so that deletions come due. */
+import type { Store } from './store.ts';
+
+const setting = 'clock_offset';
+
+export class Clock {
+  readonly #store: Store;
+  #offset: number;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#offset = store.readSetting<number>(setting) ?? 0;
+  }
+
+  /** Milliseconds since the epoch. */
+  now(): number {
+    return Date.now() + this.#offset;
+  }
+
+  /** Moves the clock forward, for good: the new time survives a restart as the keys do. */
+  advance(milliseconds: number): void {
+    this.#offset += milliseconds;
+    this.#store.saveSetting(setting, this.#offset);
+  }
+}
+
+/** As KMS's JSON has it: seconds since the epoch, with fractions. */
+export function inSeconds(milliseconds: number): number {
+  return milliseconds / 1000;
+}

@@ -1,0 +1,14 @@
+/** What an operation works with. */
+import type { Clock } from './clock.ts';
+import type { Parameters } from './parameters.ts';
+import type { Place, Store } from './store.ts';
+
+/** A signed call: where it goes and who makes it. */
+export type Caller = Place & { arn: string };
+
+export type Context = { store: Store; clock: Clock; caller: Caller };
+
+/** Carries out one operation. @throws KmsError */
+export type Operation = (context: Context, parameters: Parameters) => object;
+
+export const emptyAnswer = {};

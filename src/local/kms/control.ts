@@ -1,0 +1,70 @@
+/**
+ * The control endpoint under /_local/, for tests: the call log, faults, latency and the clock. Plain HTTP and JSON,
+ * without a signature.
+ */
+import type { CallLog } from './call-log.ts';
+import type { Clock } from './clock.ts';
+import { KmsError } from './errors.ts';
+import { type Fault, type Faults, faultKinds } from './faults.ts';
+
+export type Settings = { latency_milliseconds: number };
+
+export type Control = { calls: CallLog; faults: Faults; clock: Clock; settings: Settings };
+
+/**
+ * Answers a control request.
+ * @param url path with query; starts with /_local/.
+ * @throws KmsError for what is not understood.
+ */
+export function answerControl(control: Control, method: string, url: URL, body: unknown): object {
+  const { calls, faults, clock, settings } = control;
+  switch (`${method} ${url.pathname}`) {
+    case 'GET /_local/health':
+      return { status: 'ok' };
+    case 'GET /_local/calls':
+      return calls.read(Number(url.searchParams.get('since') ?? 0));
+    case 'DELETE /_local/calls':
+      calls.clear();
+      return {};
+    case 'GET /_local/faults':
+      return { faults: faults.list() };
+    case 'POST /_local/faults':
+      faults.add([body].flat().map(toFault));
+      return { faults: faults.list() };
+    case 'DELETE /_local/faults':
+      faults.clear();
+      return {};
+    case 'GET /_local/settings':
+      return settings;
+    case 'PUT /_local/settings':
+      settings.latency_milliseconds = nonNegative(body, 'latency_milliseconds');
+      return settings;
+    case 'GET /_local/clock':
+      return { now: new Date(clock.now()).toISOString() };
+    case 'POST /_local/clock':
+      clock.advance(nonNegative(body, 'advance_seconds') * 1000);
+      return { now: new Date(clock.now()).toISOString() };
+    default:
+      throw new KmsError('NotFound', `There is no ${method} ${url.pathname}`, 404);
+  }
+}
+
+function nonNegative(body: unknown, member: string): number {
+  const value = (body as Record<string, unknown> | null)?.[member];
+  if (typeof value !== 'number' || !(value >= 0))
+    throw new KmsError('BadRequest', `${member} must be a number, 0 or more`);
+  return value;
+}
+
+function toFault(given: unknown): Fault {
+  const { operation = '*', kind, times = 1, type, message } = (given ?? {}) as Record<string, unknown>;
+  const known = faultKinds.find((candidate) => candidate === kind);
+  if (known === undefined) throw new KmsError('BadRequest', `kind must be one of ${faultKinds.join(', ')}`);
+  return {
+    operation: String(operation),
+    kind: known,
+    times: times === null ? null : Number(times),
+    ...(typeof type === 'string' ? { type } : {}),
+    ...(typeof message === 'string' ? { message } : {}),
+  };
+}

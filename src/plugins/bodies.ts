@@ -1,0 +1,37 @@
+/** Reads JSON bodies strictly: as UTF-8, and without members that reach for an object's prototype. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { ProblemError } from '../services/problems.ts';
+
+/** Bytes; the largest policy and description fit, with every character escaped. */
+export const bodyLimit = 512 * 1024;
+
+export default fp(
+  async (app) => {
+    app.removeAllContentTypeParsers();
+    acceptJson(app, 'application/json');
+  },
+  { name: 'bodies' },
+);
+
+/** Lets the routes of this instance take bodies of a JSON media type. An empty body counts as none. */
+export function acceptJson(app: FastifyInstance, mediaType: string): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+  app.addContentTypeParser(mediaType, { parseAs: 'buffer' }, (request, body, done) => {
+    if (body.length === 0) return done(null, undefined);
+    let text: string;
+    try {
+      text = utf8.decode(body as Buffer);
+    } catch {
+      return done(new ProblemError('malformed-request', 'The body is not valid UTF-8.'), undefined);
+    }
+    parse(request, text, done);
+  });
+}
+
+/** For operations that take no body. @throws ProblemError when there is something in it. */
+export async function refuseBody({ body }: FastifyRequest): Promise<void> {
+  const isEmpty = body === undefined || body === null || (typeof body === 'object' && Object.keys(body).length === 0);
+  if (!isEmpty) throw new ProblemError('malformed-request', 'This operation takes no body.');
+}

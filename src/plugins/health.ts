@@ -1,0 +1,42 @@
+/** Tells whether the process is up, and whether it can do its work. */
+import fp from 'fastify-plugin';
+import { Type } from 'typebox';
+import { problems } from '../schemas/common.ts';
+import { ProblemError } from '../services/problems.ts';
+
+const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', additionalProperties: false });
+
+export default fp(
+  async (app) => {
+    app.addSchema(Health);
+    const answer = {
+      200: { description: 'Yes.', content: { 'application/json': { schema: { $ref: 'Health#' } } } },
+    };
+    app.get(
+      '/livez',
+      { schema: { operationId: 'getLiveness', tags: ['Service'], summary: 'Is the process up?', response: answer } },
+      async () => ({ status: 'ok' }),
+    );
+    app.get(
+      '/readyz',
+      {
+        schema: {
+          operationId: 'getReadiness',
+          tags: ['Service'],
+          summary: 'Are database and queue reachable?',
+          response: { ...answer, ...problems() },
+        },
+      },
+      async () => {
+        const { database, queue } = app.services;
+        try {
+          await Promise.all([database.pool.query('SELECT 1'), queue.boss.isInstalled()]);
+        } catch {
+          throw new ProblemError('temporarily-unavailable', 'The database or the queue in it is away.');
+        }
+        return { status: 'ok' };
+      },
+    );
+  },
+  { name: 'health' },
+);

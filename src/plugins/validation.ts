@@ -1,0 +1,94 @@
+/** Checks input against the schemas, finds everything that is wrong at once, and says it in words. */
+import { Ajv, type ErrorObject } from 'ajv';
+import formats from 'ajv-formats';
+import type { FastifySchemaValidationError } from 'fastify';
+import fp from 'fastify-plugin';
+import { pointerSegment } from '../domain/tags.ts';
+import type { Violation } from '../domain/types.ts';
+import { sharedSchemas } from '../schemas/common.ts';
+import { keySchemas } from '../schemas/key.ts';
+
+const shared = { allErrors: true, strict: false, allowUnionTypes: true, useDefaults: false, removeAdditional: false };
+
+export default fp(
+  async (app) => {
+    // Parameters are texts and are converted; a body says itself what is a number, and "90" is none.
+    const validators = {
+      body: new Ajv({ ...shared, coerceTypes: false }),
+      parameters: new Ajv({ ...shared, coerceTypes: 'array' }),
+    };
+    for (const ajv of Object.values(validators)) formats.default(ajv);
+    for (const schema of [...sharedSchemas, ...keySchemas]) {
+      app.addSchema(schema);
+      for (const ajv of Object.values(validators)) ajv.addSchema(schema);
+    }
+    app.setValidatorCompiler(({ schema, httpPart }) =>
+      validators[httpPart === 'body' ? 'body' : 'parameters'].compile(schema as object),
+    );
+  },
+  { name: 'validation' },
+);
+
+/** What the schema finds wrong with a body, each with its place. */
+export function bodyViolations(errors: readonly FastifySchemaValidationError[]): Violation[] {
+  return distinct((errors as ErrorObject[]).map((error) => ({ pointer: pointerOf(error), detail: describe(error) })));
+}
+
+/** What the schema finds wrong with the query or the path; `pointer` is the parameter's name. */
+export function parameterViolations(errors: readonly FastifySchemaValidationError[]): Violation[] {
+  return distinct(
+    (errors as ErrorObject[]).map((error) => ({ pointer: pointerOf(error).slice(1), detail: describe(error) })),
+  );
+}
+
+function pointerOf({ instancePath, keyword, params }: ErrorObject): string {
+  if (keyword === 'additionalProperties') {
+    return `${instancePath}/${pointerSegment(String(params['additionalProperty']))}`;
+  }
+  if (keyword === 'required') return `${instancePath}/${pointerSegment(String(params['missingProperty']))}`;
+  return instancePath;
+}
+
+function describe({ keyword, params, message, instancePath }: ErrorObject): string {
+  switch (keyword) {
+    case 'additionalProperties':
+      return 'There is no such field here; see /docs for those there are.';
+    case 'required':
+      return 'This is needed.';
+    case 'type':
+      return `It must be ${[params['type']].flat().map(typeInWords).join(' or ')}.`;
+    case 'enum': {
+      const values = (params['allowedValues'] as unknown[]).filter((value) => value !== null);
+      return `It must be one of ${values.join(', ')}.`;
+    }
+    case 'minimum':
+      return `It must be ${params['limit']} or more.`;
+    case 'maximum':
+      return `It must be ${params['limit']} or less.`;
+    case 'minLength':
+      return `It must have at least ${params['limit']} character${params['limit'] === 1 ? '' : 's'}.`;
+    case 'maxLength':
+      return `It must have at most ${params['limit']} characters.`;
+    default:
+      return `${instancePath || 'The input'} ${message ?? 'is not right'}.`;
+  }
+}
+
+function typeInWords(type: unknown): string {
+  const words: Record<string, string> = {
+    string: 'a string',
+    integer: 'a whole number',
+    number: 'a number',
+    boolean: 'true or false',
+    object: 'an object',
+    array: 'a list',
+    null: 'null',
+  };
+  return words[String(type)] ?? String(type);
+}
+
+/** A field of the wrong type breaks its other limits too; one word on it is enough. */
+function distinct(violations: Violation[]): Violation[] {
+  const seen = new Set<string>();
+  return violations.filter(({ pointer }) => !seen.has(pointer) && seen.add(pointer));
+}

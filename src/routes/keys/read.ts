@@ -1,0 +1,66 @@
+/** Reads keys: one, or a page of them. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problems } from '../../schemas/common.ts';
+import { KeyListQuery, KeyParams } from '../../schemas/key.ts';
+import { findKey } from '../../services/keys/find.ts';
+import { listKeys } from '../../services/keys/list.ts';
+import { entityTag, toKey } from '../../services/keys/representation.ts';
+import { keyAnswer } from './shared.ts';
+
+const routes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/keys',
+    {
+      schema: {
+        operationId: 'listKeys',
+        tags: ['Keys'],
+        summary: 'List keys, newest first',
+        querystring: KeyListQuery,
+        response: {
+          200: { description: 'A page.', content: { 'application/json': { schema: { $ref: 'KeyList#' } } } },
+          ...problems(),
+        },
+      },
+    },
+    async (request) => {
+      const { rows, nextCursor } = await listKeys(app.services, request.query);
+      return { items: rows.map(toKey), next_cursor: nextCursor };
+    },
+  );
+
+  app.get(
+    '/keys/:id',
+    {
+      schema: {
+        operationId: 'getKey',
+        tags: ['Keys'],
+        summary: 'Read a key',
+        params: KeyParams,
+        headers: {
+          type: 'object',
+          properties: { 'if-none-match': { type: 'string', description: 'An ETag; 304 while it is current.' } },
+        },
+        response: {
+          200: keyAnswer('The key.'),
+          304: { description: 'The key is as the ETag says.', type: 'null' },
+          ...problems(404),
+        },
+      },
+    },
+    async (request, reply) => {
+      const row = await findKey(app.services, request.params.id);
+      const tag = entityTag(row);
+      reply.header('etag', tag);
+      if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send(undefined as never);
+      return reply.type('application/json').send(toKey(row));
+    },
+  );
+};
+
+/** If-None-Match compares weakly. Source: RFC 9110, 13.1.2. */
+function isCurrent(ifNoneMatch: string | undefined, tag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  return ifNoneMatch.trim() === '*' || [...ifNoneMatch.matchAll(/(?:W\/)?("[^"]*")/g)].some(([, one]) => one === tag);
+}
+
+export default routes;

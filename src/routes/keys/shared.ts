@@ -1,0 +1,77 @@
+/** What the routes of keys have in common. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { bodyViolations } from '../../plugins/validation.ts';
+import { problems } from '../../schemas/common.ts';
+import type { Accepted, Command } from '../../services/keys/commands.ts';
+import type { Input } from '../../services/keys/input.ts';
+import { entityTag, toKey } from '../../services/keys/representation.ts';
+import { ProblemError } from '../../services/problems.ts';
+import { applyPreference } from '../preferences.ts';
+
+const etagHeader = {
+  ETag: { schema: { type: 'string' }, description: '"<generation>.<n>"; n moves when only the status does.' },
+};
+const preferenceHeader = {
+  'Preference-Applied': { schema: { type: 'string' }, description: 'What of Prefer was applied.' },
+};
+
+/** The headers of a write, for the OpenAPI document. */
+export const writeHeaders = {
+  type: 'object',
+  properties: {
+    prefer: { type: 'string', description: 'wait=N (seconds, default 10, at most 60) or respond-async.' },
+  },
+};
+export const conditionalWriteHeaders = {
+  type: 'object',
+  properties: {
+    ...writeHeaders.properties,
+    'if-match': { type: 'string', description: 'An ETag; 412 when its generation is not the current one.' },
+  },
+};
+
+/** An answer that is a key. */
+export function keyAnswer(description: string, headers: object = {}) {
+  return {
+    description,
+    headers: { ...etagHeader, ...preferenceHeader, ...headers },
+    content: { 'application/json': { schema: { $ref: 'Key#' } } },
+  };
+}
+
+/** The answers of a write that leaves a key. */
+export function writeAnswers(done: number, description: string, ...problemStatuses: number[]) {
+  return {
+    [done]: keyAnswer(description),
+    202: keyAnswer('Recorded; the sync goes on. `status` tells how.'),
+    ...problems(422, ...problemStatuses),
+  };
+}
+
+/** Who asks, and what is asked of a write in its headers. */
+export function commandOf(request: FastifyRequest, reply: FastifyReply): Command {
+  return {
+    actor: 'anonymous',
+    requestId: request.id,
+    wait: applyPreference(request, reply),
+    ifMatch: request.headers['if-match'],
+  };
+}
+
+/** The body with what its schema finds wrong with it. @throws ProblemError when there is no body. */
+export function inputOf(request: FastifyRequest): Input {
+  const { body, validationError } = request;
+  if (body === undefined || body === null) {
+    throw new ProblemError('malformed-request', 'The request needs a JSON object as its body.');
+  }
+  return { body, violations: bodyViolations(validationError?.validation ?? []) };
+}
+
+/** Answers with a key: the given status when KMS holds what was asked for, 202 while it does not yet. */
+export function sendKey(reply: FastifyReply, { row, pending }: Accepted, done: number): FastifyReply {
+  return reply
+    .code(pending ? 202 : done)
+    .header('etag', entityTag(row))
+    .type('application/json')
+    .send(toKey(row));
+}

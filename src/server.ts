@@ -1,0 +1,44 @@
+/** Start-up and graceful stop. */
+import { pino } from 'pino';
+import { buildApp } from './app.ts';
+import { ConfigError, readConfig } from './config.ts';
+import { startServices } from './services/start.ts';
+
+/** Milliseconds after which a stop that hangs is cut short. */
+const longestStop = 25_000;
+
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const log = pino({ level: config.LOG_LEVEL }, pino.destination({ dest: 2, sync: true }));
+  const stopRequest = new Promise<NodeJS.Signals>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
+  });
+  const started = await startServices(config, log);
+  const app = await buildApp({ services: started.services, logger: log });
+  const url = await app.listen({ host: config.HOST, port: config.PORT }).catch(async (error: Error) => {
+    await started.close();
+    throw error;
+  });
+  const localKms = started.localKmsUrl === null ? '' : `; local KMS (for laptops and tests): ${started.localKmsUrl}`;
+  process.stdout.write(`Keyward serves on ${url}; documentation: ${url}/docs${localKms}\n`);
+
+  const signal = await stopRequest;
+  log.info({ signal }, 'stopping');
+  setTimeout(() => {
+    log.error('the stop took too long and is cut short');
+    process.exit(1);
+  }, longestStop).unref();
+  // Keys in hand are finished first, so that the requests that wait for them get their answer.
+  await started.stopWork();
+  await app.close();
+  await started.close();
+}
+
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  const reason = error instanceof ConfigError || process.env['LOG_LEVEL'] !== 'debug' ? String(error) : error;
+  process.stderr.write(`Keyward does not start: ${reason instanceof Error ? reason.stack : reason}\n`);
+  process.exit(1);
+}

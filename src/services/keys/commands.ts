@@ -1,0 +1,180 @@
+/** What can be asked of a key. Each records an intent and waits for its sync; none writes to KMS by itself. */
+import { isDeepStrictEqual } from 'node:util';
+import { v7 as uuidv7 } from 'uuid';
+import type { KeyRow } from '../../database/client.ts';
+import type { Actor, Services } from '../context.ts';
+import { conflict, keyNotFound } from '../problems.ts';
+import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
+import { findKey } from './find.ts';
+import { declaredByCreate, declaredByPatch, type Input } from './input.ts';
+import { type Origin, recordChange, recordNewKey } from './intents.ts';
+import { assertManaged, assertMatches } from './preconditions.ts';
+import { keptRow, type Settlement, waitForGeneration, waitForObservation } from './settlement.ts';
+
+/** What comes with every command. */
+export type Command = Actor & {
+  /** Milliseconds to wait for the sync. */
+  wait: number;
+  ifMatch?: string | undefined;
+};
+
+/** A key and whether its sync is still to come. */
+export type Accepted = { row: KeyRow; pending: boolean };
+
+/**
+ * Declares a new key.
+ * @throws ProblemError invalid-input; refused-by-kms when KMS refuses it within the wait: no record is left then.
+ */
+export async function createKey(services: Services, input: Input, command: Command): Promise<Accepted> {
+  const { declared, provider } = declaredByCreate(services, input);
+  const id = uuidv7();
+  await recordNewKey(services, { id, provider, declared, origin: 'create' }, command);
+  return settleNewKey(services, id, command);
+}
+
+/** Waits for a first generation, and removes the record of a key that KMS will not have. */
+export async function settleNewKey(services: Services, id: string, command: Command): Promise<Accepted> {
+  const settlement = await waitForGeneration(services, id, 1, command.wait);
+  if (settlement.kind === 'refused') await removeRefused(services, settlement.row);
+  return keptRow(settlement, id);
+}
+
+/** A key that never was in KMS, or that KMS would not let us mark as ours, leaves no record; its events stay. */
+async function removeRefused(services: Services, { id, generation, key_id, synced_generation }: KeyRow): Promise<void> {
+  if (synced_generation > 0 || generation > 1) return;
+  await services.database.prisma.$transaction(async (transaction) => {
+    const unchanged = { id, generation, key_id, state: 'failed', lease_token: null };
+    const { count } = await transaction.key.deleteMany({ where: unchanged });
+    if (count > 0) await transaction.revision.deleteMany({ where: { key_ref: id } });
+  });
+}
+
+/** Changes a key. @throws ProblemError not-found, stale-generation, conflict, invalid-input, refused-by-kms. */
+export function updateKey(services: Services, id: string, input: Input, command: Command): Promise<Accepted> {
+  return change(services, id, command, 'update', (row) => {
+    assertManaged(row);
+    const target = {
+      declared: declaredOf(row),
+      provider: row.provider,
+      policyInForce: observedOf(row)?.policy ?? null,
+    };
+    return declaredByPatch(services, target, input);
+  });
+}
+
+/**
+ * Schedules a key's deletion. Asking again changes nothing.
+ * @param windowInDays 7 to 30; undefined: the key's own.
+ * @returns null when the record is gone, because KMS never had the key.
+ * @throws ProblemError not-found, stale-generation, conflict with deletion_protection, refused-by-kms.
+ */
+export async function deleteKey(
+  services: Services,
+  id: string,
+  windowInDays: number | undefined,
+  command: Command,
+): Promise<Accepted | null> {
+  const settlement = await declareChange(services, id, command, 'delete', (row) => {
+    const declared = declaredOf(row);
+    if (row.lifecycle === 'pending_deletion') return declared;
+    assertManaged(row);
+    if (row.deletion_protection) {
+      throw conflict('The key has deletion_protection; set it to false before deleting the key.', id);
+    }
+    return { ...declared, lifecycle: 'pending_deletion', pending_window_in_days: windowInDays ?? null };
+  });
+  return settlement.kind === 'removed' ? null : keptRow(settlement, id);
+}
+
+/** Takes a deletion back. @throws ProblemError not-found, stale-generation, conflict, refused-by-kms. */
+export function restoreKey(services: Services, id: string, command: Command): Promise<Accepted> {
+  return change(services, id, command, 'restore', (row) => {
+    if (row.state === 'deleted') throw conflict('KMS has deleted the key: nothing can bring it back.', id);
+    if (row.lifecycle !== 'pending_deletion') throw conflict('The key is not pending deletion.', id);
+    return { ...declaredOf(row), lifecycle: 'managed', pending_window_in_days: null };
+  });
+}
+
+/**
+ * Lets go of a key and leaves it in KMS.
+ * @returns null when done: Keyward has no record of the key any more.
+ */
+export async function releaseKey(services: Services, id: string, command: Command): Promise<Accepted | null> {
+  const settlement = await declareChange(services, id, command, 'release', (row) => {
+    if (row.state === 'deleted') throw conflict('KMS has deleted the key: there is nothing to release.', id);
+    return { ...declaredOf(row), lifecycle: 'released', pending_window_in_days: null };
+  });
+  return settlement.kind === 'removed' ? null : keptRow(settlement, id);
+}
+
+/**
+ * Observes a key; with `enforce`, also puts KMS in its desired state, whatever the drift policy.
+ * @throws ProblemError not-found, conflict, refused-by-kms.
+ */
+export async function observeKey(
+  services: Services,
+  id: string,
+  { enforce }: { enforce: boolean },
+  command: Command,
+): Promise<Accepted> {
+  const row = await findKey(services, id);
+  assertMatches(row, command.ifMatch);
+  if (enforce) assertManaged(row);
+  if (row.state === 'deleted') throw conflict('KMS has deleted the key: there is nothing to observe.', id);
+  if (row.state === 'failed' && row.key_id === null && !enforce) {
+    throw conflict('KMS never had this key: there is nothing to observe. Change it, or delete it.', id);
+  }
+  const observation = await requestObservation(services, id, enforce);
+  return keptRow(await waitForObservation(services, id, observation, command.wait), id);
+}
+
+function requestObservation(services: Services, id: string, enforce: boolean): Promise<number> {
+  return services.database.prisma.$transaction(async (transaction) => {
+    const [requested] = await transaction.$queryRaw<{ requested_observation: number }[]>`
+      UPDATE keys
+      SET requested_observation = requested_observation + 1,
+          enforce_through = CASE WHEN ${enforce} THEN requested_observation + 1 ELSE enforce_through END,
+          due_at = least(due_at, now() + interval '5 seconds')
+      WHERE id = ${id}::uuid
+      RETURNING requested_observation`;
+    if (requested === undefined) throw keyNotFound(id);
+    await services.queue.wake(transaction, id);
+    return requested.requested_observation;
+  });
+}
+
+type Decision = (row: KeyRow) => DeclaredKey;
+
+async function change(
+  services: Services,
+  id: string,
+  command: Command,
+  origin: Origin,
+  decide: Decision,
+): Promise<Accepted> {
+  return keptRow(await declareChange(services, id, command, origin, decide), id);
+}
+
+/** Decides on the key as it is, records the decision, and waits for its sync; decides again if the key changed. */
+async function declareChange(
+  services: Services,
+  id: string,
+  command: Command,
+  origin: Origin,
+  decide: Decision,
+): Promise<Settlement> {
+  for (;;) {
+    const row = await findKey(services, id);
+    assertMatches(row, command.ifMatch);
+    const declared = decide(row);
+    if (isDeepStrictEqual(declared, declaredOf(row))) return settled(services, row, command);
+    const generation = await recordChange(services, row, { declared, origin }, command);
+    if (generation !== null) return waitForGeneration(services, id, generation, command.wait);
+  }
+}
+
+/** Nothing was to be changed: what was asked before may still be on its way. */
+function settled(services: Services, row: KeyRow, { wait }: Command): Promise<Settlement> {
+  if (row.synced_generation >= row.generation) return Promise.resolve({ kind: 'held', row });
+  return waitForGeneration(services, row.id, row.generation, wait);
+}

@@ -1,0 +1,70 @@
+/** A key's row in the words of the domain, and back. */
+import type { KeyRow } from '../../database/client.ts';
+import { Prisma } from '../../database/client.ts';
+import type { KeySpec, KeyUsage } from '../../domain/key-specs.ts';
+import type { DesiredKey, KeyArguments, Lifecycle, ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
+import type { Drift, SyncError } from '../../schemas/key.ts';
+
+/** All that an owner decides about a key: its arguments, and what Keyward is to do with it. */
+export type DeclaredKey = KeyArguments & {
+  drift_policy: 'enforce' | 'report' | 'adopt';
+  deletion_protection: boolean;
+  lifecycle: Lifecycle;
+  /** Days; the window that DELETE asked for, or null for deletion_window_in_days. */
+  pending_window_in_days: number | null;
+};
+
+/** What the row declares. */
+export function declaredOf(row: KeyRow): DeclaredKey {
+  return {
+    description: row.description,
+    key_usage: row.key_usage as KeyUsage,
+    customer_master_key_spec: row.customer_master_key_spec as KeySpec,
+    custom_key_store_id: row.custom_key_store_id,
+    xks_key_id: row.xks_key_id,
+    multi_region: row.multi_region,
+    policy: row.policy as PolicyDocument | null,
+    bypass_policy_lockout_safety_check: row.bypass_policy_lockout_safety_check,
+    deletion_window_in_days: row.deletion_window_in_days,
+    is_enabled: row.is_enabled,
+    enable_key_rotation: row.enable_key_rotation,
+    rotation_period_in_days: row.rotation_period_in_days,
+    tags: row.tags as Tags,
+    drift_policy: row.drift_policy as DeclaredKey['drift_policy'],
+    deletion_protection: row.deletion_protection,
+    lifecycle: row.lifecycle as Lifecycle,
+    pending_window_in_days: row.pending_window_in_days,
+  };
+}
+
+/** The columns of a declared key. */
+export function columnsOf(declared: DeclaredKey) {
+  return {
+    ...declared,
+    policy: declared.policy === null ? Prisma.DbNull : (declared.policy as Prisma.InputJsonObject),
+    tags_all: declared.tags,
+  };
+}
+
+/** What the planner aims at for this row. */
+export function desiredOf(row: KeyRow, ownershipTagName: string): DesiredKey {
+  const declared = declaredOf(row);
+  return {
+    ...declared,
+    deletion_window_in_days: declared.pending_window_in_days ?? declared.deletion_window_in_days,
+    tags_all: row.tags_all as Tags,
+    ownership_tag: { name: ownershipTagName, value: row.id },
+  };
+}
+
+export function observedOf(row: KeyRow): ObservedKey | null {
+  return row.observed as ObservedKey | null;
+}
+
+export function driftOf(row: KeyRow): Drift[] {
+  return row.drift as Drift[];
+}
+
+export function errorOf(row: KeyRow): SyncError | null {
+  return row.error as SyncError | null;
+}

@@ -1,0 +1,127 @@
+/** Takes a key that somebody made outside into management, as it is. */
+import { v7 as uuidv7 } from 'uuid';
+import { mostTags, withoutReserved } from '../../domain/tags.ts';
+import type { ObservedKey } from '../../domain/types.ts';
+import type { Kms } from '../../kms/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import { type DescribedKey, describeKey, observeKey } from '../../kms/observe.ts';
+import type { Services } from '../context.ts';
+import { conflict, invalidInput, ProblemError, refusedByKms } from '../problems.ts';
+import { type Accepted, type Command, settleNewKey } from './commands.ts';
+import type { DeclaredKey } from './declared.ts';
+import { recordNewKey } from './intents.ts';
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/**
+ * Imports a key. Nothing in KMS is changed but the ownership tag.
+ * @param request `key_id` is a key id, key ARN, alias name or alias ARN.
+ * @throws ProblemError not-found, conflict (with the id) when it is managed already, invalid-input when it can't be
+ * managed, refused-by-kms, temporarily-unavailable.
+ */
+export async function importKey(
+  services: Services,
+  request: { key_id: string; provider: string },
+  command: Command,
+): Promise<Accepted> {
+  const kms = services.kmsFor(request.provider);
+  if (kms === undefined) throw invalid('/provider', `There is no provider ${JSON.stringify(request.provider)}.`);
+  const observed = await observeImportable(services, kms, request.key_id);
+  const id = await idFor(services, observed);
+  const declared = declaredByKms(observed, services.ownershipTagName);
+  const identity = { arn: observed.arn, key_id: observed.key_id };
+  try {
+    await recordNewKey(services, { id, provider: request.provider, declared, origin: 'import', identity }, command);
+  } catch (error) {
+    await assertUnmanaged(services, observed.arn);
+    throw error;
+  }
+  return settleNewKey(services, id, command);
+}
+
+async function observeImportable(services: Services, kms: Kms, keyId: string): Promise<ObservedKey> {
+  try {
+    const described = await describeKey(kms, keyId);
+    await assertUnmanaged(services, described.arn);
+    assertImportable(described);
+    return await observeKey(kms, described.key_id, described);
+  } catch (error) {
+    throw error instanceof KmsFailure ? problemOf(error, keyId) : error;
+  }
+}
+
+function problemOf(failure: KmsFailure, keyId: string): ProblemError {
+  const { code, message, operation } = failure;
+  switch (failure.kind) {
+    case 'not_found':
+      return new ProblemError('not-found', `KMS has no key ${JSON.stringify(keyId)}: ${message}`);
+    case 'throttled':
+    case 'fault':
+    case 'credentials':
+      return new ProblemError('temporarily-unavailable', `KMS can't be asked now: ${code}: ${message}`);
+    case 'conflict':
+    case 'unpropagated':
+    case 'refused':
+      return refusedByKms({ code, message, operation }, keyId, 'Nothing was recorded.');
+  }
+}
+
+async function assertUnmanaged(services: Services, arn: string): Promise<void> {
+  const managed = await services.database.prisma.key.findUnique({ where: { arn }, select: { id: true } });
+  if (managed !== null) throw conflict(`The key ${arn} is managed already, as ${managed.id}.`, managed.id);
+}
+
+function assertImportable(key: DescribedKey): void {
+  if (key.key_manager === 'AWS') {
+    throw invalid('/key_id', `${key.arn} is an AWS managed key: only AWS can change it.`);
+  }
+  if (key.is_replica) {
+    throw invalid('/key_id', `${key.arn} is a multi-Region replica: import its primary key.`);
+  }
+  if (key.key_state === 'PendingDeletion' || key.key_state === 'PendingReplicaDeletion') {
+    throw invalid('/key_id', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
+  }
+}
+
+/**
+ * A key that already carries an ownership tag keeps the id in it: its record was lost, or never written.
+ * @throws ProblemError conflict when that id is another key's.
+ */
+async function idFor(services: Services, observed: ObservedKey): Promise<string> {
+  const { ownershipTagName } = services;
+  const visibleTags = Object.keys(withoutReserved(observed.tags, ownershipTagName)).length;
+  if (visibleTags >= mostTags) {
+    throw invalid('/key_id', `${observed.arn} has ${visibleTags} tags, so there is no room for the ownership tag.`);
+  }
+  const claimed = observed.tags[ownershipTagName];
+  if (claimed === undefined || !uuid.test(claimed)) return uuidv7();
+  const claimant = await services.database.prisma.key.findUnique({ where: { id: claimed }, select: { arn: true } });
+  if (claimant === null) return claimed;
+  throw conflict(`${observed.arn} carries the ownership tag of the managed key ${claimed}.`, claimed);
+}
+
+function declaredByKms(observed: ObservedKey, ownershipTagName: string): DeclaredKey {
+  return {
+    description: observed.description,
+    key_usage: observed.key_usage,
+    customer_master_key_spec: observed.customer_master_key_spec,
+    custom_key_store_id: observed.custom_key_store_id,
+    xks_key_id: observed.xks_key_id,
+    multi_region: observed.multi_region,
+    policy: observed.policy,
+    bypass_policy_lockout_safety_check: false,
+    deletion_window_in_days: 30,
+    is_enabled: observed.key_state === 'Enabled',
+    enable_key_rotation: observed.rotation?.enabled ?? false,
+    rotation_period_in_days: observed.rotation?.enabled ? observed.rotation.period_in_days : null,
+    tags: withoutReserved(observed.tags, ownershipTagName),
+    drift_policy: 'enforce',
+    deletion_protection: false,
+    lifecycle: 'managed',
+    pending_window_in_days: null,
+  };
+}
+
+function invalid(pointer: string, detail: string): ProblemError {
+  return invalidInput([{ pointer, detail }]);
+}

@@ -1,0 +1,108 @@
+/** Turns what a caller sent into a declared key, or into everything that is wrong with it. */
+import { argumentViolations, type GivenArguments, immutableChanges, withDefaults } from '../../domain/key-rules.ts';
+import { mergePatch } from '../../domain/merge-patch.ts';
+import { depthOf } from '../../domain/text.ts';
+import type { Json, PolicyDocument, Tags, Violation } from '../../domain/types.ts';
+import type { Services } from '../context.ts';
+import { invalidInput } from '../problems.ts';
+import type { DeclaredKey } from './declared.ts';
+
+/** A body and what its schema finds wrong with it. */
+export type Input = { body: unknown; violations: Violation[] };
+
+type Given = GivenArguments & {
+  provider?: string | null;
+  drift_policy?: DeclaredKey['drift_policy'] | null;
+  deletion_protection?: boolean | null;
+};
+
+const standardProvider = 'default';
+const deepestInput = 100;
+
+/**
+ * The key that the body of a POST declares.
+ * @throws ProblemError invalid-input with every violation at once.
+ */
+export function declaredByCreate(services: Services, input: Input): { declared: DeclaredKey; provider: string } {
+  const { given, invalidFields, violations } = usablePart(input);
+  const declared = complete(given);
+  const provider = given.provider ?? standardProvider;
+  if (!invalidFields.has('provider') && services.kmsFor(provider) === undefined) {
+    violations.push({ pointer: '/provider', detail: `There is no provider ${JSON.stringify(provider)}.` });
+  }
+  violations.push(...argumentViolations(declared, invalidFields, ruleContext(services)));
+  if (violations.length > 0) throw invalidInput(violations);
+  return { declared, provider };
+}
+
+/** A key as it stands when a patch comes. */
+export type PatchTarget = { declared: DeclaredKey; provider: string; policyInForce: PolicyDocument | null };
+
+/**
+ * The key that the body of a PATCH declares.
+ * @throws ProblemError invalid-input with every violation at once.
+ */
+export function declaredByPatch(services: Services, target: PatchTarget, input: Input): DeclaredKey {
+  const { given, invalidFields, violations } = usablePart(input);
+  const { lifecycle, pending_window_in_days } = target.declared;
+  const patched = mergePatch(patchBase(target, given) as Json, given as Json) as Given;
+  const declared = { ...complete(patched), lifecycle, pending_window_in_days };
+  const immutable = immutableChanges(target.declared, declared);
+  if ('provider' in given && (given.provider ?? standardProvider) !== target.provider) {
+    const detail = `The key is in KMS at provider ${target.provider} and can't be moved: a replacement is needed.`;
+    immutable.push({ pointer: '/provider', detail });
+  }
+  const settled = new Set([...invalidFields, ...immutable.map(({ pointer }) => pointer.slice(1))]);
+  violations.push(...immutable, ...argumentViolations(declared, settled, ruleContext(services)));
+  if (violations.length > 0) throw invalidInput(violations);
+  return declared;
+}
+
+/** What the patch is merged into. */
+function patchBase({ declared, policyInForce }: PatchTarget, given: Given): Partial<DeclaredKey> {
+  const base: Partial<DeclaredKey> = { ...declared };
+  // Turning rotation off takes its period along, unless the patch says otherwise.
+  if ('enable_key_rotation' in given && given.enable_key_rotation !== true) base.rotation_period_in_days = null;
+  // A policy that nobody asked for is no base to merge into, but for the version, without which a new statement would
+  // be read by older rules. An Id that KMS chose is not carried into the owner's policy.
+  const version = policyInForce?.['Version'];
+  if (declared.policy === null && version !== undefined) base.policy = { Version: version };
+  if (declared.policy === null && given.policy === undefined) base.policy = null;
+  return base;
+}
+
+function complete(given: Given): DeclaredKey {
+  return {
+    ...withDefaults(given),
+    drift_policy: given.drift_policy ?? 'enforce',
+    deletion_protection: given.deletion_protection ?? false,
+    lifecycle: 'managed',
+    pending_window_in_days: null,
+  };
+}
+
+function ruleContext({ ownershipTagName }: Services) {
+  return { ownershipTagName, defaultTags: {} };
+}
+
+/** The part of a body that is of the right types, so that the rules can be applied to all of that. */
+function usablePart({ body, violations: found }: Input) {
+  const violations = [...found];
+  const members = body !== null && typeof body === 'object' && !Array.isArray(body) ? body : {};
+  const { policy } = members as { policy?: Json };
+  if (policy !== undefined && depthOf(policy, deepestInput) > deepestInput) {
+    violations.push({ pointer: '/policy', detail: `The policy nests more than ${deepestInput} levels deep.` });
+  }
+  const invalidFields = new Set(
+    violations.filter(({ pointer }) => !pointer.startsWith('/tags/')).map(({ pointer }) => pointer.split('/')[1] ?? ''),
+  );
+  const usable = Object.entries(members)
+    .filter(([name]) => !invalidFields.has(name))
+    .map(([name, value]) => [name, name === 'tags' ? withoutInvalidTags(value as Tags | null) : value]);
+  return { given: Object.fromEntries(usable) as Given, invalidFields, violations };
+}
+
+function withoutInvalidTags(tags: Record<string, unknown> | null) {
+  if (tags === null) return null;
+  return Object.fromEntries(Object.entries(tags).filter(([, value]) => value === null || typeof value === 'string'));
+}

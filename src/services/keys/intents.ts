@@ -1,0 +1,117 @@
+/** Records what is wanted, in one transaction: the key's row, the revision, the event and the wake-up of its sync. */
+
+import type { KeyRow, Transaction } from '../../database/client.ts';
+import { Prisma } from '../../database/client.ts';
+import { changedFields } from '../../domain/changes.ts';
+import type { Actor, Services } from '../context.ts';
+import { columnsOf, type DeclaredKey, declaredOf } from './declared.ts';
+
+export type Origin = 'create' | 'update' | 'delete' | 'restore' | 'release' | 'import' | 'revert';
+
+/** Seconds until the sweep looks after an intent whose wake-up was lost. */
+const wakeUpBackstop = 5;
+
+export type NewKey = {
+  id: string;
+  provider: string;
+  declared: DeclaredKey;
+  origin: 'create' | 'import';
+  /** Of a key that exists in KMS already. */
+  identity?: Pick<KeyRow, 'arn' | 'key_id'>;
+};
+
+/** Records a key that Keyward did not have. @throws Prisma's P2002 when the ARN is on record already. */
+export async function recordNewKey(services: Services, key: NewKey, by: Actor): Promise<void> {
+  await services.database.prisma.$transaction(async (transaction) => {
+    await transaction.key.create({
+      data: {
+        id: key.id,
+        provider: key.provider,
+        ...key.identity,
+        ...columnsOf(key.declared),
+        state: key.origin === 'create' ? 'creating' : 'updating',
+        due_at: backstop(),
+      },
+    });
+    await recordRevision(transaction, { keyId: key.id, generation: 1, origin: key.origin, declared: key.declared }, by);
+    await services.queue.wake(transaction, key.id);
+  });
+}
+
+/**
+ * Records a further generation of a key.
+ * @param row the key as the decision was made on it.
+ * @returns the new generation, or null when the key has changed since `row` was read: decide again.
+ */
+export async function recordChange(
+  services: Services,
+  row: KeyRow,
+  change: { declared: DeclaredKey; origin: Origin },
+  by: Actor,
+): Promise<number | null> {
+  const generation = row.generation + 1;
+  return services.database.prisma.$transaction(async (transaction) => {
+    const { count } = await transaction.key.updateMany({
+      where: { id: row.id, generation: row.generation },
+      data: {
+        ...columnsOf(change.declared),
+        generation,
+        state: stateWhileSyncing(row, change.declared),
+        error: Prisma.DbNull,
+        attempts: 0,
+        due_at: backstop(),
+        status_version: { increment: 1 },
+        updated_at: new Date(),
+      },
+    });
+    if (count === 0) return null;
+    await recordRevision(transaction, { keyId: row.id, generation, ...change, before: declaredOf(row) }, by);
+    await services.queue.wake(transaction, row.id);
+    return generation;
+  });
+}
+
+type RevisionRecord = {
+  keyId: string;
+  generation: number;
+  origin: Origin;
+  declared: DeclaredKey;
+  before?: DeclaredKey;
+};
+
+/** Writes a revision and its event. */
+export async function recordRevision(transaction: Transaction, revision: RevisionRecord, by: Actor): Promise<void> {
+  const { keyId, generation, origin, declared } = revision;
+  const changes = changedFields(revision.before ?? null, declared) as Prisma.InputJsonObject;
+  await transaction.revision.create({
+    data: {
+      key_ref: keyId,
+      generation,
+      desired: declared as unknown as Prisma.InputJsonObject,
+      changes,
+      origin,
+      actor: by.actor,
+      request_id: by.requestId,
+    },
+  });
+  await transaction.event.create({
+    data: {
+      key_ref: keyId,
+      type: 'desired_state.changed',
+      generation,
+      actor: by.actor,
+      request_id: by.requestId,
+      data: { origin, changes },
+    },
+  });
+}
+
+/** The state to show from the moment a change is recorded until KMS holds it. */
+export function stateWhileSyncing(row: Pick<KeyRow, 'key_id'>, declared: DeclaredKey): string {
+  if (declared.lifecycle === 'pending_deletion') return 'pending_deletion';
+  return row.key_id === null ? 'creating' : 'updating';
+}
+
+function backstop(): Date {
+  return new Date(Date.now() + wakeUpBackstop * 1000);
+}

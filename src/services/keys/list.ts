@@ -1,0 +1,69 @@
+/** Lists keys, newest first. */
+import { type KeyRow, Prisma } from '../../database/client.ts';
+import { unstorableText } from '../../domain/text.ts';
+import type { KeyListQuery } from '../../schemas/key.ts';
+import type { Services } from '../context.ts';
+import { ProblemError } from '../problems.ts';
+
+const standardLimit = 50;
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/**
+ * One page of the keys that every filter lets through. Deleted keys only where `state` asks for them.
+ * @returns the rows, and the cursor of the next page or null.
+ * @throws ProblemError malformed-request for a cursor that no page gave.
+ */
+export async function listKeys(
+  services: Services,
+  query: KeyListQuery,
+): Promise<{ rows: KeyRow[]; nextCursor: string | null }> {
+  assertStorable(query);
+  const limit = query.limit ?? standardLimit;
+  const conditions = [...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
+  if (query.cursor !== undefined) conditions.push(Prisma.sql`id < ${decodeCursor(query.cursor)}::uuid`);
+  const rows = await services.database.prisma.$queryRaw<KeyRow[]>`
+    SELECT * FROM keys WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY id DESC LIMIT ${limit + 1}`;
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return { rows: page, nextCursor: rows.length > limit && last !== undefined ? encodeCursor(last.id) : null };
+}
+
+/** PostgreSQL refuses a statement with such a text in it, and no key can have one. */
+function assertStorable(query: KeyListQuery): void {
+  for (const [name, value] of Object.entries(query)) {
+    if ([value].flat().some((text) => typeof text === 'string' && unstorableText(text))) {
+      throw new ProblemError('malformed-request', `${name}: the value has a NUL character in it.`);
+    }
+  }
+}
+
+function columnFilters(query: KeyListQuery): Prisma.Sql[] {
+  const { state, is_enabled: isEnabled, multi_region: isMultiRegion } = query;
+  const filters = [state === undefined ? Prisma.sql`state <> 'deleted'` : Prisma.sql`state = ${state}`];
+  if (isEnabled !== undefined) filters.push(Prisma.sql`is_enabled = ${isEnabled === 'true'}`);
+  if (isMultiRegion !== undefined) filters.push(Prisma.sql`multi_region = ${isMultiRegion === 'true'}`);
+  for (const name of ['key_usage', 'customer_master_key_spec', 'provider', 'key_id', 'arn'] as const) {
+    const value = query[name];
+    if (value !== undefined) filters.push(Prisma.sql`${Prisma.raw(name)} = ${value}`);
+  }
+  return filters;
+}
+
+/** `name:value` or `name`; the name ends at the first colon that has no backslash before it. */
+function tagFilter(text: string): Prisma.Sql {
+  const colon = /(?<!\\):/.exec(text);
+  const name = (colon === null ? text : text.slice(0, colon.index)).replaceAll('\\:', ':');
+  if (colon === null) return Prisma.sql`tags_all ? ${name}`;
+  const value = text.slice(colon.index + 1);
+  return Prisma.sql`tags_all @> ${JSON.stringify({ [name]: value })}::jsonb`;
+}
+
+function encodeCursor(id: string): string {
+  return Buffer.from(id).toString('base64url');
+}
+
+function decodeCursor(cursor: string): string {
+  const id = Buffer.from(cursor, 'base64url').toString();
+  if (uuid.test(id)) return id;
+  throw new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of keys gave.');
+}

@@ -1,0 +1,32 @@
+/** What must hold before a key is changed. */
+import type { KeyRow } from '../../database/client.ts';
+import { conflict, ProblemError } from '../problems.ts';
+
+/**
+ * If-Match compares the generation alone, so that an observation in the background never makes an edit stale.
+ * @param ifMatch the header, a list of entity tags or `*`; undefined: nothing is asked.
+ * @throws ProblemError stale-generation
+ */
+export function assertMatches(row: KeyRow, ifMatch: string | undefined): void {
+  if (ifMatch === undefined || ifMatch.trim() === '*') return;
+  const generations = [...ifMatch.matchAll(/(?<!W\/)"(\d+)(?:\.\d+)?"/g)].map(([, generation]) => Number(generation));
+  if (generations.includes(row.generation)) return;
+  throw new ProblemError(
+    'stale-generation',
+    `If-Match asks for ${ifMatch}, but the key is at generation ${row.generation}: read it again and decide anew.`,
+    { keyId: row.id },
+  );
+}
+
+/** @throws ProblemError conflict for a key whose deletion is scheduled, or that is gone or being let go of. */
+export function assertManaged(row: KeyRow): void {
+  if (row.state === 'deleted') throw conflict('The key has been deleted; it can only be read.', row.id);
+  if (row.lifecycle === 'pending_deletion') {
+    throw conflict(
+      'The key is pending deletion: it takes only reads, refresh, restore, release and DELETE. Restore it first.',
+      row.id,
+    );
+  }
+  if (row.lifecycle === 'released')
+    throw conflict('The key is being released; nothing can be changed any more.', row.id);
+}

@@ -1,0 +1,93 @@
+/** Waits for what becomes of a change. */
+import type { KeyRow } from '../../database/client.ts';
+import type { SyncError } from '../../schemas/key.ts';
+import type { Services } from '../context.ts';
+import { keyNotFound, refusedByKms } from '../problems.ts';
+import { lookUpKey } from './find.ts';
+
+/**
+ * How a change ended, or that it has not ended within the wait.
+ * - held: KMS holds it.
+ * - refused: KMS will not have it; it has been taken back.
+ * - removed: the key's record is gone, as was asked.
+ * - pending: it is recorded and goes on.
+ */
+export type Settlement =
+  | { kind: 'held' | 'pending'; row: KeyRow }
+  | { kind: 'refused'; row: KeyRow; error: SyncError; operation: string | null }
+  | { kind: 'removed' };
+
+type Ended = Exclude<Settlement, { kind: 'pending' }>;
+
+/** Waits until KMS holds the generation, or refuses it, or the time is up. */
+export async function waitForGeneration(
+  services: Services,
+  id: string,
+  generation: number,
+  waitMilliseconds: number,
+): Promise<Settlement> {
+  const ended = await services.changes.waitFor(id, waitMilliseconds, () => lookAtGeneration(services, id, generation));
+  if (ended !== undefined) return ended;
+  const row = await lookUpKey(services, id);
+  if (row === undefined) return { kind: 'removed' };
+  // A refused change whose taking back is still under way is refused all the same.
+  return (await refusalOf(services, row, generation)) ?? { kind: 'pending', row };
+}
+
+async function lookAtGeneration(services: Services, id: string, generation: number): Promise<Ended | undefined> {
+  const row = await lookUpKey(services, id);
+  if (row === undefined) return { kind: 'removed' };
+  const isTakenBack = row.synced_generation === row.generation || row.state === 'failed';
+  if (row.generation > generation || row.state === 'failed') {
+    const refusal = await refusalOf(services, row, generation);
+    if (refusal !== undefined) return isTakenBack ? refusal : undefined;
+  }
+  return row.synced_generation >= generation ? { kind: 'held', row } : undefined;
+}
+
+async function refusalOf(services: Services, row: KeyRow, generation: number): Promise<Ended | undefined> {
+  const { prisma } = services.database;
+  const revision = await prisma.revision.findUnique({
+    where: { key_ref_generation: { key_ref: row.id, generation } },
+  });
+  if (revision === null || revision.outcome !== 'refused') return undefined;
+  const write = await prisma.kmsWrite.findFirst({
+    where: { key_ref: row.id, generation: { lte: row.generation }, outcome: { in: ['refused', 'not_done'] } },
+    orderBy: { id: 'desc' },
+  });
+  const error = revision.error as unknown as SyncError;
+  return { kind: 'refused', row, error, operation: write?.operation ?? null };
+}
+
+/** Waits until the key has been observed as often as was asked, or the time is up. */
+export async function waitForObservation(
+  services: Services,
+  id: string,
+  observation: number,
+  waitMilliseconds: number,
+): Promise<Settlement> {
+  const row = await services.changes.waitFor(id, waitMilliseconds, async () => {
+    const current = await lookUpKey(services, id);
+    return current === undefined || current.served_observation >= observation ? (current ?? null) : undefined;
+  });
+  if (row === null) return { kind: 'removed' };
+  if (row !== undefined) return { kind: 'held', row };
+  const current = await lookUpKey(services, id);
+  return current === undefined ? { kind: 'removed' } : { kind: 'pending', row: current };
+}
+
+/** The row of a key that is still there. @throws ProblemError when KMS refused the change, or the key is gone. */
+export function keptRow(settlement: Settlement, id: string): { row: KeyRow; pending: boolean } {
+  if (settlement.kind === 'removed') throw keyNotFound(id);
+  if (settlement.kind === 'refused') throw refusal(settlement);
+  return { row: settlement.row, pending: settlement.kind === 'pending' };
+}
+
+/** The problem that tells of a refused change. */
+export function refusal({ row, error, operation }: Extract<Settlement, { kind: 'refused' }>) {
+  const isBack = row.synced_generation === row.generation;
+  const aftermath = isBack
+    ? 'The whole change was taken back.'
+    : `The key is ${row.state}; its status tells what is going on.`;
+  return refusedByKms({ code: error.code, message: error.message, operation }, row.id, aftermath);
+}

@@ -1,0 +1,61 @@
+/** What can be wrong with a request, in words of the domain. The errors plugin turns these into problem+json. */
+import type { Violation } from '../domain/types.ts';
+
+/** The kinds of problem; each has a page in docs/problems. */
+export const problemKinds = {
+  'malformed-request': { status: 400, title: 'Malformed request' },
+  'not-found': { status: 404, title: 'Not found' },
+  'method-not-allowed': { status: 405, title: 'Method not allowed' },
+  conflict: { status: 409, title: 'Conflict' },
+  'stale-generation': { status: 412, title: 'Stale generation' },
+  'body-too-large': { status: 413, title: 'Body too large' },
+  'unsupported-media-type': { status: 415, title: 'Unsupported media type' },
+  'invalid-input': { status: 422, title: 'Invalid input' },
+  'refused-by-kms': { status: 422, title: 'Refused by KMS' },
+  'internal-error': { status: 500, title: 'Internal error' },
+  'temporarily-unavailable': { status: 503, title: 'Temporarily unavailable' },
+} as const;
+
+export type ProblemKind = keyof typeof problemKinds;
+
+export type KmsError = { code: string; message: string; operation: string | null };
+
+/** Anything that ends a request with a problem. `detail` is for the caller's eyes. */
+export class ProblemError extends Error {
+  readonly kind: ProblemKind;
+  readonly errors: Violation[] | undefined;
+  readonly keyId: string | undefined;
+  readonly kmsError: KmsError | undefined;
+
+  constructor(
+    kind: ProblemKind,
+    detail: string,
+    extra: { errors?: Violation[]; keyId?: string; kmsError?: KmsError } = {},
+  ) {
+    super(detail);
+    this.kind = kind;
+    this.errors = extra.errors;
+    this.keyId = extra.keyId;
+    this.kmsError = extra.kmsError;
+  }
+}
+
+export function keyNotFound(id: string): ProblemError {
+  return new ProblemError('not-found', `There is no key with the id ${JSON.stringify(id)}.`);
+}
+
+export function conflict(detail: string, keyId: string): ProblemError {
+  return new ProblemError('conflict', detail, { keyId });
+}
+
+/** @param violations at least one. */
+export function invalidInput(violations: Violation[]): ProblemError {
+  const count = violations.length === 1 ? 'One rule is' : `${violations.length} rules are`;
+  return new ProblemError('invalid-input', `${count} broken; nothing was changed.`, { errors: violations });
+}
+
+export function refusedByKms(kmsError: KmsError, keyId: string, aftermath: string): ProblemError {
+  const call = kmsError.operation === null ? 'KMS refused' : `KMS refused ${kmsError.operation}`;
+  const detail = `${call}: ${kmsError.code}: ${kmsError.message} ${aftermath}`;
+  return new ProblemError('refused-by-kms', detail, { keyId, kmsError });
+}

@@ -1,0 +1,96 @@
+/** Opens everything the service needs, in order, and closes it in the opposite order. */
+import type { FastifyBaseLogger } from 'fastify';
+import { type Config, dataFolder } from '../config.ts';
+import { openDatabase } from '../database/client.ts';
+import { migrate } from '../database/migrate.ts';
+import { startQueue } from '../database/queue.ts';
+import { openKms } from '../kms/client.ts';
+import { startLocalKms } from '../local/kms/index.ts';
+import { startEmbeddedPostgres } from '../local/postgres.ts';
+import { openChangeFeed } from './changes.ts';
+import type { Services } from './context.ts';
+import { startWorker } from './sync/worker.ts';
+
+/** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
+const stopGrace = 10_000;
+const usualLocalKmsPort = 3001;
+
+export type Started = {
+  services: Services;
+  /** Where the built-in local KMS listens; null where another KMS is used. */
+  localKmsUrl: string | null;
+  /** Stops the worker: it finishes or gives back what it has in hand. Requests that wait are answered. */
+  stopWork(): Promise<void>;
+  /** Closes the connections and stops the embedded parts. */
+  close(): Promise<void>;
+};
+
+/**
+ * Starts the services of one process.
+ * @throws when a part does not start, with its reason; what had started is stopped again.
+ */
+export async function startServices(config: Config, log: FastifyBaseLogger): Promise<Started> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    return { ...(await open(config, log, (closer) => closers.push(closer))), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: () => Promise<void>) => void) {
+  const connectionString = config.DATABASE_URL ?? (await openEmbeddedPostgres(config, onClose));
+  if (config.MIGRATE_ON_START) {
+    const applied = await migrate(connectionString);
+    if (applied.length > 0) log.info({ applied }, 'applied migrations');
+  }
+  const database = openDatabase(connectionString, (error) => log.warn({ err: error }, 'a database connection broke'));
+  onClose(() => database.close());
+  const queue = await startQueue(connectionString, (error) => log.warn({ err: error }, 'the queue reports an error'));
+  onClose(() => queue.stop());
+  const changes = openChangeFeed(queue);
+
+  const localKms = config.KMS_ENDPOINT === 'local' ? await openLocalKms(config) : null;
+  if (localKms !== null) onClose(() => localKms.close());
+  const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
+  const kms = openKms({ endpoint, region: config.AWS_REGION });
+  onClose(async () => kms.close());
+
+  const services: Services = {
+    database,
+    queue,
+    changes,
+    kmsFor: (provider) => (provider === 'default' ? kms : undefined),
+    ownershipTagName: config.OWNERSHIP_TAG,
+    log,
+  };
+  const worker = config.ROLE === 'api' ? null : await startWorker(services, config.WORKER_CONCURRENCY);
+  const stopWork = async () => {
+    await worker?.stop(stopGrace);
+    changes.close();
+  };
+  onClose(stopWork);
+  return { services, localKmsUrl: localKms?.url ?? null, stopWork };
+}
+
+async function openEmbeddedPostgres(config: Config, onClose: (closer: () => Promise<void>) => void): Promise<string> {
+  const postgres = await startEmbeddedPostgres(dataFolder(config, 'postgres'));
+  onClose(() => postgres.stop());
+  return postgres.connectionString;
+}
+
+/** On its usual port, so that other tools find it there; on a free one where that is taken and none was asked for. */
+async function openLocalKms(config: Config) {
+  const dataDir = dataFolder(config, 'kms');
+  if (config.LOCAL_KMS_PORT !== null) return startLocalKms({ dataDir, port: config.LOCAL_KMS_PORT });
+  try {
+    return await startLocalKms({ dataDir, port: usualLocalKmsPort });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    return startLocalKms({ dataDir, port: 0 });
+  }
+}

@@ -1,0 +1,73 @@
+/** The ends of a key: removed from Keyward, deleted by KMS, or gone without our doing. */
+import type { KeyRow } from '../../database/client.ts';
+import { announceKeyChange } from '../../database/queue.ts';
+import type { KmsFailure } from '../../kms/errors.ts';
+import type { Services } from '../context.ts';
+import { LeaseLost } from './lease.ts';
+import { finish, recordFailed, recordRetry, type Work } from './record.ts';
+
+/** Milliseconds for which KMS may not show a key that it has just made. */
+const visibilityDelay = 120_000;
+
+/** Removes the record of a key that KMS never had, or that was released. Its history stays. */
+export async function recordRemoved(services: Services, { row, lease }: Work): Promise<KeyRow | null> {
+  return services.database.prisma.$transaction(async (transaction) => {
+    const { count } = await transaction.key.deleteMany({ where: { ...lease.fence, generation: row.generation } });
+    if (count === 0) {
+      const current = await transaction.key.findFirst({ where: lease.fence });
+      if (current === null) throw new LeaseLost(row.id);
+      return current;
+    }
+    lease.stop();
+    await transaction.revision.updateMany({
+      where: { key_ref: row.id, outcome: 'pending' },
+      data: { outcome: 'held', settled_at: new Date() },
+    });
+    const type = row.lifecycle === 'released' ? 'key.released' : 'key.removed';
+    await transaction.event.create({
+      data: { key_ref: row.id, type, generation: row.generation, actor: 'keyward', data: { arn: row.arn } },
+    });
+    await announceKeyChange(transaction, row.id);
+    return null;
+  });
+}
+
+/** Records that KMS does not know the key (any more). */
+export function recordGone(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
+  const { row } = work;
+  if (row.lifecycle === 'pending_deletion') return recordDeleted(services, work);
+  if (row.lifecycle === 'released') return recordRemoved(services, work);
+  const neverSeen = row.last_observed_at === null;
+  if (neverSeen && Date.now() - row.created_at.getTime() < visibilityDelay) return recordRetry(services, work, failure);
+  return recordFailed(services, work, failure, { key_state: null });
+}
+
+function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {
+  const { row } = work;
+  const columns = {
+    state: 'deleted',
+    key_state: null,
+    due_at: null,
+    attempts: 0,
+    writes_open: false,
+    synced_generation: row.generation,
+    served_observation: row.requested_observation,
+    last_observed_at: new Date(),
+    last_synced_at: new Date(),
+  };
+  return finish(services, work, columns, async (transaction) => {
+    await transaction.revision.updateMany({
+      where: { key_ref: row.id, outcome: 'pending' },
+      data: { outcome: 'held', settled_at: new Date() },
+    });
+    await transaction.event.create({
+      data: {
+        key_ref: row.id,
+        type: 'key.deleted',
+        generation: row.generation,
+        actor: 'keyward',
+        data: { arn: row.arn },
+      },
+    });
+  });
+}

@@ -1,0 +1,90 @@
+/** A change that KMS refuses for good is taken back whole (I5). */
+import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
+import { announceKeyChange } from '../../database/queue.ts';
+import type { KmsFailure } from '../../kms/errors.ts';
+import type { Services } from '../context.ts';
+import { columnsOf, type DeclaredKey, declaredOf } from '../keys/declared.ts';
+import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
+import { LeaseLost } from './lease.ts';
+import { finalError, recordFailed, refuseRevisions, type Work } from './record.ts';
+
+/** How long drift that KMS refuses to have mended, or a refused revert, is left alone. */
+const pauseAfterRefusal = 600_000;
+
+/**
+ * Records the refusal and turns the desired state back, as a new generation, to the last one that KMS held; the sync
+ * goes on with that. A key that never was in KMS as declared has none: it fails, and one that was made on the way is
+ * scheduled for deletion, since nobody can have used it.
+ * @returns the row to go on with, or null when there is nothing left to do.
+ */
+export async function takeBack(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
+  const { row } = work;
+  const refused = await findRevision(services, row.id, row.generation);
+  const isRevert = refused?.origin === 'revert';
+  if (isRevert || row.generation === row.synced_generation) {
+    const state = row.generation === row.synced_generation ? 'drifted' : 'failed';
+    return recordFailed(services, work, failure, { state, due_at: new Date(Date.now() + pauseAfterRefusal) });
+  }
+  const target = await stateToReturnTo(services, row, refused?.origin);
+  if (target === null) return recordFailed(services, work, failure);
+  return revert(services, work, failure, target);
+}
+
+async function stateToReturnTo(services: Services, row: KeyRow, origin?: string): Promise<DeclaredKey | null> {
+  if (row.synced_generation > 0) {
+    const held = await findRevision(services, row.id, row.synced_generation);
+    return held === null ? null : (held.desired as unknown as DeclaredKey);
+  }
+  if (row.key_id === null || origin === 'import') return null;
+  return { ...declaredOf(row), lifecycle: 'pending_deletion', pending_window_in_days: 7 };
+}
+
+function revert(services: Services, { row, lease }: Work, failure: KmsFailure, target: DeclaredKey) {
+  const error = finalError(row, failure);
+  const generation = row.generation + 1;
+  services.log.warn({ key: row.id, operation: failure.operation, ...error }, 'KMS refused the change; taking it back');
+  return services.database.prisma.$transaction(async (transaction) => {
+    const [reverted] = await transaction.key.updateManyAndReturn({
+      where: { ...lease.fence, generation: row.generation },
+      data: {
+        ...columnsOf(target),
+        generation,
+        state: stateWhileSyncing(row, target),
+        error,
+        attempts: 0,
+        status_version: { increment: 1 },
+        updated_at: new Date(),
+      },
+    });
+    if (reverted === undefined) return currentRow(transaction, lease.fence);
+    await refuseRevisions(transaction, row, error);
+    const by = { actor: 'keyward', requestId: (await requestOf(transaction, row)) ?? 'none' };
+    const revision = {
+      keyId: row.id,
+      generation,
+      origin: 'revert' as const,
+      declared: target,
+      before: declaredOf(row),
+    };
+    await recordRevision(transaction, revision, by);
+    await announceKeyChange(transaction, row.id);
+    return reverted;
+  });
+}
+
+/** The row after a newer change overtook the refused one: that one is tried as it stands. */
+async function currentRow(transaction: Transaction, fence: { id: string; lease_token: string }): Promise<KeyRow> {
+  const row = await transaction.key.findFirst({ where: fence });
+  if (row === null) throw new LeaseLost(fence.id);
+  return row;
+}
+
+async function requestOf(transaction: Transaction, row: KeyRow): Promise<string | undefined> {
+  const where = { key_ref_generation: { key_ref: row.id, generation: row.generation } };
+  return (await transaction.revision.findUnique({ where, select: { request_id: true } }))?.request_id;
+}
+
+function findRevision(services: Services, keyId: string, generation: number) {
+  const where: Prisma.RevisionWhereUniqueInput = { key_ref_generation: { key_ref: keyId, generation } };
+  return services.database.prisma.revision.findUnique({ where });
+}
