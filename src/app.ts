@@ -1,7 +1,7 @@
 /** The HTTP application: plugins and routes. It does not listen, and it owns no connection. */
 import { randomUUID } from 'node:crypto';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import fastify, { type FastifyServerOptions } from 'fastify';
+import fastify, { type FastifyServerOptions, LogController } from 'fastify';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
 import docs from './plugins/docs.ts';
 import errors from './plugins/errors.ts';
@@ -32,7 +32,7 @@ export async function buildApp({ services, logger }: AppOptions) {
   const app = fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     bodyLimit,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     routerOptions: { ignoreTrailingSlash: false, maxParamLength: 2048 },
     genReqId: (request) => {
       const given = request.headers['x-request-id'];

@@ -29,22 +29,30 @@ export async function createKey(services: Services, input: Input, command: Comma
   const { declared, provider } = declaredByCreate(services, input);
   const id = uuidv7();
   await recordNewKey(services, { id, provider, declared, origin: 'create' }, command);
-  return settleNewKey(services, id, command);
+  return settleNewKey(services, id, null, command);
 }
 
-/** Waits for a first generation, and removes the record of a key that KMS will not have. */
-export async function settleNewKey(services: Services, id: string, command: Command): Promise<Accepted> {
+/**
+ * Waits for a first generation, and removes the record of one that KMS refused.
+ * @param keyId of a key that somebody made outside; null: a refused key must not exist in KMS, or its record stays.
+ */
+export async function settleNewKey(
+  services: Services,
+  id: string,
+  keyId: string | null,
+  command: Command,
+): Promise<Accepted> {
   const settlement = await waitForGeneration(services, id, 1, command.wait);
-  if (settlement.kind === 'refused') await removeRefused(services, settlement.row);
+  if (settlement.kind === 'refused') await removeRefused(services, id, keyId);
   return keptRow(settlement, id);
 }
 
-/** A key that never was in KMS, or that KMS would not let us mark as ours, leaves no record; its events stay. */
-async function removeRefused(services: Services, { id, generation, key_id, synced_generation }: KeyRow): Promise<void> {
-  if (synced_generation > 0 || generation > 1) return;
+/** The record goes, its events stay. A key that has been changed since stays too. */
+async function removeRefused(services: Services, id: string, keyId: string | null): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
-    const unchanged = { id, generation, key_id, state: 'failed', lease_token: null };
-    const { count } = await transaction.key.deleteMany({ where: unchanged });
+    const { count } = await transaction.key.deleteMany({
+      where: { id, key_id: keyId, generation: 1, synced_generation: 0, state: 'failed', lease_token: null },
+    });
     if (count > 0) await transaction.revision.deleteMany({ where: { key_ref: id } });
   });
 }

@@ -36,7 +36,7 @@ export async function importKey(
     await assertUnmanaged(services, observed.arn);
     throw error;
   }
-  return settleNewKey(services, id, command);
+  return settleNewKey(services, id, observed.key_id, command);
 }
 
 async function observeImportable(services: Services, kms: Kms, keyId: string): Promise<ObservedKey> {

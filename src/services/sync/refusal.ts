@@ -18,7 +18,9 @@ const pauseAfterRefusal = 600_000;
  * @returns the row to go on with, or null when there is nothing left to do.
  */
 export async function takeBack(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
-  const { row } = work;
+  // CreateKey may have given the row its identity since the work began.
+  const { arn, key_id } = await currentRow(services.database.prisma, work.lease.fence);
+  const row = { ...work.row, arn, key_id };
   const refused = await findRevision(services, row.id, row.generation);
   const isRevert = refused?.origin === 'revert';
   if (isRevert || row.generation === row.synced_generation) {
@@ -27,7 +29,7 @@ export async function takeBack(services: Services, work: Work, failure: KmsFailu
   }
   const target = await stateToReturnTo(services, row, refused?.origin);
   if (target === null) return recordFailed(services, work, failure);
-  return revert(services, work, failure, target);
+  return revert(services, { ...work, row }, failure, target);
 }
 
 async function stateToReturnTo(services: Services, row: KeyRow, origin?: string): Promise<DeclaredKey | null> {
@@ -56,6 +58,7 @@ function revert(services: Services, { row, lease }: Work, failure: KmsFailure, t
         updated_at: new Date(),
       },
     });
+    // A newer change overtook the refused one: it is tried as it stands.
     if (reverted === undefined) return currentRow(transaction, lease.fence);
     await refuseRevisions(transaction, row, error);
     const by = { actor: 'keyward', requestId: (await requestOf(transaction, row)) ?? 'none' };
@@ -72,7 +75,7 @@ function revert(services: Services, { row, lease }: Work, failure: KmsFailure, t
   });
 }
 
-/** The row after a newer change overtook the refused one: that one is tried as it stands. */
+/** @throws LeaseLost */
 async function currentRow(transaction: Transaction, fence: { id: string; lease_token: string }): Promise<KeyRow> {
   const row = await transaction.key.findFirst({ where: fence });
   if (row === null) throw new LeaseLost(fence.id);

@@ -1,0 +1,50 @@
+/** What a KMS holds of a key, read with the SDK. */
+import {
+  DescribeKeyCommand,
+  GetKeyPolicyCommand,
+  GetKeyRotationStatusCommand,
+  type KMSClient,
+  ListKeysCommand,
+  ListResourceTagsCommand,
+} from '@aws-sdk/client-kms';
+
+export async function metadata(kms: KMSClient, KeyId: string) {
+  const { KeyMetadata } = await kms.send(new DescribeKeyCommand({ KeyId }));
+  if (KeyMetadata === undefined) throw new Error('DescribeKey answers without metadata');
+  return KeyMetadata;
+}
+
+export async function policy(kms: KMSClient, KeyId: string): Promise<unknown> {
+  const { Policy } = await kms.send(new GetKeyPolicyCommand({ KeyId }));
+  return JSON.parse(Policy ?? 'null');
+}
+
+export async function tags(kms: KMSClient, KeyId: string): Promise<Record<string, string>> {
+  const { Tags = [] } = await kms.send(new ListResourceTagsCommand({ KeyId }));
+  return Object.fromEntries(Tags.map(({ TagKey, TagValue }) => [TagKey, TagValue]));
+}
+
+export async function rotation(kms: KMSClient, KeyId: string) {
+  const status = await kms.send(new GetKeyRotationStatusCommand({ KeyId }));
+  return { enabled: status.KeyRotationEnabled ?? false, period: status.RotationPeriodInDays ?? null };
+}
+
+export async function allKeyIds(kms: KMSClient): Promise<string[]> {
+  const ids: string[] = [];
+  for (let marker: string | undefined; ; ) {
+    const page = await kms.send(
+      new ListKeysCommand({ Limit: 1000, ...(marker === undefined ? {} : { Marker: marker }) }),
+    );
+    ids.push(...(page.Keys ?? []).map(({ KeyId }) => KeyId ?? ''));
+    if (!page.Truncated) return ids;
+    marker = page.NextMarker;
+  }
+}
+
+/** A policy that the local caller may change again. */
+export const ownPolicy = (sid: string) => ({
+  Version: '2012-10-17',
+  Statement: [
+    { Sid: sid, Effect: 'Allow', Principal: { AWS: 'arn:aws:iam::111122223333:root' }, Action: 'kms:*', Resource: '*' },
+  ],
+});

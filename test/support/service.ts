@@ -1,0 +1,118 @@
+/** A whole service in this process, with its own PostgreSQL and local KMS, spoken to over HTTP only. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { pino } from 'pino';
+import type { Test } from 'tap';
+import { buildApp } from '../../src/app.ts';
+import { readConfig } from '../../src/config.ts';
+import type { Key } from '../../src/schemas/key.ts';
+import { startServices } from '../../src/services/start.ts';
+
+export type Answer<Body = Key> = { status: number; headers: Headers; body: Body };
+
+export type Problem = {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  instance: string;
+  request_id: string;
+  id?: string;
+  errors?: { pointer: string; detail: string }[];
+  kms_error?: { code: string; message: string; operation: string | null };
+};
+
+export type Call = <Body = Key>(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+) => Promise<Answer<Body>>;
+
+/** Calls a service. A body that is a string is sent as it is. */
+export function caller(url: string): Call {
+  return async <Body>(method: string, route: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const response = await fetch(new URL(route, url), {
+      method,
+      headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const isJson = /json/.test(response.headers.get('content-type') ?? '');
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (isJson && text !== '' ? JSON.parse(text) : text) as Body,
+    };
+  };
+}
+
+/** A client of the AWS SDK for any endpoint. */
+export function kmsClient(endpoint: string, account = '111122223333', region = 'us-east-1'): KMSClient {
+  return new KMSClient({
+    endpoint,
+    region,
+    credentials: { accessKeyId: account, secretAccessKey: 'secret' },
+    maxAttempts: 1,
+  });
+}
+
+export type LoggedCall = {
+  operation: string;
+  key_id: string | null;
+  parameters: Record<string, unknown>;
+  error: string | null;
+};
+
+/** What a local KMS tells and takes beside KMS's own operations. */
+export function kmsControl(endpoint: string) {
+  const call = caller(endpoint);
+  return {
+    /** The calls since the log was last cleared, without reads unless asked for. */
+    calls: async ({ reads = false } = {}) => {
+      const { body } = await call<{ calls: LoggedCall[] }>('GET', '/_local/calls');
+      return body.calls.filter(({ operation }) => reads || !/^(Get|List|Describe)/.test(operation));
+    },
+    clear: () => call('DELETE', '/_local/calls'),
+    fault: (...faults: object[]) => call('POST', '/_local/faults', faults),
+    clearFaults: () => call('DELETE', '/_local/faults'),
+    advanceClock: (seconds: number) => call('POST', '/_local/clock', { advance_seconds: seconds }),
+  };
+}
+
+/** Starts a service; it is stopped when the test ends. */
+export async function startService(t: Test, environment: Record<string, string> = {}) {
+  const dataDir = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-'));
+  const config = readConfig({ DATA_DIR: dataDir, LOCAL_KMS_PORT: '0', PORT: '0', ...environment });
+  const log = pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
+  const started = await startServices(config, log);
+  const app = await buildApp({ services: started.services, logger: log });
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const kmsUrl = started.localKmsUrl ?? config.KMS_ENDPOINT;
+  const kms = kmsClient(kmsUrl);
+  t.teardown(async () => {
+    kms.destroy();
+    await started.stopWork();
+    await app.close();
+    await started.close();
+    await rm(dataDir, { recursive: true, force: true });
+  });
+  return { url, call: caller(url), kms, kmsUrl, control: kmsControl(kmsUrl), services: started.services, app };
+}
+
+/** Looks again and again until `look` finds something; fails after a time that no machine is too slow for. */
+export async function eventually<Found>(
+  what: string,
+  look: () => Promise<Found | undefined | false>,
+  milliseconds = 60_000,
+): Promise<Found> {
+  const deadline = Date.now() + milliseconds;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (Date.now() > deadline) throw new Error(`Waited ${milliseconds} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
