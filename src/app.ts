@@ -4,7 +4,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyServerOptions, LogController } from 'fastify';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
 import docs from './plugins/docs.ts';
-import errors from './plugins/errors.ts';
+import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
 import health from './plugins/health.ts';
 import routing from './plugins/routing.ts';
 import validation from './plugins/validation.ts';
@@ -12,6 +12,7 @@ import actions from './routes/keys/actions.ts';
 import read from './routes/keys/read.ts';
 import write from './routes/keys/write.ts';
 import type { Services } from './services/context.ts';
+import { ProblemError } from './services/problems.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -33,7 +34,13 @@ export async function buildApp({ services, logger }: AppOptions) {
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     bodyLimit,
     logController: new LogController({ disableRequestLogging: true }),
-    routerOptions: { ignoreTrailingSlash: false, maxParamLength: 2048 },
+    // Node itself bounds a path; one that names no key is 404, however long.
+    routerOptions: { ignoreTrailingSlash: false, maxParamLength: 100_000 },
+    clientErrorHandler: answerUnreadable,
+    frameworkErrors: (error, request, reply) => {
+      const detail = `The path can't be read: ${error.message}.`;
+      sendProblem(request, reply, new ProblemError('malformed-request', detail));
+    },
     genReqId: (request) => {
       const given = request.headers['x-request-id'];
       return typeof given === 'string' && requestId.test(given) ? given : randomUUID();

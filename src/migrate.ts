@@ -7,7 +7,6 @@ try {
   if (DATABASE_URL === null) throw new ConfigError('DATABASE_URL: must be set; embedded Postgres migrates at start');
   const applied = await migrate(DATABASE_URL);
   process.stdout.write(applied.length === 0 ? 'Nothing to apply.\n' : `Applied ${applied.join(', ')}.\n`);
-  process.exit(0);
 } catch (error) {
   process.stderr.write(`The migration failed: ${error instanceof Error ? error.message : error}\n`);
   process.exit(1);

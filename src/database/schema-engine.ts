@@ -51,10 +51,28 @@ function instantiateWasm(): void {
   if (wasmIsReady) return;
   const file = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg');
   const module = new WebAssembly.Module(readFileSync(file.replace(/\.js$/, '.wasm')));
-  const { exports } = new WebAssembly.Instance(module, { './schema_engine_bg.js': engineBindings });
+  const { exports } = new WebAssembly.Instance(module, { './schema_engine_bg.js': withTimersThatHoldNothing() });
   engineBindings.__wbg_set_wasm(exports);
   (exports['__wbindgen_start'] as () => void)();
   wasmIsReady = true;
+}
+
+/** The engine leaves the timer of its lock's time-out behind, which would keep a process that is done for 10 seconds. */
+function withTimersThatHoldNothing(): Record<string, unknown> {
+  const holdNothing =
+    (call: (...values: unknown[]) => unknown) =>
+    (...values: unknown[]) => {
+      const timer = call(...values);
+      if (timer instanceof Object && 'unref' in timer && typeof timer.unref === 'function') timer.unref();
+      return timer;
+    };
+  const imports = Object.entries(engineBindings as Record<string, unknown>);
+  return Object.fromEntries(
+    imports.map(([name, value]) => {
+      const isTimer = name.startsWith('__wbg_setTimeout') && typeof value === 'function';
+      return [name, isTimer ? holdNothing(value as (...values: unknown[]) => unknown) : value];
+    }),
+  );
 }
 
 /**

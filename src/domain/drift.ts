@@ -33,7 +33,7 @@ export function differences(desired: DesiredKey, observed: ObservedKey): Differe
     const statements = differingStatements(desired.policy, observed.policy);
     differs('policy', statements.desired, statements.observed);
   }
-  const names = [...Object.keys(comparison.tagsToSet), ...comparison.tagsToRemove];
+  const names = [...Object.keys(comparison.tagsToSet), ...comparison.tagsToRemove].sort();
   for (const name of names.filter((tag) => tag !== desired.ownership_tag.name)) {
     differs(`tags.${name}`, tagValue(desired.tags_all, name), tagValue(observed.tags, name));
   }

@@ -1,4 +1,6 @@
 /** Every error leaves as RFC 9457 problem+json. */
+import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { isDatabaseAway } from '../database/client.ts';
@@ -33,6 +35,7 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
   if (status === 503) reply.header('retry-after', retryAfter);
   return reply
     .code(status)
+    .header('x-request-id', request.id)
     .type('application/problem+json')
     .send({
       type: `/problems/${problem.kind}`,
@@ -46,6 +49,29 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
       ...(problem.kmsError === undefined ? {} : { kms_error: problem.kmsError }),
     });
 }
+
+/** Answers a request that is no HTTP, or more of it than is taken, and ends the connection. */
+export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (socket.destroyed || error.code === 'ECONNRESET') return void socket.destroy();
+  const [status, reason] = unreadable[error.code ?? ''] ?? [400, 'Bad Request'];
+  const { title } = problemKinds['malformed-request'];
+  const detail = `The request can't be read as HTTP: ${error.message}.`;
+  const body = JSON.stringify({
+    type: '/problems/malformed-request',
+    title,
+    status,
+    detail,
+    instance: '',
+    request_id: randomUUID(),
+  });
+  const headers = `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  socket.end(`HTTP/1.1 ${status} ${reason}\r\n${headers}\r\nConnection: close\r\n\r\n${body}`);
+}
+
+const unreadable: Record<string, [status: number, reason: string]> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
+};
 
 function toProblem(error: FastifyError, request: FastifyRequest): ProblemError {
   if (error instanceof ProblemError) return error;
