@@ -1,0 +1,152 @@
+import fc from 'fast-check';
+import { test } from 'tap';
+import { afterCreate, afterStep } from '../../src/domain/after-step.ts';
+import { differences } from '../../src/domain/drift.ts';
+import { keySpecs, usagesBySpec } from '../../src/domain/key-specs.ts';
+import { plan } from '../../src/domain/planner.ts';
+import type { DesiredKey, ObservedKey, Step, Tags } from '../../src/domain/types.ts';
+
+/** KMS as its developer guide has it: what a key's state refuses. */
+function refusal(key: ObservedKey, { operation, parameters }: Step): string | null {
+  const isPending = key.key_state === 'PendingDeletion' || key.key_state === 'PendingReplicaDeletion';
+  if (operation === 'CreateKey') return 'the key exists';
+  if (operation === 'CancelKeyDeletion') return isPending ? null : 'not pending deletion';
+  if (isPending) return 'pending deletion';
+  if (operation === 'EnableKeyRotation' || operation === 'DisableKeyRotation') {
+    if (key.rotation === null) return 'rotation does not apply';
+    if (key.key_state === 'Disabled') return 'disabled';
+  }
+  if (operation === 'TagResource') {
+    const tags = { ...key.tags, ...(parameters as { Tags: Tags }).Tags };
+    if (Object.keys(tags).length > 50) return 'too many tags';
+    if (Object.keys((parameters as { Tags: Tags }).Tags).some((name) => /^aws:/i.test(name))) return 'reserved tag';
+  }
+  if (operation === 'UntagResource') {
+    if ((parameters as { TagKeys: string[] }).TagKeys.some((name) => /^aws:/i.test(name))) return 'reserved tag';
+  }
+  return null;
+}
+
+const policy = fc.constantFrom('A', 'B', 'C').map((Sid) => ({ Version: '2012-10-17', Statement: [{ Sid }] }));
+const tagName = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom('team', 'env', '__proto__', 'constructor', 'a:b') },
+  { weight: 1, arbitrary: fc.integer({ min: 0, max: 60 }).map((n) => `tag${n}`) },
+);
+const tagSet = (most: number) =>
+  fc
+    .uniqueArray(fc.tuple(tagName, fc.constantFrom('', '1', '2')), { maxLength: most, selector: ([name]) => name })
+    .map((entries): Tags => Object.fromEntries(entries));
+const immutable = fc.constantFrom(...keySpecs).chain((spec) =>
+  fc.record({
+    customer_master_key_spec: fc.constant(spec),
+    key_usage: fc.constantFrom(...usagesBySpec[spec]),
+    custom_key_store_id: fc.constant(null),
+    xks_key_id: fc.constant(null),
+    multi_region: fc.boolean(),
+  }),
+);
+const ownership = { name: 'keyward:id', value: '01980e6c-0000-7000-8000-000000000000' };
+
+const pair = immutable.chain((fixed) => {
+  const rotates = fixed.customer_master_key_spec === 'SYMMETRIC_DEFAULT';
+  const desired: fc.Arbitrary<DesiredKey> = fc
+    .record({
+      description: fc.constantFrom('', 'a', 'b'),
+      policy: fc.option(policy),
+      bypass_policy_lockout_safety_check: fc.boolean(),
+      deletion_window_in_days: fc.integer({ min: 7, max: 30 }),
+      is_enabled: fc.boolean(),
+      enable_key_rotation: rotates ? fc.boolean() : fc.constant(false),
+      rotation_period_in_days: fc.constantFrom(90, 365, 2560),
+      tags_all: tagSet(49),
+      lifecycle: fc.constantFrom('managed', 'managed', 'managed', 'pending_deletion', 'released'),
+    })
+    .map((key) => ({
+      ...fixed,
+      ...key,
+      tags: key.tags_all,
+      rotation_period_in_days: key.enable_key_rotation ? key.rotation_period_in_days : null,
+      ownership_tag: ownership,
+    }));
+  const observed: fc.Arbitrary<ObservedKey> = fc
+    .record({
+      description: fc.constantFrom('', 'a', 'b'),
+      policy,
+      state: fc.constantFrom('Enabled', 'Disabled', 'PendingDeletion', 'PendingReplicaDeletion'),
+      rotation: rotates
+        ? fc.constantFrom(null, 90, 365, 2560).map((days) => ({ enabled: days !== null, period_in_days: days }))
+        : fc.constant(null),
+      tags: tagSet(48),
+      owner: fc.constantFrom(null, ownership.value, 'another'),
+      awsTag: fc.boolean(),
+    })
+    .map(({ state, tags, owner, awsTag, ...key }) => ({
+      ...fixed,
+      ...key,
+      arn: 'arn:aws:kms:us-east-1:111122223333:key/k',
+      key_id: 'k',
+      origin: 'AWS_KMS',
+      key_state: state as ObservedKey['key_state'],
+      tags: {
+        ...tags,
+        ...(owner === null ? {} : { [ownership.name]: owner }),
+        ...(awsTag ? { 'aws:cloudformation:stack': 's' } : {}),
+      },
+      deletion_date: state === 'PendingDeletion' ? '2030-01-01T00:00:00.000Z' : null,
+    }));
+  return fc.record({ desired, observed: fc.option(observed, { freq: 10 }) });
+});
+
+function carryOut(desired: DesiredKey, observed: ObservedKey | null): { reached: ObservedKey | null; steps: Step[] } {
+  const steps = plan(desired, observed);
+  let reached = observed;
+  for (const step of steps) {
+    if (reached === null) {
+      if (step.operation !== 'CreateKey') throw new Error(`${step.operation} of no key`);
+      const { key_usage, customer_master_key_spec, custom_key_store_id, xks_key_id, multi_region } = desired;
+      const fixed = { key_usage, customer_master_key_spec, custom_key_store_id, xks_key_id, multi_region };
+      const described = {
+        ...fixed,
+        arn: 'arn',
+        key_id: 'k',
+        origin: 'AWS_KMS',
+        key_state: 'Enabled' as const,
+        description: step.parameters.Description,
+        deletion_date: null,
+      };
+      reached = afterCreate(described, step.parameters, step.parameters.Policy ?? { Statement: [] });
+      continue;
+    }
+    const refused = refusal(reached, step);
+    if (refused !== null) throw new Error(`${step.operation} is refused: ${refused}`);
+    if (step.operation !== 'CreateKey') reached = afterStep(reached, step, '2030-01-01T00:00:00.000Z');
+  }
+  return { reached, steps };
+}
+
+test('I4, 10,000 pairs: the plan meets no refusal, and what it leads to needs no plan and has no drift', async (t) => {
+  fc.assert(
+    fc.property(pair, ({ desired, observed }) => {
+      const { reached } = carryOut(desired, observed);
+      t.strictSame(plan(desired, reached), []);
+      if (reached !== null) t.strictSame(differences(desired, reached), []);
+    }),
+    { numRuns: 10_000 },
+  );
+});
+
+test('10,000 pairs: no step is without need, and no operation comes twice', async (t) => {
+  fc.assert(
+    fc.property(pair, ({ desired, observed }) => {
+      const { steps, reached } = carryOut(desired, observed);
+      t.equal(new Set(steps.map(({ operation }) => operation)).size, steps.length);
+      if (observed === null || reached === null || desired.lifecycle !== 'managed') return;
+      const operations = new Set(steps.map(({ operation }) => operation));
+      t.equal(operations.has('UpdateKeyDescription'), observed.description !== desired.description);
+      t.equal(operations.has('CancelKeyDeletion'), observed.key_state.startsWith('Pending'));
+      if (observed.key_state === 'Enabled') t.notOk(operations.has('EnableKey'));
+      if (desired.policy === null) t.notOk(operations.has('PutKeyPolicy'));
+    }),
+    { numRuns: 10_000 },
+  );
+});
