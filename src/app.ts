@@ -1,7 +1,7 @@
 /** The HTTP application: plugins and routes. It does not listen, and it owns no connection. */
 import { randomUUID } from 'node:crypto';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import fastify, { type FastifyServerOptions, LogController } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
 import docs from './plugins/docs.ts';
 import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
@@ -23,13 +23,15 @@ declare module 'fastify' {
 export type AppOptions = {
   services: Services;
   logger: FastifyServerOptions['loggerInstance'];
+  /** A worker serves its health only. */
+  role?: 'all' | 'api' | 'worker';
 };
 
 /** What a caller may send as X-Request-Id and get back. */
 const requestId = /^[\w.:-]{1,128}$/;
 
 /** Builds the application; `ready()` or `listen()` is the caller's. */
-export async function buildApp({ services, logger }: AppOptions) {
+export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   const app = fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     bodyLimit,
@@ -50,12 +52,25 @@ export async function buildApp({ services, logger }: AppOptions) {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
+  endConnectionsWithTheirLastAnswer(app);
   await app.register(errors);
   await app.register(routing);
   await app.register(bodies);
   await app.register(validation);
-  await app.register(docs);
+  if (role !== 'worker') await app.register(docs);
   await app.register(health);
+  if (role === 'worker') return app;
   for (const routes of [read, write, actions]) await app.register(routes, { prefix: '/v1' });
   return app;
+}
+
+/** Fastify says so to requests that come during a stop; those under way would keep their connection, and the stop. */
+function endConnectionsWithTheirLastAnswer(app: FastifyInstance): void {
+  let isClosing = false;
+  app.addHook('preClose', async () => {
+    isClosing = true;
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    if (isClosing) reply.header('connection', 'close');
+  });
 }

@@ -14,7 +14,7 @@ async function main(): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
   });
   const started = await startServices(config, log);
-  const app = await buildApp({ services: started.services, logger: log });
+  const app = await buildApp({ services: started.services, logger: log, role: config.ROLE });
   const url = await app.listen({ host: config.HOST, port: config.PORT }).catch(async (error: Error) => {
     await started.close();
     throw error;
@@ -28,9 +28,8 @@ async function main(): Promise<void> {
     log.error('the stop took too long and is cut short');
     process.exit(1);
   }, longestStop).unref();
-  // Keys in hand are finished first, so that the requests that wait for them get their answer.
-  await started.stopWork();
-  await app.close();
+  // At once: the requests under way wait for the keys in hand, and connections end with their last answer.
+  await Promise.all([started.stopWork(), app.close()]);
   await started.close();
 }
 

@@ -48,11 +48,12 @@ function nameOfStatement(names: Map<string, string>, sql: string): string {
 /** Whether an error says that the database can't be reached, as opposed to a statement that it refused. */
 export function isDatabaseAway(error: unknown): boolean {
   const codes = errorCodes(error);
-  // P1001, P1002, P1008, P1017: Prisma can't reach the server or lost it; P2024, P2028: no connection came free in time.
+  // P1001, P1002, P1008, P1017: Prisma can't reach the server or lost it; P2024, P2028: no connection came free in time. The
+  // words are the adapter's, for raw statements.
   // 57P01–57P03: the server is shutting down or starting up; 53300: it has no connection left; class 08: connection lost.
   return (
     codes.some((code) =>
-      /^(P1001|P1002|P1008|P1017|P2024|P2028|57P0[123]|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND)$/.test(
+      /^(P1001|P1002|P1008|P1017|P2024|P2028|57P0[123]|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|DatabaseNotReachable|ConnectionClosed|SocketTimeout|TooManyConnections)$/.test(
         code,
       ),
     ) || /(timeout exceeded when trying to connect|Connection terminated|not queryable)/i.test(String(error))
@@ -62,8 +63,8 @@ export function isDatabaseAway(error: unknown): boolean {
 function errorCodes(error: unknown): string[] {
   const codes: string[] = [];
   for (let current: unknown = error; current !== null && typeof current === 'object'; ) {
-    const { code, cause, originalCode, meta } = current as Record<string, unknown>;
-    for (const candidate of [code, originalCode]) if (typeof candidate === 'string') codes.push(candidate);
+    const { code, cause, originalCode, kind, meta } = current as Record<string, unknown>;
+    for (const candidate of [code, originalCode, kind]) if (typeof candidate === 'string') codes.push(candidate);
     if (current instanceof AggregateError) codes.push(...current.errors.flatMap(errorCodes));
     current = cause ?? (meta as { driverAdapterError?: unknown } | undefined)?.driverAdapterError;
   }

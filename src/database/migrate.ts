@@ -24,3 +24,27 @@ export async function migrate(connectionString: string): Promise<string[]> {
     await lock.end();
   }
 }
+
+/**
+ * The migrations that this version needs and the database lacks, oldest first.
+ * @throws when the database can't be reached.
+ */
+export async function pendingMigrations(connectionString: string): Promise<string[]> {
+  const client = new Client({ connectionString, application_name: 'keyward-migrate' });
+  await client.connect();
+  try {
+    const { rows: tables } = await client.query("SELECT 1 WHERE to_regclass('_prisma_migrations') IS NOT NULL");
+    const { rows } =
+      tables.length === 0
+        ? { rows: [] }
+        : await client.query<{ migration_name: string }>(
+            'SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL',
+          );
+    const applied = new Set(rows.map(({ migration_name }) => migration_name));
+    return migrationList()
+      .migrationDirectories.map(({ path }) => path)
+      .filter((name) => !applied.has(name));
+  } finally {
+    await client.end();
+  }
+}

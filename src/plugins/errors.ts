@@ -10,6 +10,10 @@ import { parameterViolations } from './validation.ts';
 /** Seconds after which it makes sense to try again. */
 const retryAfter = 5;
 
+/** A connection can break while the database commits: then nobody knows, and it would be wrong to say otherwise. */
+const databaseAway =
+  'The database is away. Nothing was recorded, unless its answer was lost at the very end: look before trying again.';
+
 const kindsByStatus: Record<number, ProblemKind> = {
   400: 'malformed-request',
   404: 'not-found',
@@ -81,7 +85,7 @@ function toProblem(error: FastifyError, request: FastifyRequest): ProblemError {
     return new ProblemError('malformed-request', detail, { errors });
   }
   if (isDatabaseAway(error)) {
-    return new ProblemError('temporarily-unavailable', 'The database is away; nothing was recorded. Try again.');
+    return new ProblemError('temporarily-unavailable', databaseAway);
   }
   const kind = kindsByStatus[error.statusCode ?? 500];
   if (kind === undefined) {

@@ -2,7 +2,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import { type Config, dataFolder } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
-import { migrate } from '../database/migrate.ts';
+import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { startQueue } from '../database/queue.ts';
 import { openKms } from '../kms/client.ts';
 import { startLocalKms } from '../local/kms/index.ts';
@@ -44,10 +44,7 @@ export async function startServices(config: Config, log: FastifyBaseLogger): Pro
 
 async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: () => Promise<void>) => void) {
   const connectionString = config.DATABASE_URL ?? (await openEmbeddedPostgres(config, onClose));
-  if (config.MIGRATE_ON_START) {
-    const applied = await migrate(connectionString);
-    if (applied.length > 0) log.info({ applied }, 'applied migrations');
-  }
+  await bringToVersion(connectionString, config.MIGRATE_ON_START, log);
   const database = openDatabase(connectionString, (error) => log.warn({ err: error }, 'a database connection broke'));
   onClose(() => database.close());
   const queue = await startQueue(connectionString, (error) => log.warn({ err: error }, 'the queue reports an error'));
@@ -75,6 +72,17 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   };
   onClose(stopWork);
   return { services, localKmsUrl: localKms?.url ?? null, stopWork };
+}
+
+async function bringToVersion(connectionString: string, mayMigrate: boolean, log: FastifyBaseLogger): Promise<void> {
+  if (mayMigrate) {
+    const applied = await migrate(connectionString);
+    if (applied.length > 0) log.info({ applied }, 'applied migrations');
+    return;
+  }
+  const pending = await pendingMigrations(connectionString);
+  if (pending.length === 0) return;
+  throw new Error(`MIGRATE_ON_START is false and the database lacks ${pending.join(', ')}: run npm run migrate first`);
 }
 
 async function openEmbeddedPostgres(config: Config, onClose: (closer: () => Promise<void>) => void): Promise<string> {

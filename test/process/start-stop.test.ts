@@ -1,0 +1,134 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'tap';
+import { run, startBackends, startProcess, temporaryFolder } from '../support/process.ts';
+import { eventually } from '../support/service.ts';
+
+async function postgresPid(dataDir: string): Promise<number> {
+  return Number((await readFile(path.join(dataDir, 'postgres/postmaster.pid'), 'utf8')).split('\n')[0]);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test('a bad variable stops the service with one line that names it', async (t) => {
+  const cases: [environment: Record<string, string>, name: string][] = [
+    [{ PORT: 'x' }, 'PORT'],
+    [{ PORT: '65536' }, 'PORT'],
+    [{ PORT: '-1' }, 'PORT'],
+    [{ DATABASE_URL: 'mysql://user:hush@host/db' }, 'DATABASE_URL'],
+    [{ KMS_ENDPOINT: 'elsewhere' }, 'KMS_ENDPOINT'],
+    [{ LOCAL_KMS_PORT: '3.5' }, 'LOCAL_KMS_PORT'],
+    [{ AWS_REGION: 'Europe' }, 'AWS_REGION'],
+    [{ OWNERSHIP_TAG: 'aws:mine' }, 'OWNERSHIP_TAG'],
+    [{ ROLE: 'boss' }, 'ROLE'],
+    [{ WORKER_CONCURRENCY: '0' }, 'WORKER_CONCURRENCY'],
+    [{ MIGRATE_ON_START: 'yes' }, 'MIGRATE_ON_START'],
+    [{ AUTH_MODE: 'trust' }, 'AUTH_MODE'],
+    [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL'],
+    [{ NODE_ENV: 'production' }, 'DATABASE_URL'],
+    [{ NODE_ENV: 'production', DATA_DIR: 'x' }, 'KMS_ENDPOINT'],
+    [{ NODE_ENV: 'production', DATA_DIR: 'x', KMS_ENDPOINT: 'local' }, 'AUTH_MODE'],
+  ];
+  await Promise.all(
+    cases.map(async ([environment, name]) => {
+      const { ended, stderr, stdout } = run(t, 'src/server.ts', environment);
+      t.equal((await ended).code, 1, JSON.stringify(environment));
+      t.match(stderr(), new RegExp(`^Keyward does not start: [^\\n]*${name}: [^\\n]*\\n$`), name);
+      t.notMatch(stderr(), /hush/, 'no password is shown');
+      t.equal(stdout(), '');
+    }),
+  );
+});
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`${signal} ends a service cleanly, and a restart finds everything`, async (t) => {
+    const DATA_DIR = await temporaryFolder(t);
+    const first = await startProcess(t, { DATA_DIR });
+    t.match(first.stdout(), /^Keyward serves on http:\S+; documentation: http:\S+\/docs; local KMS [^\n]+\n$/);
+    const { body: key } = await first.call('POST', '/v1/keys', { description: 'kept', tags: { a: '1' } });
+    const postgres = await postgresPid(DATA_DIR);
+    t.ok(isAlive(postgres));
+    first.child.kill(signal);
+    t.same(await first.ended, { code: 0, signal: null });
+    t.notOk(isAlive(postgres), 'PostgreSQL is stopped');
+
+    const second = await startProcess(t, { DATA_DIR });
+    t.same((await second.call('GET', `/v1/keys/${key.id}`)).body, key);
+    const { body: synced } = await second.call('POST', `/v1/keys/${key.id}/sync`);
+    t.match(synced.status, { state: 'in_sync', drift: [] });
+    second.child.kill(signal);
+    await second.ended;
+  });
+}
+
+test('a request that waits when the stop comes gets its answer', async (t) => {
+  const service = await startProcess(t, { DATA_DIR: await temporaryFolder(t) });
+  await fetch(`${service.kmsUrl}/_local/faults`, {
+    method: 'POST',
+    body: JSON.stringify({ operation: 'CreateKey', kind: 'throttle', times: null }),
+  });
+  const waiting = service.call('POST', '/v1/keys', {}, { prefer: 'wait=60' });
+  await eventually('the request waits', async () => {
+    const { body } = await service.call<{ items: unknown[] }>('GET', '/v1/keys');
+    return body.items.length === 1;
+  });
+  service.child.kill('SIGTERM');
+  const { status, body } = await waiting;
+  t.equal(status, 202);
+  t.equal(body.status.state, 'creating');
+  t.equal((await service.ended).code, 0);
+});
+
+test('a data directory that is in use is not taken over', async (t) => {
+  const DATA_DIR = await temporaryFolder(t);
+  await startProcess(t, { DATA_DIR });
+  const second = run(t, 'src/server.ts', { DATA_DIR, PORT: '0', LOCAL_KMS_PORT: '0' });
+  t.equal((await second.ended).code, 1);
+  t.match(second.stderr(), /in use by another Keyward process/);
+});
+
+test('replicas that start at once on an empty database all start', async (t) => {
+  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl };
+  const replicas = await Promise.all([1, 2, 3].map(() => startProcess(t, environment)));
+  const { body: key } = await (replicas[0] as (typeof replicas)[0]).call('POST', '/v1/keys', {});
+  for (const { call } of replicas) t.equal((await call('GET', `/v1/keys/${key.id}`)).status, 200);
+});
+
+test('npm run migrate applies migrations alone; without them a service that may not migrate says so', async (t) => {
+  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl, MIGRATE_ON_START: 'false' };
+  const early = run(t, 'src/server.ts', { ...environment, PORT: '0' });
+  t.equal((await early.ended).code, 1);
+  t.match(early.stderr(), /npm run migrate/);
+  for (const wanted of [/^Applied \d+_init/, /^Nothing to apply/]) {
+    const migration = run(t, 'src/migrate.ts', { DATABASE_URL: databaseUrl });
+    t.equal((await migration.ended).code, 0);
+    t.match(migration.stdout(), wanted);
+  }
+  const { call } = await startProcess(t, environment);
+  t.equal((await call('POST', '/v1/keys', {})).status, 201);
+});
+
+test('roles: an api process leaves the work to a worker', async (t) => {
+  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl };
+  const api = await startProcess(t, { ...environment, ROLE: 'api' });
+  const { status, body: key } = await api.call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
+  t.equal(status, 202);
+  const worker = await startProcess(t, { ...environment, ROLE: 'worker' });
+  await eventually('the worker syncs the key', async () => {
+    const { body } = await api.call('GET', `/v1/keys/${key.id}`);
+    return body.status.state === 'in_sync';
+  });
+  t.equal((await api.call('POST', '/v1/keys', {})).status, 201, 'the api process hears of the end');
+  t.equal((await worker.call('GET', '/livez')).status, 200);
+  t.equal((await worker.call('GET', '/v1/keys')).status, 404, 'a worker serves health, no keys');
+});

@@ -1,0 +1,119 @@
+/** Services as processes of their own, so that they can be stopped and killed. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, connect as openSocket, type Socket } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import type { Test } from 'tap';
+import { startLocalKms } from '../../src/local/kms/index.ts';
+import { startEmbeddedPostgres } from '../../src/local/postgres.ts';
+import { type Call, caller } from './service.ts';
+
+const root = path.resolve(import.meta.dirname, '../..');
+
+export type Exit = { code: number | null; signal: NodeJS.Signals | null };
+
+/** What a process printed, and how it ended. */
+export type Run = { child: ChildProcess; stdout: () => string; stderr: () => string; ended: Promise<Exit> };
+
+/** Runs a program of the project with these variables and no others of its own. */
+export function run(t: Test, program: string, environment: Record<string, string>, args: string[] = []): Run {
+  const { PATH = '', HOME = '', TMPDIR } = process.env;
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(root, program), ...args], {
+    env: { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].on('data', (chunk: Buffer) => {
+      output[stream] += chunk.toString();
+    });
+  }
+  const ended = once(child, 'close').then(([code, signal]): Exit => ({ code, signal }));
+  t.teardown(() => child.kill('SIGKILL'));
+  return { child, stdout: () => output.stdout, stderr: () => output.stderr, ended };
+}
+
+export type Service = Run & { url: string; kmsUrl: string | null; call: Call };
+
+/** Starts a service, and waits for the line that says where it is. */
+export async function startProcess(t: Test, environment: Record<string, string>): Promise<Service> {
+  const service = run(t, 'src/server.ts', { PORT: '0', LOCAL_KMS_PORT: '0', LOG_LEVEL: 'warn', ...environment });
+  const line = await firstLine(service);
+  const [url, , kmsUrl = null] = line.match(/http:\/\/[^\s;]+/g) ?? [];
+  if (url === undefined) throw new Error(`No URL in ${JSON.stringify(line)}`);
+  return { ...service, url, kmsUrl, call: caller(url) };
+}
+
+async function firstLine({ child, ended, stdout, stderr }: Run): Promise<string> {
+  const printed = (async () => {
+    while (!stdout().includes('\n')) await once(child.stdout as NodeJS.ReadableStream, 'data');
+    return stdout();
+  })();
+  const died = ended.then(({ code }) => {
+    throw new Error(`The process ended with ${code}: ${stderr()}`);
+  });
+  return Promise.race([printed, died]);
+}
+
+/** A folder that is removed when the test ends. */
+export async function temporaryFolder(t: Test): Promise<string> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
+}
+
+/** A PostgreSQL and a local KMS that outlive the services of a test. */
+export async function startBackends(t: Test) {
+  const folder = await temporaryFolder(t);
+  const postgres = await startEmbeddedPostgres(folder);
+  const kms = await startLocalKms({ dataDir: path.join(folder, 'kms') });
+  t.teardown(async () => {
+    await kms.close();
+    await postgres.stop();
+  });
+  return { databaseUrl: postgres.connectionString, kmsUrl: kms.url };
+}
+
+/** A way to a server that can be cut and mended. */
+export async function startProxy(t: Test, target: URL) {
+  const sockets = new Set<Socket>();
+  let isCut = false;
+  const server = createServer((near) => {
+    if (isCut) return void near.destroy();
+    const far = openSocket(Number(target.port), target.hostname);
+    for (const [socket, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(socket);
+      socket.on('error', () => other.destroy());
+      socket.on('close', () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+      socket.pipe(other);
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = new URL(target);
+  const address = server.address();
+  url.port = String(typeof address === 'object' && address !== null ? address.port : '');
+  const cut = () => {
+    isCut = true;
+    for (const socket of sockets) socket.destroy();
+  };
+  t.teardown(() => {
+    cut();
+    server.close();
+  });
+  return {
+    url: url.href,
+    cut,
+    mend: () => {
+      isCut = false;
+    },
+  };
+}
