@@ -5,12 +5,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, connect as openSocket, type Socket } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import type { Test } from 'tap';
 import { startLocalKms } from '../../src/local/kms/index.ts';
 import { startEmbeddedPostgres } from '../../src/local/postgres.ts';
 import { type Call, caller } from './service.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
+
+/** Whatever ends sometime: a test, a benchmark. */
+export type Owner = { teardown(release: () => unknown): unknown };
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 
@@ -18,7 +20,7 @@ export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 export type Run = { child: ChildProcess; stdout: () => string; stderr: () => string; ended: Promise<Exit> };
 
 /** Runs a program of the project with these variables and no others of its own. */
-export function run(t: Test, program: string, environment: Record<string, string>, args: string[] = []): Run {
+export function run(t: Owner, program: string, environment: Record<string, string>, args: string[] = []): Run {
   const { PATH = '', HOME = '', TMPDIR } = process.env;
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(root, program), ...args], {
     env: { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...environment },
@@ -38,7 +40,7 @@ export function run(t: Test, program: string, environment: Record<string, string
 export type Service = Run & { url: string; kmsUrl: string | null; call: Call };
 
 /** Starts a service, and waits for the line that says where it is. */
-export async function startProcess(t: Test, environment: Record<string, string>): Promise<Service> {
+export async function startProcess(t: Owner, environment: Record<string, string>): Promise<Service> {
   const service = run(t, 'src/server.ts', { PORT: '0', LOCAL_KMS_PORT: '0', LOG_LEVEL: 'warn', ...environment });
   const line = await firstLine(service);
   const [url, , kmsUrl = null] = line.match(/http:\/\/[^\s;]+/g) ?? [];
@@ -46,7 +48,8 @@ export async function startProcess(t: Test, environment: Record<string, string>)
   return { ...service, url, kmsUrl, call: caller(url) };
 }
 
-async function firstLine({ child, ended, stdout, stderr }: Run): Promise<string> {
+/** What a process prints first. @throws when it ends before that. */
+export async function firstLine({ child, ended, stdout, stderr }: Run): Promise<string> {
   const printed = (async () => {
     while (!stdout().includes('\n')) await once(child.stdout as NodeJS.ReadableStream, 'data');
     return stdout();
@@ -58,14 +61,14 @@ async function firstLine({ child, ended, stdout, stderr }: Run): Promise<string>
 }
 
 /** A folder that is removed when the test ends. */
-export async function temporaryFolder(t: Test): Promise<string> {
+export async function temporaryFolder(t: Owner): Promise<string> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-'));
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 
 /** A PostgreSQL and a local KMS that outlive the services of a test. */
-export async function startBackends(t: Test) {
+export async function startBackends(t: Owner) {
   const folder = await temporaryFolder(t);
   const postgres = await startEmbeddedPostgres(folder);
   const kms = await startLocalKms({ dataDir: path.join(folder, 'kms') });
@@ -77,7 +80,7 @@ export async function startBackends(t: Test) {
 }
 
 /** A way to a server that can be cut and mended. */
-export async function startProxy(t: Test, target: URL) {
+export async function startProxy(t: Owner, target: URL) {
   const sockets = new Set<Socket>();
   let isCut = false;
   const server = createServer((near) => {

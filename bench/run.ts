@@ -1,0 +1,62 @@
+/**
+ * `npm run bench`: reads, creates and memory, each beside its control and from one run, since absolute times say little on
+ * a machine that others use too. Options: --seconds N (of each read round), --rounds N, --creates N.
+ */
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { startEmbeddedPostgres } from '../src/local/postgres.ts';
+import { firstLine, type Owner, run, startProcess, temporaryFolder } from '../test/support/process.ts';
+import { measureCreates } from './creates.ts';
+import { residentMegabytes } from './memory.ts';
+import { measureReads } from './reads.ts';
+import { reportLine } from './statistics.ts';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '5' },
+    creates: { type: 'string', default: '200' },
+  },
+});
+/** Milliseconds after which a service that has just started counts as idle. */
+const settleTime = 3000;
+
+async function measure(owner: Owner): Promise<void> {
+  const folder = await temporaryFolder(owner);
+  const { connectionString, stop } = await startEmbeddedPostgres(folder);
+  owner.teardown(stop);
+  const kms = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', path.join(folder, 'kms')]);
+  const kmsUrl = urlIn(await firstLine(kms));
+  const service = await startProcess(owner, { DATABASE_URL: connectionString, KMS_ENDPOINT: kmsUrl });
+  const control = run(owner, 'bench/control.ts', { DATABASE_URL: connectionString });
+  const controlUrl = urlIn(await firstLine(control));
+
+  print(reportLine(['', 'Keyward', 'control', '']));
+  await new Promise((resolve) => setTimeout(resolve, settleTime));
+  const [memory, controlMemory] = [residentMegabytes(service), residentMegabytes(control)];
+  print(
+    reportLine(['idle memory', `${memory} MB`, `${controlMemory} MB`, `ratio ${(memory / controlMemory).toFixed(2)}`]),
+  );
+  print(await measureCreates({ connectionString, kmsUrl, service, count: Number(values.creates) }));
+  const { body } = await service.call('POST', '/v1/keys', { description: 'read me', tags: { team: 'payments' } });
+  const key = `/v1/keys/${body.id}`;
+  const rounds = { rounds: Number(values.rounds), seconds: Number(values.seconds) };
+  print(await measureReads(`${service.url}${key}`, `${controlUrl}${key}`, rounds));
+}
+
+function urlIn(line: string): string {
+  const [url] = /http:\/\/[^\s,;]+/.exec(line) ?? [];
+  if (url === undefined) throw new Error(`No URL in ${JSON.stringify(line)}`);
+  return url;
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
+}
+
+const releases: (() => unknown)[] = [];
+try {
+  await measure({ teardown: (release) => releases.push(release) });
+} finally {
+  for (const release of releases.reverse()) await release();
+}
