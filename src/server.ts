@@ -1,5 +1,5 @@
 /** Start-up and graceful stop. */
-import { pino } from 'pino';
+import { pino, stdSerializers } from 'pino';
 import { buildApp } from './app.ts';
 import { ConfigError, readConfig } from './config.ts';
 import { startServices } from './services/start.ts';
@@ -9,7 +9,10 @@ const longestStop = 25_000;
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
-  const log = pino({ level: config.LOG_LEVEL }, pino.destination({ dest: 2, sync: true }));
+  const log = pino(
+    { level: config.LOG_LEVEL, serializers: { err: shortError } },
+    pino.destination({ dest: 2, sync: true }),
+  );
   const stopRequest = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
   });
@@ -31,6 +34,12 @@ async function main(): Promise<void> {
   // At once: the requests under way wait for the keys in hand, and connections end with their last answer.
   await Promise.all([started.stopWork(), app.close()]);
   await started.close();
+}
+
+/** The errors of `pg` have their whole connection in them. */
+function shortError(error: Error) {
+  const { type, message, stack, code } = stdSerializers.err(error);
+  return { type, message, code, stack };
 }
 
 try {
