@@ -1,5 +1,5 @@
 /** The key: Terraform's `aws_kms_key` as the HTTP contract has it. */
-import { type Static, Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 import { keySpecs, keyUsages } from '../domain/key-specs.ts';
 import { nullable, ref, stringEnum, Tags, Timestamp } from './common.ts';
 
@@ -72,9 +72,18 @@ export const KeyCreate = Type.Object(
   { $id: 'KeyCreate', additionalProperties: false },
 );
 
+/** Clients generated from the document would send a default that it names, and a PATCH would then change that field. */
+function withoutDefaults<Properties extends Record<string, TSchema>>(properties: Properties): Properties {
+  const entries = Object.entries(properties).map(([name, schema]) => {
+    const { default: _default, ...rest } = schema as TSchema & { default?: unknown };
+    return [name, Type.Optional(rest as TSchema)];
+  });
+  return Object.fromEntries(entries) as Properties;
+}
+
 /** The body of PATCH: RFC 7396 JSON Merge Patch. */
 export const KeyPatch = Type.Object(
-  { ...KeyCreate.properties, tags: Type.Optional(tagPatch) },
+  { ...withoutDefaults(KeyCreate.properties), tags: Type.Optional(tagPatch) },
   { $id: 'KeyPatch', additionalProperties: false, description: 'RFC 7396 JSON Merge Patch; null restores a default.' },
 );
 

@@ -9,10 +9,10 @@ import { ProblemError } from '../../services/problems.ts';
 import { applyPreference } from '../preferences.ts';
 
 const etagHeader = {
-  ETag: { schema: { type: 'string' }, description: '"<generation>.<n>"; n moves when only the status does.' },
+  ETag: { type: 'string', description: '"<generation>.<n>"; n moves when only the status does.' },
 };
 const preferenceHeader = {
-  'Preference-Applied': { schema: { type: 'string' }, description: 'What of Prefer was applied.' },
+  'Preference-Applied': { type: 'string', description: 'What of Prefer was applied.' },
 };
 
 /** The headers of a write, for the OpenAPI document. */

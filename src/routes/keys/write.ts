@@ -16,7 +16,7 @@ import {
   writeHeaders,
 } from './shared.ts';
 
-const location = { Location: { schema: { type: 'string' }, description: 'The path of the key.' } };
+const location = { Location: { type: 'string', description: 'The path of the key.' } };
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
