@@ -18,7 +18,43 @@ export function callerOf(headers: IncomingHttpHeaders): Caller {
   if (match === null) {
     throw new KmsError('MissingAuthenticationTokenException', 'Request is missing Authentication Token');
   }
+  assertFresh(headers['x-amz-date']);
   const [, accessKeyId = '', region = ''] = match;
   const account = /^\d{12}$/.test(accessKeyId) ? accessKeyId : usualAccount;
   return { account, region, arn: `arn:aws:iam::${account}:user/local` };
+}
+
+const signatureMinutes = 5;
+
+/**
+ * A signature is good for five minutes either way, by the real clock: moving the local one ends no signature.
+ * Source: AWS general reference, "Signature Version 4", and the words of its error.
+ */
+function assertFresh(date: string | string[] | undefined): void {
+  const [, ...parts] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(date)) ?? [];
+  if (parts.length === 0) return;
+  const [year, month, day, hour, minute, second] = parts.map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const signedAt = Date.UTC(year, month - 1, day, hour, minute, second);
+  const now = Date.now();
+  const window = signatureMinutes * 60_000;
+  const bound = (at: number, sign: string) => `${compact(at)} (${compact(now)} ${sign} ${signatureMinutes} min.)`;
+  if (signedAt < now - window) {
+    const message = `Signature expired: ${date} is now earlier than ${bound(now - window, '-')}`;
+    throw new KmsError('InvalidSignatureException', message);
+  }
+  if (signedAt > now + window) {
+    const message = `Signature not yet current: ${date} is still later than ${bound(now + window, '+')}`;
+    throw new KmsError('InvalidSignatureException', message);
+  }
+}
+
+function compact(at: number): string {
+  return new Date(at).toISOString().replaceAll(/[-:]|\.\d+/g, '');
 }

@@ -1,15 +1,23 @@
 /**
- * The control endpoint under /_local/, for tests: the call log, faults, latency and the clock. Plain HTTP and JSON,
+ * The control endpoint under /_local/, for tests: the call log, faults, settings and the clock. Plain HTTP and JSON,
  * without a signature.
  */
 import type { CallLog } from './call-log.ts';
 import type { Clock } from './clock.ts';
 import { KmsError } from './errors.ts';
 import { type Fault, type Faults, faultKinds } from './faults.ts';
+import type { Quotas } from './quotas.ts';
+import { applySettings, changedSettings, type Settings } from './settings.ts';
+import type { StaleReads } from './stale-reads.ts';
 
-export type Settings = { latency_milliseconds: number };
-
-export type Control = { calls: CallLog; faults: Faults; clock: Clock; settings: Settings };
+export type Control = {
+  calls: CallLog;
+  faults: Faults;
+  clock: Clock;
+  settings: Settings;
+  quotas: Quotas;
+  staleReads: StaleReads;
+};
 
 /**
  * Answers a control request.
@@ -17,7 +25,7 @@ export type Control = { calls: CallLog; faults: Faults; clock: Clock; settings: 
  * @throws KmsError for what is not understood.
  */
 export function answerControl(control: Control, method: string, url: URL, body: unknown): object {
-  const { calls, faults, clock, settings } = control;
+  const { calls, faults, clock } = control;
   switch (`${method} ${url.pathname}`) {
     case 'GET /_local/health':
       return { status: 'ok' };
@@ -35,10 +43,11 @@ export function answerControl(control: Control, method: string, url: URL, body: 
       faults.clear();
       return {};
     case 'GET /_local/settings':
-      return settings;
+      return control.settings;
     case 'PUT /_local/settings':
-      settings.latency_milliseconds = nonNegative(body, 'latency_milliseconds');
-      return settings;
+      control.settings = changedSettings(control.settings, body);
+      applySettings(control.settings, control.quotas, control.staleReads);
+      return control.settings;
     case 'GET /_local/clock':
       return { now: new Date(clock.now()).toISOString() };
     case 'POST /_local/clock':

@@ -1,5 +1,6 @@
 /** Faults on purpose, off unless asked for through the control endpoint. */
 import { KmsError } from './errors.ts';
+import { throttling } from './quotas.ts';
 
 export const faultKinds = [
   'throttle',
@@ -53,10 +54,7 @@ export class Faults {
 export function errorOf(fault: Fault): KmsError | undefined {
   switch (fault.kind) {
     case 'throttle':
-      return new KmsError(
-        'ThrottlingException',
-        'You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.',
-      );
+      return throttling();
     case 'internal_error':
       return new KmsError('KMSInternalException', 'An internal error occurred.', 500);
     case 'error':

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { buildServer } from './server.ts';
+import { type Settings, standardSettings } from './settings.ts';
 import { Store } from './store.ts';
 
 export type LocalKmsOptions = {
@@ -12,14 +13,20 @@ export type LocalKmsOptions = {
   host?: string;
   /** 0 picks a free one. */
   port?: number;
+  settings?: Partial<Settings>;
 };
 
 export type LocalKms = { url: string; close(): Promise<void> };
 
 /** Starts the local KMS. @throws when the port is taken (EADDRINUSE) or the folder can't be written. */
-export async function startLocalKms({ dataDir, host = '127.0.0.1', port = 0 }: LocalKmsOptions): Promise<LocalKms> {
+export async function startLocalKms({
+  dataDir,
+  host = '127.0.0.1',
+  port = 0,
+  settings,
+}: LocalKmsOptions): Promise<LocalKms> {
   const store = new Store(dataDir);
-  const server = buildServer(store);
+  const server = buildServer(store, { ...standardSettings, ...settings });
   try {
     server.listen(port, host);
     await once(server, 'listening');

@@ -47,24 +47,33 @@ function algorithms({ spec, usage }: StoredKey): object {
     case 'KEY_AGREEMENT':
       return { KeyAgreementAlgorithms: ['ECDH'] };
     case 'ENCAPSULATE_DECAPSULATE':
-      return { KeyEncapsulationAlgorithms: [spec] };
+      return { EncapsulationAlgorithms: ['ML_KEM'] };
   }
 }
 
 /** KMS's KeyState of a key. */
 export function keyState(key: StoredKey): string {
+  if (key.windowAfterReplicas !== null) return 'PendingReplicaDeletion';
   if (isPendingDeletion(key)) return 'PendingDeletion';
+  if (key.unavailable) return 'Unavailable';
   if (key.origin === 'EXTERNAL') return 'PendingImport';
   return key.enabled ? 'Enabled' : 'Disabled';
 }
 
-export function keyMetadata(key: StoredKey): object {
+/** What KeyMetadata tells that the key's own row does not. */
+export type Surroundings = { currentMaterialId: string; cloudHsmClusterId: string | undefined };
+
+export function keyMetadata(key: StoredKey, { currentMaterialId, cloudHsmClusterId }: Surroundings): object {
   const isEnabled = keyState(key) === 'Enabled';
   return {
     AWSAccountId: key.account,
     Arn: arnOf(key),
+    ...(cloudHsmClusterId === undefined ? {} : { CloudHsmClusterId: cloudHsmClusterId }),
     CreationDate: inSeconds(key.createdAt),
-    ...(key.spec === 'SYMMETRIC_DEFAULT' && key.origin === 'AWS_KMS' ? { CurrentKeyMaterialId: key.materialId } : {}),
+    ...(key.spec === 'SYMMETRIC_DEFAULT' && key.origin === 'AWS_KMS'
+      ? { CurrentKeyMaterialId: currentMaterialId }
+      : {}),
+    ...(key.customKeyStoreId === null ? {} : { CustomKeyStoreId: key.customKeyStoreId }),
     CustomerMasterKeySpec: key.spec,
     ...(key.deletionAt === null ? {} : { DeletionDate: inSeconds(key.deletionAt) }),
     Description: key.description,
@@ -80,6 +89,8 @@ export function keyMetadata(key: StoredKey): object {
       ? {}
       : { MultiRegionConfiguration: multiRegionConfiguration(key, key.primaryRegion) }),
     Origin: key.origin,
+    ...(key.windowAfterReplicas === null ? {} : { PendingDeletionWindowInDays: key.windowAfterReplicas }),
+    ...(key.xksKeyId === null ? {} : { XksKeyConfiguration: { Id: key.xksKeyId } }),
   };
 }
 

@@ -77,7 +77,7 @@ export function assertNotPendingDeletion(key: StoredKey): void {
 }
 
 export function isPendingDeletion(key: StoredKey): boolean {
-  return key.deletionAt !== null;
+  return key.deletionAt !== null || key.windowAfterReplicas !== null;
 }
 
 /** @throws KmsError DisabledException */

@@ -2,7 +2,8 @@
 import { parseArgs } from 'node:util';
 import { startLocalKms } from './index.ts';
 
-const usage = 'Usage: npm run local-kms -- [--port 8080] [--host 127.0.0.1] [--data .data/kms]';
+const usage =
+  'Usage: npm run local-kms -- [--port 8080] [--host 127.0.0.1] [--data .data/kms] [--latency MILLISECONDS] [--quotas] [--stale-reads SECONDS]';
 
 function readArguments() {
   const { values } = parseArgs({
@@ -10,11 +11,24 @@ function readArguments() {
       port: { type: 'string', default: '8080' },
       host: { type: 'string', default: '127.0.0.1' },
       data: { type: 'string', default: '.data/kms' },
+      latency: { type: 'string', default: '0' },
+      quotas: { type: 'boolean', default: false },
+      'stale-reads': { type: 'string', default: '0' },
     },
   });
   const port = Number(values.port);
   if (!/^\d+$/.test(values.port) || port > 65_535) throw new Error(`--port: ${values.port} is not a port, 0 to 65535`);
-  return { port, host: values.host, dataDir: values.data };
+  const settings = {
+    latency_milliseconds: amount('--latency', values.latency),
+    quotas: values.quotas,
+    stale_reads_seconds: amount('--stale-reads', values['stale-reads']),
+  };
+  return { port, host: values.host, dataDir: values.data, settings };
+}
+
+function amount(flag: string, text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text)) throw new Error(`${flag}: ${text} is not a number, 0 or more`);
+  return Number(text);
 }
 
 try {

@@ -14,26 +14,41 @@ import { answerControl, type Control } from './control.ts';
 import { KmsError } from './errors.ts';
 import { errorOf, type Fault, Faults } from './faults.ts';
 import { aliasOperations } from './operations/aliases.ts';
-import { deleteDueKeys, keyOperations } from './operations/keys.ts';
+import { keyStoreOperations } from './operations/key-stores.ts';
+import { keyOperations } from './operations/keys.ts';
 import { policyOperations } from './operations/policies.ts';
+import { deleteDueKeys, replicaOperations } from './operations/replicas.ts';
 import { rotationOperations } from './operations/rotation.ts';
 import { tagOperations } from './operations/tags.ts';
 import type { Parameters } from './parameters.ts';
+import { Quotas } from './quotas.ts';
+import { applySettings, type Settings } from './settings.ts';
 import type { Store } from './store.ts';
 import { answerSts } from './sts.ts';
 
 const operations = new Map<string, Operation>(
-  [keyOperations, policyOperations, rotationOperations, tagOperations, aliasOperations].flatMap((family) =>
-    Object.entries(family),
-  ),
+  [
+    keyOperations,
+    policyOperations,
+    rotationOperations,
+    tagOperations,
+    aliasOperations,
+    replicaOperations,
+    keyStoreOperations,
+  ].flatMap((family) => Object.entries(family)),
 );
 
 const target = /^TrentService\.(\w+)$/;
+/** Operations whose answer may be stale. */
+const isRead = /^(Describe|Get|List)/;
 
 /** An HTTP server for the KMS whose state is in the store; it does not listen yet. */
-export function buildServer(store: Store): Server {
+export function buildServer(store: Store, settings: Settings): Server {
+  const { staleReads } = store;
+  const quotas = new Quotas();
+  applySettings(settings, quotas, staleReads);
   const clock = new Clock(store);
-  const control: Control = { calls: new CallLog(), faults: new Faults(), clock, settings: { latency_milliseconds: 0 } };
+  const control: Control = { calls: new CallLog(), faults: new Faults(), clock, settings, quotas, staleReads };
   return createServer((request, response) => {
     answer(store, control, request, response).catch((error: unknown) => {
       if (response.destroyed) return;
@@ -77,8 +92,9 @@ function callWithFault(control: Control, call: Call, run: () => object, response
   const result = attempt(() => {
     const failure = fault === undefined ? undefined : errorOf(fault);
     if (failure !== undefined) throw failure;
+    control.quotas.spend(call.caller, call.operation);
     deleteDueKeys({ store, clock: control.clock });
-    return run();
+    return isRead.test(call.operation) ? store.staleReads.during(call.operation, run) : run();
   });
   log(control, call, result instanceof KmsError ? result.type : null);
   if (fault?.kind === 'no_answer_after_effect') return;

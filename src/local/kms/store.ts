@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { KeySpec, KeyUsage } from '../../domain/key-specs.ts';
+import { StaleReads } from './stale-reads.ts';
 
 /** Where keys live: accounts and Regions are kept apart. */
 export type Place = { account: string; region: string };
@@ -19,7 +20,11 @@ export type StoredKey = Place & {
   origin: 'AWS_KMS' | 'EXTERNAL' | 'AWS_CLOUDHSM' | 'EXTERNAL_KEY_STORE';
   manager: 'AWS' | 'CUSTOMER';
   enabled: boolean;
+  /** Its custom key store is disconnected. */
+  unavailable: boolean;
   deletionAt: number | null;
+  /** Days that a primary key waits once its last replica is gone; null unless its deletion waits for its replicas. */
+  windowAfterReplicas: number | null;
   multiRegion: boolean;
   /** Region of the primary key; null for a single-Region key. */
   primaryRegion: string | null;
@@ -28,9 +33,25 @@ export type StoredKey = Place & {
   tags: [string, string][];
   rotation: { enabled: boolean; periodInDays: number; since: number };
   rotations: Rotation[];
-  materialId: string;
   customKeyStoreId: string | null;
   xksKeyId: string | null;
+};
+
+/** A custom key store, with no cluster and no proxy behind it. */
+export type StoredKeyStore = Place & {
+  id: string;
+  name: string;
+  type: 'AWS_CLOUDHSM' | 'EXTERNAL_KEY_STORE';
+  isConnected: boolean;
+  createdAt: number;
+  cloudHsm: { clusterId: string; trustAnchorCertificate: string } | null;
+  xksProxy: {
+    connectivity: 'PUBLIC_ENDPOINT' | 'VPC_ENDPOINT_SERVICE';
+    uriEndpoint: string;
+    uriPath: string;
+    accessKeyId: string;
+    vpcEndpointServiceName: string | null;
+  } | null;
 };
 
 export type StoredAlias = Place & { name: string; keyId: string; createdAt: number; updatedAt: number };
@@ -48,6 +69,12 @@ const schema = `
     PRIMARY KEY (account, region, name)
   ) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS aliases_by_key ON aliases (account, region, key_id, name);
+  CREATE TABLE IF NOT EXISTS key_stores (
+    account TEXT NOT NULL, region TEXT NOT NULL, id TEXT NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (account, region, id)
+  ) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS keys_by_store ON keys (account, region, document ->> 'customKeyStoreId')
+    WHERE document ->> 'customKeyStoreId' IS NOT NULL;
   CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 `;
 
@@ -55,6 +82,9 @@ const schema = `
 export class Store {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, ReturnType<DatabaseSync['prepare']>>();
+  readonly #keyCounts = new Map<string, number>();
+  /** What readers may still see of the past. */
+  readonly staleReads = new StaleReads();
 
   /** @param dataDir folder of the database file; made if it is not there. */
   constructor(dataDir: string) {
@@ -86,10 +116,14 @@ export class Store {
       region,
       keyId,
     );
-    return row === undefined ? undefined : (JSON.parse(String(row['document'])) as StoredKey);
+    const current = row === undefined ? undefined : (JSON.parse(String(row['document'])) as StoredKey);
+    return this.staleReads.seen({ account, region, keyId }, current);
   }
 
   saveKey(key: StoredKey): void {
+    const before = this.findKey(key, key.keyId);
+    if (before === undefined) this.#keyCounts.set(placeName(key), this.countKeys(key) + 1);
+    this.staleReads.changed(key, before);
     this.#prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)').run(
       key.account,
       key.region,
@@ -108,9 +142,30 @@ export class Store {
       .map((row) => String(row['key_id']));
   }
 
+  /** Keys of a place; AWS's own are none of them. */
+  countKeys(place: Place): number {
+    const known = this.#keyCounts.get(placeName(place));
+    if (known !== undefined) return known;
+    const row = this.#prepare('SELECT count(*) AS count FROM keys WHERE account = ? AND region = ?').get(
+      place.account,
+      place.region,
+    );
+    const count = Number(row?.['count'] ?? 0);
+    this.#keyCounts.set(placeName(place), count);
+    return count;
+  }
+
+  keysInStore({ account, region }: Place, storeId: string): StoredKey[] {
+    return this.#prepare(
+      "SELECT document FROM keys WHERE account = ? AND region = ? AND document ->> 'customKeyStoreId' = ?",
+    )
+      .all(account, region, storeId)
+      .map((row) => JSON.parse(String(row['document'])) as StoredKey);
+  }
+
   /** Keys whose time has come. */
   dueForDeletion(now: number): StoredKey[] {
-    return this.#prepare('SELECT document FROM keys WHERE deletion_at <= ?')
+    return this.#prepare('SELECT document FROM keys WHERE deletion_at <= ? ORDER BY deletion_at')
       .all(now)
       .map((row) => JSON.parse(String(row['document'])) as StoredKey);
   }
@@ -119,6 +174,25 @@ export class Store {
   removeKey({ account, region, keyId }: StoredKey): void {
     this.#prepare('DELETE FROM aliases WHERE account = ? AND region = ? AND key_id = ?').run(account, region, keyId);
     this.#prepare('DELETE FROM keys WHERE account = ? AND region = ? AND key_id = ?').run(account, region, keyId);
+    this.#keyCounts.delete(placeName({ account, region }));
+  }
+
+  /** Custom key stores by id, from after `after`. */
+  listKeyStores({ account, region }: Place, after: string, limit: number): StoredKeyStore[] {
+    return this.#prepare(
+      'SELECT document FROM key_stores WHERE account = ? AND region = ? AND id > ? ORDER BY id LIMIT ?',
+    )
+      .all(account, region, after, limit)
+      .map((row) => JSON.parse(String(row['document'])) as StoredKeyStore);
+  }
+
+  saveKeyStore(store: StoredKeyStore): void {
+    const statement = this.#prepare('INSERT OR REPLACE INTO key_stores VALUES (?, ?, ?, ?)');
+    statement.run(store.account, store.region, store.id, JSON.stringify(store));
+  }
+
+  removeKeyStore({ account, region, id }: StoredKeyStore): void {
+    this.#prepare('DELETE FROM key_stores WHERE account = ? AND region = ? AND id = ?').run(account, region, id);
   }
 
   findAlias({ account, region }: Place, name: string): StoredAlias | undefined {
@@ -168,6 +242,10 @@ export class Store {
     this.#statements.set(sql, statement);
     return statement;
   }
+}
+
+function placeName({ account, region }: Place): string {
+  return `${account}/${region}`;
 }
 
 function toAlias(row: Record<string, unknown>): StoredAlias {

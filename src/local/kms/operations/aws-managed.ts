@@ -1,5 +1,5 @@
 /** AWS managed keys: they come into being when they are first asked for, by the alias of their service. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Context } from '../context.ts';
 import { defaultPolicy } from '../policy.ts';
 import type { StoredKey } from '../store.ts';
@@ -22,7 +22,9 @@ export function findAwsManagedKey({ store, caller, clock }: Context, given: stri
     origin: 'AWS_KMS',
     manager: 'AWS',
     enabled: true,
+    unavailable: false,
     deletionAt: null,
+    windowAfterReplicas: null,
     multiRegion: false,
     primaryRegion: null,
     replicaRegions: [],
@@ -30,7 +32,6 @@ export function findAwsManagedKey({ store, caller, clock }: Context, given: stri
     tags: [],
     rotation: { enabled: true, periodInDays: 365, since: now },
     rotations: [],
-    materialId: randomBytes(32).toString('hex'),
     customKeyStoreId: null,
     xksKeyId: null,
   };

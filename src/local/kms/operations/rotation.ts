@@ -1,15 +1,21 @@
 /** Automatic and on-demand rotation. */
-import { randomBytes } from 'node:crypto';
 import { inSeconds } from '../clock.ts';
 import { emptyAnswer, type Operation } from '../context.ts';
+import { rotationHolder } from '../describe.ts';
 import { limitExceeded, unsupported } from '../errors.ts';
 import { arnOf, assertEnabled, findChangeableKey, findKey, isPendingDeletion } from '../keys.ts';
 import { pageOf } from '../pages.ts';
-import { optionalInteger } from '../parameters.ts';
-import type { Rotation, StoredKey } from '../store.ts';
+import { optionalInteger, optionalOneOf } from '../parameters.ts';
+import { materialId, nextRotation, rotationsOf } from '../rotations.ts';
+import type { StoredKey } from '../store.ts';
 
-const day = 86_400_000;
 const mostOnDemandRotations = 10;
+
+/** Rotation of a replica is its primary's. */
+function assertOwnRotation(key: StoredKey): void {
+  if (key.primaryRegion === null || key.primaryRegion === key.region) return;
+  throw unsupported(`You cannot perform this operation on ${arnOf(key)}: it is a multi-Region replica key.`);
+}
 
 function assertRotatable(key: StoredKey): void {
   if (key.spec !== 'SYMMETRIC_DEFAULT' || key.origin !== 'AWS_KMS') {
@@ -23,16 +29,22 @@ const enableKeyRotation: Operation = (context, parameters) => {
   const given = optionalInteger(parameters, 'RotationPeriodInDays', 90, 2560);
   const key = findChangeableKey(context, parameters);
   assertRotatable(key);
+  assertOwnRotation(key);
   assertEnabled(key);
-  const since = key.rotation.enabled ? key.rotation.since : context.clock.now();
+  const now = context.clock.now();
   const periodInDays = given ?? (key.rotation.enabled ? key.rotation.periodInDays : 365);
-  context.store.saveKey({ ...key, rotation: { enabled: true, periodInDays, since } });
+  // A new period counts from now; the rotations so far stay as they were.
+  if (!key.rotation.enabled || periodInDays !== key.rotation.periodInDays) {
+    const rotation = { enabled: true, periodInDays, since: now };
+    context.store.saveKey({ ...key, rotations: rotationsOf(key, now), rotation });
+  }
   return emptyAnswer;
 };
 
 const disableKeyRotation: Operation = (context, parameters) => {
   const key = findChangeableKey(context, parameters);
   assertRotatable(key);
+  assertOwnRotation(key);
   assertEnabled(key);
   const rotations = rotationsOf(key, context.clock.now());
   context.store.saveKey({ ...key, rotations, rotation: { ...key.rotation, enabled: false } });
@@ -42,58 +54,52 @@ const disableKeyRotation: Operation = (context, parameters) => {
 const getKeyRotationStatus: Operation = (context, parameters) => {
   const key = findKey(context, parameters);
   assertRotatable(key);
+  const holder = rotationHolder(context, key);
   // A key pending deletion is not rotated, and says so.
-  if (!key.rotation.enabled || isPendingDeletion(key)) return { KeyId: arnOf(key), KeyRotationEnabled: false };
+  if (!holder.rotation.enabled || isPendingDeletion(key)) return { KeyId: arnOf(key), KeyRotationEnabled: false };
   return {
     KeyId: arnOf(key),
     KeyRotationEnabled: true,
-    RotationPeriodInDays: key.rotation.periodInDays,
-    NextRotationDate: inSeconds(nextRotation(key, context.clock.now())),
+    RotationPeriodInDays: holder.rotation.periodInDays,
+    NextRotationDate: inSeconds(nextRotation(holder, context.clock.now())),
   };
 };
 
 const rotateKeyOnDemand: Operation = (context, parameters) => {
   const key = findChangeableKey(context, parameters);
   assertRotatable(key);
+  assertOwnRotation(key);
   assertEnabled(key);
-  const now = context.clock.now();
-  const rotations = rotationsOf(key, now);
-  if (rotations.filter(({ type }) => type === 'ON_DEMAND').length >= mostOnDemandRotations) {
+  if (key.rotations.filter(({ type }) => type === 'ON_DEMAND').length >= mostOnDemandRotations) {
     throw limitExceeded(`The on-demand rotation limit of ${mostOnDemandRotations} is reached for ${arnOf(key)}.`);
   }
-  const materialId = randomBytes(32).toString('hex');
-  context.store.saveKey({ ...key, materialId, rotations: [...rotations, { at: now, type: 'ON_DEMAND' }] });
+  const rotations = [...key.rotations, { at: context.clock.now(), type: 'ON_DEMAND' as const }];
+  context.store.saveKey({ ...key, rotations });
   return { KeyId: arnOf(key) };
 };
+
+function materialEntry(holder: StoredKey, number: number, rotations: number) {
+  return {
+    KeyMaterialId: materialId(holder, number),
+    KeyMaterialState: number === rotations ? 'CURRENT' : 'NON_CURRENT',
+  };
+}
 
 const listKeyRotations: Operation = (context, parameters) => {
   const key = findKey(context, parameters);
   assertRotatable(key);
-  const rotations = rotationsOf(key, context.clock.now());
-  const { items, page } = pageOf(parameters, { standard: 100, most: 1000 }, rotations);
-  return {
-    Rotations: items.map(({ at, type }) => ({ KeyId: arnOf(key), RotationDate: inSeconds(at), RotationType: type })),
-    ...page,
-  };
+  const included = optionalOneOf(parameters, 'IncludeKeyMaterial', ['ALL_KEY_MATERIAL', 'ROTATIONS_ONLY'] as const);
+  const holder = rotationHolder(context, key);
+  const rotations = rotationsOf(holder, context.clock.now());
+  const entries = rotations.map(({ at, type }, index) => ({
+    ...materialEntry(holder, index + 1, rotations.length),
+    RotationDate: inSeconds(at),
+    RotationType: type,
+  }));
+  const first = included === 'ALL_KEY_MATERIAL' ? [materialEntry(holder, 0, rotations.length)] : [];
+  const { items, page } = pageOf(parameters, { standard: 100, most: 1000 }, [...first, ...entries]);
+  return { Rotations: items.map((entry) => ({ KeyId: arnOf(key), ...entry })), ...page };
 };
-
-/** All rotations up to now: those on record, and the automatic ones that the calendar has brought since. */
-function rotationsOf(key: StoredKey, now: number): Rotation[] {
-  if (!key.rotation.enabled) return key.rotations;
-  const automatic: Rotation[] = [];
-  for (let at = key.rotation.since + period(key); at <= now; at += period(key))
-    automatic.push({ at, type: 'AUTOMATIC' });
-  return [...key.rotations, ...automatic].sort((first, second) => first.at - second.at);
-}
-
-function nextRotation(key: StoredKey, now: number): number {
-  const passed = Math.floor((now - key.rotation.since) / period(key));
-  return key.rotation.since + (passed + 1) * period(key);
-}
-
-function period(key: StoredKey): number {
-  return key.rotation.periodInDays * day;
-}
 
 export const rotationOperations: Record<string, Operation> = {
   EnableKeyRotation: enableKeyRotation,

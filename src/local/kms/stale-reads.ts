@@ -1,0 +1,69 @@
+/**
+ * Reads after writes may be stale, as KMS's are: for some seconds after a write, every other read of the same kind sees the
+ * key as it was before. Off unless asked for. Source: AWS KMS developer guide, "AWS KMS eventual consistency".
+ */
+import type { Place, StoredKey } from './store.ts';
+
+type KeyName = Place & { keyId: string };
+
+/** A key as it was before a write. */
+type Past = { until: number; before: StoredKey | undefined };
+
+export class StaleReads {
+  /** Seconds after a write in which reads may be stale. */
+  seconds = 0;
+  readonly #past = new Map<string, Past>();
+  readonly #turns = new Map<string, number>();
+  #operation: string | null = null;
+
+  /** Runs an operation whose reads may be stale. */
+  during<Result>(operation: string, read: () => Result): Result {
+    this.#operation = this.seconds > 0 ? operation : null;
+    try {
+      return read();
+    } finally {
+      this.#operation = null;
+    }
+  }
+
+  /** Remembers a key as it was before a write; what was remembered and is not over yet goes on, as the older one. */
+  changed(key: KeyName, before: StoredKey | undefined): void {
+    if (this.seconds === 0) return;
+    const until = Date.now() + this.seconds * 1000;
+    const known = this.#pastOf(key);
+    this.#past.set(nameOf(key), known === undefined ? { until, before } : { ...known, until });
+  }
+
+  /** The key as this read sees it: as it is, or on every other read as it was. */
+  seen(key: KeyName, current: StoredKey | undefined): StoredKey | undefined {
+    if (this.#operation === null) return current;
+    const past = this.#pastOf(key);
+    if (past === undefined) return current;
+    return this.#isTurnOfThePast(key) ? past.before : current;
+  }
+
+  /** Whether this list has the key in it. */
+  lists(key: KeyName): boolean {
+    if (this.#operation === null) return true;
+    const past = this.#pastOf(key);
+    return past === undefined || past.before !== undefined || !this.#isTurnOfThePast(key);
+  }
+
+  #pastOf(key: KeyName): Past | undefined {
+    const past = this.#past.get(nameOf(key));
+    if (past === undefined || past.until > Date.now()) return past;
+    this.#past.delete(nameOf(key));
+    return undefined;
+  }
+
+  #isTurnOfThePast(key: KeyName): boolean {
+    const name = `${this.#operation} ${nameOf(key)}`;
+    const turn = this.#turns.get(name) ?? 0;
+    this.#turns.set(name, turn + 1);
+    return turn % 2 === 0;
+  }
+}
+
+function nameOf({ account, region, keyId }: KeyName): string {
+  return `${account}/${region}/${keyId}`;
+}
