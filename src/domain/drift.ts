@@ -18,9 +18,10 @@ export function differences(desired: DesiredKey, observed: ObservedKey): Differe
   const found: Difference[] = [];
   const differs = (field: string, wanted: Json, seen: Json) => found.push({ field, desired: wanted, observed: seen });
   if (comparison.description) differs('description', desired.description, observed.description);
-  if (isPendingDeletion(observed))
+  // A key whose custom key store is disconnected does not tell whether it is enabled.
+  if (isPendingDeletion(observed) || observed.key_state === 'Unavailable') {
     differs('key_state', desired.is_enabled ? 'Enabled' : 'Disabled', observed.key_state);
-  else if (desired.is_enabled !== (observed.key_state === 'Enabled')) {
+  } else if (desired.is_enabled !== (observed.key_state === 'Enabled')) {
     differs('is_enabled', desired.is_enabled, observed.key_state === 'Enabled');
   }
   if (comparison.rotation === 'enable_key_rotation') {

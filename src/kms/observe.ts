@@ -79,12 +79,16 @@ export async function readPolicy(kms: Kms, keyId: string): Promise<PolicyDocumen
   return JSON.parse(Policy ?? '{}') as PolicyDocument;
 }
 
+/** Days; KMS rotated yearly before it had periods to tell of, and what speaks its protocol may still not have them. */
+const fixedRotationPeriod = 365;
+
 async function readRotation(kms: Kms, keyId: string): Promise<ObservedKey['rotation']> {
   try {
     const status = await call('GetKeyRotationStatus', () =>
       kms.reads.send(new GetKeyRotationStatusCommand({ KeyId: keyId })),
     );
-    return { enabled: status.KeyRotationEnabled ?? false, period_in_days: status.RotationPeriodInDays ?? null };
+    const enabled = status.KeyRotationEnabled ?? false;
+    return { enabled, period_in_days: enabled ? (status.RotationPeriodInDays ?? fixedRotationPeriod) : null };
   } catch (error) {
     // A key pending deletion does not tell; it does not rotate either.
     if (error instanceof KmsFailure && (error.kind === 'conflict' || error.code === 'UnsupportedOperationException')) {

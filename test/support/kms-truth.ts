@@ -15,7 +15,7 @@ export async function metadata(kms: KMSClient, KeyId: string) {
 }
 
 export async function policy(kms: KMSClient, KeyId: string): Promise<unknown> {
-  const { Policy } = await kms.send(new GetKeyPolicyCommand({ KeyId }));
+  const { Policy } = await kms.send(new GetKeyPolicyCommand({ KeyId, PolicyName: 'default' }));
   return JSON.parse(Policy ?? 'null');
 }
 
@@ -26,7 +26,9 @@ export async function tags(kms: KMSClient, KeyId: string): Promise<Record<string
 
 export async function rotation(kms: KMSClient, KeyId: string) {
   const status = await kms.send(new GetKeyRotationStatusCommand({ KeyId }));
-  return { enabled: status.KeyRotationEnabled ?? false, period: status.RotationPeriodInDays ?? null };
+  const enabled = status.KeyRotationEnabled ?? false;
+  // What doesn't tell of a period rotates yearly, as KMS did before it had periods.
+  return { enabled, period: enabled ? (status.RotationPeriodInDays ?? 365) : null };
 }
 
 export async function allKeyIds(kms: KMSClient): Promise<string[]> {
@@ -41,10 +43,13 @@ export async function allKeyIds(kms: KMSClient): Promise<string[]> {
   }
 }
 
-/** A policy that the local caller may change again. */
-export const ownPolicy = (sid: string) => ({
+/** A policy that the account's callers may change again. */
+export const ownPolicyOf = (account: string, sid: string) => ({
   Version: '2012-10-17',
   Statement: [
-    { Sid: sid, Effect: 'Allow', Principal: { AWS: 'arn:aws:iam::111122223333:root' }, Action: 'kms:*', Resource: '*' },
+    { Sid: sid, Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${account}:root` }, Action: 'kms:*', Resource: '*' },
   ],
 });
+
+/** The same for the account that the local KMS takes its callers to be of. */
+export const ownPolicy = (sid: string) => ownPolicyOf('111122223333', sid);

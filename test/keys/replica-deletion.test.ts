@@ -1,0 +1,28 @@
+import { DescribeKeyCommand, ReplicateKeyCommand, ScheduleKeyDeletionCommand } from '@aws-sdk/client-kms';
+import { test } from 'tap';
+import { kmsClient, startService } from '../support/service.ts';
+
+const day = 86_400;
+
+test('the window of a multi-Region primary starts when its last replica is gone, and then KMS deletes it', async (t) => {
+  const { call, kms, kmsUrl, control } = await startService(t);
+  const europe = kmsClient(kmsUrl, '111122223333', 'eu-west-1');
+  t.teardown(() => europe.destroy());
+  const { body: key } = await call('POST', '/v1/keys', { multi_region: true });
+  const KeyId = key.key_id ?? '';
+  await kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'eu-west-1' }));
+  const { body: waiting } = await call('DELETE', `/v1/keys/${key.id}?deletion_window_in_days=10`);
+  t.match(waiting.status, { state: 'pending_deletion', key_state: 'PendingReplicaDeletion', deletion_date: null });
+
+  await europe.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }));
+  await control.advanceClock(8 * day);
+  const { body: counting } = await call('POST', `/v1/keys/${key.id}/refresh`);
+  t.match(counting.status, { state: 'pending_deletion', key_state: 'PendingDeletion' });
+  const { KeyMetadata } = await kms.send(new DescribeKeyCommand({ KeyId }));
+  t.equal(counting.status.deletion_date, KeyMetadata?.DeletionDate?.toISOString());
+
+  await control.advanceClock(10 * day);
+  const { body: deleted } = await call('POST', `/v1/keys/${key.id}/refresh`);
+  t.match(deleted.status, { state: 'deleted', key_state: null });
+  t.equal((await call('GET', `/v1/keys/${key.id}`)).status, 200, 'a deleted key can still be read');
+});
