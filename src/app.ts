@@ -6,6 +6,7 @@ import bodies, { bodyLimit } from './plugins/bodies.ts';
 import docs from './plugins/docs.ts';
 import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
 import health from './plugins/health.ts';
+import idempotency from './plugins/idempotency.ts';
 import routing from './plugins/routing.ts';
 import validation from './plugins/validation.ts';
 import actions from './routes/keys/actions.ts';
@@ -60,6 +61,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   if (role !== 'worker') await app.register(docs);
   await app.register(health);
   if (role === 'worker') return app;
+  await app.register(idempotency);
   for (const routes of [read, write, actions]) await app.register(routes, { prefix: '/v1' });
   return app;
 }

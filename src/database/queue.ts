@@ -30,7 +30,7 @@ export async function startQueue(connectionString: string, onError: (error: Erro
     application_name: 'keyward-queue',
     max: 6,
     useListenNotify: true,
-    schedule: false,
+    schedule: true,
     superviseIntervalSeconds: 10,
     monitorIntervalSeconds: 10,
   });

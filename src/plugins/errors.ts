@@ -36,7 +36,8 @@ export default fp(
 /** Answers with a problem. */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ProblemError): FastifyReply {
   const { status, title } = problemKinds[problem.kind];
-  if (status === 503) reply.header('retry-after', retryAfter);
+  const seconds = problem.retryAfter ?? (status === 503 ? retryAfter : undefined);
+  if (seconds !== undefined) reply.header('retry-after', seconds);
   return reply
     .code(status)
     .header('x-request-id', request.id)

@@ -10,6 +10,8 @@ export const problemKinds = {
   'stale-generation': { status: 412, title: 'Stale generation' },
   'body-too-large': { status: 413, title: 'Body too large' },
   'unsupported-media-type': { status: 415, title: 'Unsupported media type' },
+  'idempotency-key-in-use': { status: 409, title: 'Idempotency key in use' },
+  'idempotency-key-reused': { status: 422, title: 'Idempotency key reused' },
   'invalid-input': { status: 422, title: 'Invalid input' },
   'refused-by-kms': { status: 422, title: 'Refused by KMS' },
   'internal-error': { status: 500, title: 'Internal error' },
@@ -26,17 +28,20 @@ export class ProblemError extends Error {
   readonly errors: Violation[] | undefined;
   readonly keyId: string | undefined;
   readonly kmsError: KmsError | undefined;
+  /** Seconds after which the same request may have another answer. */
+  readonly retryAfter: number | undefined;
 
   constructor(
     kind: ProblemKind,
     detail: string,
-    extra: { errors?: Violation[]; keyId?: string; kmsError?: KmsError } = {},
+    extra: { errors?: Violation[]; keyId?: string; kmsError?: KmsError; retryAfter?: number } = {},
   ) {
     super(detail);
     this.kind = kind;
     this.errors = extra.errors;
     this.keyId = extra.keyId;
     this.kmsError = extra.kmsError;
+    this.retryAfter = extra.retryAfter;
   }
 }
 

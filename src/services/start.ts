@@ -9,6 +9,7 @@ import { startLocalKms } from '../local/kms/index.ts';
 import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { openChangeFeed } from './changes.ts';
 import type { Services } from './context.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { startWorker } from './sync/worker.ts';
 
 /** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
@@ -66,6 +67,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     log,
   };
   const worker = config.ROLE === 'api' ? null : await startWorker(services, config.WORKER_CONCURRENCY);
+  if (worker !== null) await startHousekeeping(services);
   const stopWork = async () => {
     await worker?.stop(stopGrace);
     changes.close();

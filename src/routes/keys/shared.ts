@@ -1,5 +1,6 @@
 /** What the routes of keys have in common. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { actorOf } from '../../plugins/actor.ts';
 import { bodyViolations } from '../../plugins/validation.ts';
 import { problems } from '../../schemas/common.ts';
 import type { Accepted, Command } from '../../services/keys/commands.ts';
@@ -13,6 +14,10 @@ const etagHeader = {
 };
 const preferenceHeader = {
   'Preference-Applied': { type: 'string', description: 'What of Prefer was applied.' },
+  'Idempotent-Replayed': {
+    type: 'string',
+    description: 'true: the answer of an earlier request with this Idempotency-Key.',
+  },
 };
 
 /** The headers of a write, for the OpenAPI document. */
@@ -20,6 +25,10 @@ export const writeHeaders = {
   type: 'object',
   properties: {
     prefer: { type: 'string', description: 'wait=N (seconds, default 10, at most 60) or respond-async.' },
+    'idempotency-key': {
+      type: 'string',
+      description: 'A repeat with the same key and body within 24 hours gets the first answer and does nothing twice.',
+    },
   },
 };
 export const conditionalWriteHeaders = {
@@ -51,8 +60,9 @@ export function writeAnswers(done: number, description: string, ...problemStatus
 /** Who asks, and what is asked of a write in its headers. */
 export function commandOf(request: FastifyRequest, reply: FastifyReply): Command {
   return {
-    actor: 'anonymous',
+    actor: actorOf(request),
     requestId: request.id,
+    newId: request.idempotency?.resourceId,
     wait: applyPreference(request, reply),
     ifMatch: request.headers['if-match'],
   };

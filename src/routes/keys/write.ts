@@ -30,7 +30,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         headers: writeHeaders,
         body: ref(KeyCreate),
         response: {
-          ...writeAnswers(201, 'KMS holds the key.', 413, 415),
+          ...writeAnswers(201, 'KMS holds the key.', 409, 413, 415),
           201: keyAnswer('KMS holds the key.', location),
         },
       },

@@ -5,7 +5,7 @@ import type { KeyRow } from '../../database/client.ts';
 import type { Actor, Services } from '../context.ts';
 import { conflict, keyNotFound } from '../problems.ts';
 import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
-import { findKey } from './find.ts';
+import { findKey, lookUpKey } from './find.ts';
 import { declaredByCreate, declaredByPatch, type Input } from './input.ts';
 import { type Origin, recordChange, recordNewKey } from './intents.ts';
 import { assertManaged, assertMatches } from './preconditions.ts';
@@ -16,6 +16,8 @@ export type Command = Actor & {
   /** Milliseconds to wait for the sync. */
   wait: number;
   ifMatch?: string | undefined;
+  /** The id of a key that the command makes, where it was chosen before; an earlier run may have recorded it. */
+  newId?: string | undefined;
 };
 
 /** A key and whether its sync is still to come. */
@@ -27,8 +29,13 @@ export type Accepted = { row: KeyRow; pending: boolean };
  */
 export async function createKey(services: Services, input: Input, command: Command): Promise<Accepted> {
   const { declared, provider } = declaredByCreate(services, input);
-  const id = uuidv7();
-  await recordNewKey(services, { id, provider, declared, origin: 'create' }, command);
+  const id = command.newId ?? uuidv7();
+  try {
+    await recordNewKey(services, { id, provider, declared, origin: 'create' }, command);
+  } catch (error) {
+    // An earlier run of the same request had recorded it, and was cut off before it answered.
+    if (command.newId === undefined || (await lookUpKey(services, id)) === undefined) throw error;
+  }
   return settleNewKey(services, id, null, command);
 }
 

@@ -9,6 +9,7 @@ import type { Services } from '../context.ts';
 import { conflict, invalidInput, ProblemError, refusedByKms } from '../problems.ts';
 import { type Accepted, type Command, settleNewKey } from './commands.ts';
 import type { DeclaredKey } from './declared.ts';
+import { lookUpKey } from './find.ts';
 import { recordNewKey } from './intents.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -24,10 +25,13 @@ export async function importKey(
   request: { key_id: string; provider: string },
   command: Command,
 ): Promise<Accepted> {
+  // An earlier run of the same request had recorded it, and was cut off before it answered.
+  const recorded = command.newId === undefined ? undefined : await lookUpKey(services, command.newId);
+  if (recorded !== undefined) return settleNewKey(services, recorded.id, recorded.key_id, command);
   const kms = services.kmsFor(request.provider);
   if (kms === undefined) throw invalid('/provider', `There is no provider ${JSON.stringify(request.provider)}.`);
   const observed = await observeImportable(services, kms, request.key_id);
-  const id = await idFor(services, observed);
+  const id = await idFor(services, observed, command.newId ?? uuidv7());
   const declared = declaredByKms(observed, services.ownershipTagName);
   const identity = { arn: observed.arn, key_id: observed.key_id };
   try {
@@ -87,14 +91,14 @@ function assertImportable(key: DescribedKey): void {
  * A key that already carries an ownership tag keeps the id in it: its record was lost, or never written.
  * @throws ProblemError conflict when that id is another key's.
  */
-async function idFor(services: Services, observed: ObservedKey): Promise<string> {
+async function idFor(services: Services, observed: ObservedKey, newId: string): Promise<string> {
   const { ownershipTagName } = services;
   const visibleTags = Object.keys(withoutReserved(observed.tags, ownershipTagName)).length;
   if (visibleTags >= mostTags) {
     throw invalid('/key_id', `${observed.arn} has ${visibleTags} tags, so there is no room for the ownership tag.`);
   }
   const claimed = observed.tags[ownershipTagName];
-  if (claimed === undefined || !uuid.test(claimed)) return uuidv7();
+  if (claimed === undefined || !uuid.test(claimed)) return newId;
   const claimant = await services.database.prisma.key.findUnique({ where: { id: claimed }, select: { arn: true } });
   if (claimant === null) return claimed;
   throw conflict(`${observed.arn} carries the ownership tag of the managed key ${claimed}.`, claimed);

@@ -1,0 +1,71 @@
+/** The Idempotency-Key header, on every write. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { beginRequest, fingerprintOf, type RunningRequest, type StoredAnswer } from '../services/idempotency.ts';
+import { ProblemError } from '../services/problems.ts';
+import { actorOf } from './actor.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set while a request with an Idempotency-Key runs. */
+    idempotency: RunningRequest | null;
+  }
+}
+
+const writes = new Set(['POST', 'PATCH', 'PUT', 'DELETE']);
+const keptHeaders = ['content-type', 'location', 'etag', 'preference-applied'];
+
+export default fp(
+  async (app) => {
+    app.decorateRequest('idempotency', null);
+    app.addHook('preHandler', async (request, reply) => {
+      const key = keyOf(request);
+      if (key === null) return;
+      const fingerprint = fingerprintOf(request.method, request.url, request.body);
+      const begun = await beginRequest(app.services, { actor: actorOf(request), key, fingerprint });
+      if ('status' in begun) return replay(reply, begun);
+      request.idempotency = begun;
+    });
+    app.addHook('onSend', async (request, reply, payload) => {
+      const running = request.idempotency;
+      if (running === null) return;
+      request.idempotency = null;
+      const body = typeof payload === 'string' ? payload : null;
+      // The answer goes out whether or not it could be kept; a repeat then runs again, with the same resource id.
+      await settle(running, reply, body).catch((error: unknown) => {
+        request.log.warn({ err: error }, 'could not keep the answer of an idempotent request');
+      });
+    });
+  },
+  { name: 'idempotency', dependencies: ['errors'] },
+);
+
+/** @throws ProblemError malformed-request for a header that is no key. */
+function keyOf(request: FastifyRequest): string | null {
+  const header = request.headers['idempotency-key'];
+  if (header === undefined || request.is404 || !writes.has(request.method) || !request.url.startsWith('/v1/'))
+    return null;
+  const text = String(header);
+  // The draft has a quoted string; most clients send the bare text.
+  const key = /^"(.*)"$/.exec(text)?.[1] ?? text;
+  if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
+  throw new ProblemError('malformed-request', 'Idempotency-Key: 1 to 255 visible ASCII characters are right.');
+}
+
+function replay(reply: FastifyReply, { status, headers, body }: StoredAnswer): FastifyReply {
+  return reply
+    .code(status)
+    .headers(headers)
+    .header('idempotent-replayed', 'true')
+    .send(body ?? undefined);
+}
+
+/** A fault is no answer for good: what asked then is to be tried again. */
+function settle(running: RunningRequest, reply: FastifyReply, body: string | null): Promise<void> {
+  if (reply.statusCode >= 500 || reply.statusCode === 429) return running.giveUp();
+  const headers = keptHeaders.flatMap((name) => {
+    const value = reply.getHeader(name);
+    return value === undefined ? [] : [[name, String(value)]];
+  });
+  return running.finish({ status: reply.statusCode, headers: Object.fromEntries(headers), body });
+}
