@@ -7,11 +7,13 @@ import docs from './plugins/docs.ts';
 import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
 import health from './plugins/health.ts';
 import idempotency from './plugins/idempotency.ts';
+import metrics from './plugins/metrics.ts';
 import routing from './plugins/routing.ts';
 import validation from './plugins/validation.ts';
 import actions from './routes/keys/actions.ts';
 import read from './routes/keys/read.ts';
 import write from './routes/keys/write.ts';
+import unmanaged from './routes/unmanaged.ts';
 import type { Services } from './services/context.ts';
 import { ProblemError } from './services/problems.ts';
 
@@ -60,9 +62,10 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(validation);
   if (role !== 'worker') await app.register(docs);
   await app.register(health);
+  await app.register(metrics);
   if (role === 'worker') return app;
   await app.register(idempotency);
-  for (const routes of [read, write, actions]) await app.register(routes, { prefix: '/v1' });
+  for (const routes of [read, write, actions, unmanaged]) await app.register(routes, { prefix: '/v1' });
   return app;
 }
 

@@ -9,6 +9,8 @@ import {
   fromTokenFile,
 } from '@aws-sdk/credential-providers';
 
+import { type OnCall, tellOfCalls } from './call-count.ts';
+
 /** Milliseconds after which a call is given up. */
 const connectTimeout = 2000;
 const requestTimeout = 8000;
@@ -23,6 +25,7 @@ export type KmsTarget = {
   /** null: AWS itself. */
   endpoint: string | null;
   region: string;
+  onCall: OnCall;
 };
 
 /** The way to one account and Region. */
@@ -38,7 +41,7 @@ export type Kms = {
  * Makes the clients. Credentials come from the SDK's own chain; an endpoint other than AWS, where none are configured,
  * is called with fixed ones that mean nothing to AWS.
  */
-export function openKms({ endpoint, region }: KmsTarget): Kms {
+export function openKms({ endpoint, region, onCall }: KmsTarget): Kms {
   const shared = {
     region,
     ...(endpoint === null ? {} : { endpoint }),
@@ -53,6 +56,7 @@ export function openKms({ endpoint, region }: KmsTarget): Kms {
   };
   const reads = new KMSClient({ ...shared, maxAttempts: 3 });
   const writes = new KMSClient({ ...shared, maxAttempts: 1 });
+  for (const client of [reads, writes]) tellOfCalls(client, onCall);
   return {
     reads,
     writes,

@@ -7,6 +7,7 @@ import { pointerSegment } from '../domain/tags.ts';
 import type { Violation } from '../domain/types.ts';
 import { sharedSchemas } from '../schemas/common.ts';
 import { keySchemas } from '../schemas/key.ts';
+import { unmanagedSchemas } from '../schemas/unmanaged.ts';
 
 const shared = { allErrors: true, strict: false, allowUnionTypes: true, useDefaults: false, removeAdditional: false };
 
@@ -18,7 +19,7 @@ export default fp(
       parameters: new Ajv({ ...shared, coerceTypes: 'array' }),
     };
     for (const ajv of Object.values(validators)) formats.default(ajv);
-    for (const schema of [...sharedSchemas, ...keySchemas]) {
+    for (const schema of [...sharedSchemas, ...keySchemas, ...unmanagedSchemas]) {
       app.addSchema(schema);
       for (const ajv of Object.values(validators)) ajv.addSchema(schema);
     }

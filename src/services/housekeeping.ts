@@ -1,11 +1,15 @@
 /** Work by the calendar, on one replica at a time: pg-boss keeps the schedule in the database. */
 import type { Services } from './context.ts';
 import { sweepRequests } from './idempotency.ts';
+import { sweepUnmanagedKeys } from './unmanaged/sweep.ts';
 
 /** A cron expression in UTC, and what is done then. */
 type Chore = { queue: string; cron: string; run: (services: Services) => Promise<void> };
 
-const chores: Chore[] = [{ queue: 'sweep-idempotent-requests', cron: '*/10 * * * *', run: sweepRequests }];
+const chores: Chore[] = [
+  { queue: 'sweep-idempotent-requests', cron: '*/10 * * * *', run: sweepRequests },
+  { queue: 'sweep-unmanaged-keys', cron: '17 * * * *', run: sweepUnmanagedKeys },
+];
 
 /** Has this process take part in the work by the calendar. */
 export async function startHousekeeping(services: Services): Promise<void> {

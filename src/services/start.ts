@@ -10,6 +10,7 @@ import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { openChangeFeed } from './changes.ts';
 import type { Services } from './context.ts';
 import { startHousekeeping } from './housekeeping.ts';
+import { createMetrics } from './metrics.ts';
 import { startWorker } from './sync/worker.ts';
 
 /** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
@@ -55,14 +56,17 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const localKms = config.KMS_ENDPOINT === 'local' ? await openLocalKms(config) : null;
   if (localKms !== null) onClose(() => localKms.close());
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
-  const kms = openKms({ endpoint, region: config.AWS_REGION });
+  const metrics = createMetrics(database);
+  const kms = openKms({ endpoint, region: config.AWS_REGION, onCall: metrics.kmsCall });
   onClose(async () => kms.close());
 
   const services: Services = {
     database,
     queue,
     changes,
+    metrics,
     kmsFor: (provider) => (provider === 'default' ? kms : undefined),
+    providerNames: () => ['default'],
     ownershipTagName: config.OWNERSHIP_TAG,
     log,
   };

@@ -82,9 +82,13 @@ class Hands {
 
   /** What goes wrong here is an error of Keyward or of the database: the sweep brings the key back. */
   async #sync(keyId: string): Promise<void> {
+    const start = performance.now();
+    const { metrics } = this.#services;
     try {
       await syncKey(this.#services, keyId);
+      metrics.sync('done', (performance.now() - start) / 1000);
     } catch (error) {
+      metrics.sync('broke_off', (performance.now() - start) / 1000);
       this.#services.log.error({ err: error, key: keyId }, 'sync broke off');
     }
   }

@@ -1,0 +1,41 @@
+/** Keys that KMS has and Keyward does not manage. */
+import { type Static, Type } from 'typebox';
+import { keySpecs, keyUsages } from '../domain/key-specs.ts';
+import { nullable, ref, stringEnum, Tags } from './common.ts';
+
+export const UnmanagedKey = Type.Object(
+  {
+    provider: Type.String(),
+    key_id: Type.String(),
+    arn: Type.String(),
+    description: Type.String(),
+    key_usage: stringEnum(keyUsages),
+    customer_master_key_spec: stringEnum(keySpecs),
+    multi_region: Type.Boolean(),
+    key_state: Type.String({ description: "KMS's KeyState." }),
+    tags: ref(Tags),
+    claimed_id: nullable(
+      Type.String({ description: 'The id in its ownership tag: Keyward made or managed it, and has no record of it.' }),
+    ),
+  },
+  { $id: 'UnmanagedKey', additionalProperties: false },
+);
+
+export const UnmanagedKeyList = Type.Object(
+  { items: Type.Array(ref(UnmanagedKey)), next_cursor: nullable(Type.String()) },
+  { $id: 'UnmanagedKeyList', additionalProperties: false },
+);
+
+export const UnmanagedKeyQuery = Type.Object(
+  {
+    provider: Type.Optional(Type.String({ default: 'default' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
+    cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
+  },
+  { additionalProperties: false },
+);
+
+export type UnmanagedKey = Static<typeof UnmanagedKey>;
+export type UnmanagedKeyQuery = Static<typeof UnmanagedKeyQuery>;
+
+export const unmanagedSchemas = [UnmanagedKey, UnmanagedKeyList];

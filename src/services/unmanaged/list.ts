@@ -1,0 +1,97 @@
+/** Customer managed keys in KMS that Keyward does not manage, as they are now. */
+import { withoutReserved } from '../../domain/tags.ts';
+import type { Kms } from '../../kms/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import { inspectKey, listKeys } from '../../kms/inventory.ts';
+import type { UnmanagedKey, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
+import type { Services } from '../context.ts';
+import { ProblemError } from '../problems.ts';
+import { knownAmong } from './known.ts';
+
+const standardLimit = 50;
+/** How many keys are read at once. */
+const concurrency = 8;
+/** Keys of a page of KMS's own; more of them are read where few are unmanaged. */
+const largestPage = 1000;
+
+/**
+ * One page, in KMS's order, which is none of age. Costs a ListKeys call or more and two reads for each key that Keyward has no
+ * record of.
+ * @throws ProblemError not-found for a provider that does not exist, malformed-request for a cursor that no page gave,
+ * temporarily-unavailable when KMS can't be asked.
+ */
+export async function listUnmanagedKeys(
+  services: Services,
+  { provider = 'default', limit = standardLimit, cursor }: UnmanagedKeyQuery,
+): Promise<{ items: UnmanagedKey[]; nextCursor: string | null }> {
+  const kms = services.kmsFor(provider);
+  if (kms === undefined) throw new ProblemError('not-found', `There is no provider ${JSON.stringify(provider)}.`);
+  const items: UnmanagedKey[] = [];
+  let marker = cursor === undefined ? null : decode(cursor);
+  try {
+    do {
+      // Never more than still fit: a page of KMS's can't be continued in its middle.
+      const page = await listKeys(kms, Math.min(limit - items.length, largestPage), marker);
+      items.push(
+        ...(await inspectUnknown(
+          services,
+          kms,
+          provider,
+          page.keys.map(({ key_id }) => key_id),
+        )),
+      );
+      marker = page.next;
+    } while (marker !== null && items.length < limit);
+  } catch (error) {
+    throw error instanceof KmsFailure ? problemOf(error, cursor) : error;
+  }
+  return { items, nextCursor: marker === null ? null : Buffer.from(marker).toString('base64url') };
+}
+
+async function inspectUnknown(services: Services, kms: Kms, provider: string, keyIds: string[]) {
+  const known = await knownAmong(services, provider, keyIds);
+  const unknown = keyIds.filter((keyId) => !known.has(keyId));
+  const found: UnmanagedKey[] = [];
+  for (let start = 0; start < unknown.length; start += concurrency) {
+    const batch = unknown.slice(start, start + concurrency);
+    const inspected = await Promise.all(batch.map((keyId) => inspectKey(kms, keyId)));
+    for (const told of inspected) {
+      if (told !== null && told.key.key_manager === 'CUSTOMER') found.push(toUnmanagedKey(services, provider, told));
+    }
+  }
+  return found;
+}
+
+type Inspected = NonNullable<Awaited<ReturnType<typeof inspectKey>>>;
+
+function toUnmanagedKey({ ownershipTagName }: Services, provider: string, { key, tags }: Inspected): UnmanagedKey {
+  const { key_id, arn, description, key_usage, customer_master_key_spec, multi_region, key_state } = key;
+  return {
+    provider,
+    key_id,
+    arn,
+    description,
+    key_usage,
+    customer_master_key_spec,
+    multi_region,
+    key_state,
+    tags: withoutReserved(tags, ownershipTagName),
+    claimed_id: tags[ownershipTagName] ?? null,
+  };
+}
+
+function decode(cursor: string): string {
+  const marker = Buffer.from(cursor, 'base64url').toString();
+  if (marker !== '' && Buffer.from(marker).toString('base64url') === cursor) return marker;
+  throw new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of unmanaged keys gave.');
+}
+
+function problemOf({ code, message }: KmsFailure, cursor: string | undefined): ProblemError {
+  if (code === 'InvalidMarkerException' && cursor !== undefined) {
+    return new ProblemError(
+      'malformed-request',
+      'cursor: KMS does not know this page (any more): start from the first.',
+    );
+  }
+  return new ProblemError('temporarily-unavailable', `KMS can't be asked now: ${code}: ${message}`);
+}
