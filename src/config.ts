@@ -33,6 +33,9 @@ function oneOf<const Values extends readonly string[]>(values: Values, standard:
 const portNumber = Type.Integer({ minimum: 0, maximum: 65535 });
 const tagNamePattern = '^(?![aA][wW][sS]:)[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]{1,128}$';
 
+/** Safeguards that a test can leave out, to see that it would notice. */
+export const failureSwitches = ['no-ownership-search', 'no-fencing'] as const;
+
 /** The variables, in the order of the documentation. */
 export const variables = {
   HOST: variable(Type.String({ minLength: 1 }), '127.0.0.1', 'a host name or address', 'where to listen'),
@@ -69,6 +72,32 @@ export const variables = {
     'a tag name that KMS accepts',
     "name of the tag that marks a KMS key as Keyward's",
   ),
+  OWNERSHIP_SEARCH: oneOf(
+    ['listing', 'tagging'],
+    'listing',
+    'how a key is found after a CreateKey without an answer: by listing keys, or by the Resource Groups Tagging API',
+  ),
+  WRITE_DEADLINE_SECONDS: variable(
+    Type.Integer({ minimum: 3, maximum: 240 }),
+    30,
+    'seconds, 3 to 240',
+    'time from the recording of a KMS write until it can no longer take effect; a third of it is for sending',
+    asNumber,
+  ),
+  SETTLE_SECONDS: variable(
+    Type.Union([Type.Null(), Type.Integer({ minimum: 0, maximum: 3600 })]),
+    null,
+    'seconds, 0 to 3600',
+    "how long KMS's answers may be older than a write; unset: 120, and 5 with the built-in local KMS",
+    asNumber,
+  ),
+  LEASE_SECONDS: variable(
+    Type.Integer({ minimum: 2, maximum: 300 }),
+    15,
+    'seconds, 2 to 300',
+    'how long a worker that is silent keeps a key before another takes it over',
+    asNumber,
+  ),
   ROLE: oneOf(['all', 'api', 'worker'], 'all', 'what this process does: answer HTTP, sync keys, or both'),
   WORKER_CONCURRENCY: variable(
     Type.Integer({ minimum: 1, maximum: 200 }),
@@ -80,6 +109,19 @@ export const variables = {
   MIGRATE_ON_START: variable(Type.Boolean(), true, 'true or false', 'apply pending migrations at start', asBoolean),
   AUTH_MODE: oneOf(['none'], 'none', 'how callers are known; none: everyone may do everything'),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info', 'pino level'),
+  FAILURE_POINTS: variable(
+    Type.Union([Type.Null(), Type.String({ minLength: 1 })]),
+    null,
+    'a folder',
+    'for tests of crashes only, refused in production: where it is written at which point this process kills or freezes itself',
+  ),
+  FAILURE_SWITCHES: variable(
+    Type.Union([Type.Null(), Type.Array(Type.Enum([...failureSwitches]))]),
+    null,
+    `any of ${failureSwitches.join(', ')}, separated by commas`,
+    'for tests of the tests only, refused in production: safeguards to leave out',
+    (text) => text.split(','),
+  ),
   NODE_ENV: variable(
     Type.String(),
     'development',
@@ -119,6 +161,9 @@ function readVariable(name: string, definition: Variable<TSchema>, text: string 
 
 /** In production nothing that only suits a laptop is chosen by default. */
 function demandExplicitChoices(environment: NodeJS.ProcessEnv, config: Config): void {
+  for (const name of ['FAILURE_POINTS', 'FAILURE_SWITCHES']) {
+    if (environment[name]) throw new ConfigError(`${name}: must not be set in production: it is for tests of crashes`);
+  }
   if (config.DATABASE_URL === null && !environment['DATA_DIR']) {
     throw new ConfigError('DATABASE_URL: must be set in production (or set DATA_DIR to ask for embedded Postgres)');
   }
@@ -128,6 +173,11 @@ function demandExplicitChoices(environment: NodeJS.ProcessEnv, config: Config): 
   if (!environment['AUTH_MODE']) {
     throw new ConfigError('AUTH_MODE: must be set in production: none lets every caller do everything');
   }
+}
+
+/** Milliseconds for which KMS's answers may be older than a write: minutes at AWS, hardly any time where it is all in one process. */
+export function settleTime({ SETTLE_SECONDS: seconds, KMS_ENDPOINT: endpoint }: Config): number {
+  return (seconds ?? (endpoint === 'local' ? 5 : 120)) * 1000;
 }
 
 /** The folder of one embedded part. */

@@ -11,12 +11,22 @@ export type Database = { prisma: PrismaClient; pool: Pool; close(): Promise<void
 /** What a statement can run on: Prisma itself or one of its transactions. */
 export type Transaction = Omit<PrismaClient, '$connect' | '$disconnect' | '$on' | '$transaction' | '$extends' | '$use'>;
 
+/** Milliseconds that a transaction may pause between two statements. */
+const longestPause = 5000;
+
 /**
  * Opens the pool. Connections are made when first used.
  * @param onError told of connections that break while idle; the pool replaces them by itself.
  */
 export function openDatabase(connectionString: string, onError: (error: Error) => void): Database {
-  const pool = new Pool({ connectionString, max: 15, application_name: 'keyward', connectionTimeoutMillis: 5000 });
+  const pool = new Pool({
+    connectionString,
+    max: 15,
+    application_name: 'keyward',
+    connectionTimeoutMillis: 5000,
+    // A process that freezes in a transaction would hold its rows, and everybody who needs them, for as long.
+    idle_in_transaction_session_timeout: longestPause,
+  });
   pool.on('error', onError);
   const statementNames = new Map<string, string>();
   const prisma = new PrismaClient({
@@ -50,10 +60,11 @@ export function isDatabaseAway(error: unknown): boolean {
   const codes = errorCodes(error);
   // P1001, P1002, P1008, P1017: Prisma can't reach the server or lost it; P2024, P2028: no connection came free in time. The
   // words are the adapter's, for raw statements.
-  // 57P01–57P03: the server is shutting down or starting up; 53300: it has no connection left; class 08: connection lost.
+  // 57P01–57P03: the server is shutting down or starting up; 53300: it has no connection left;
+  // 25P03: a transaction paused for too long; class 08: connection lost.
   return (
     codes.some((code) =>
-      /^(P1001|P1002|P1008|P1017|P2024|P2028|57P0[123]|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|DatabaseNotReachable|ConnectionClosed|SocketTimeout|TooManyConnections)$/.test(
+      /^(P1001|P1002|P1008|P1017|P2024|P2028|57P0[123]|25P03|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|DatabaseNotReachable|ConnectionClosed|SocketTimeout|TooManyConnections)$/.test(
         code,
       ),
     ) || /(timeout exceeded when trying to connect|Connection terminated|not queryable)/i.test(String(error))

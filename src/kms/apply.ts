@@ -17,6 +17,7 @@ import type { CreateKeyParameters, Step, Tags } from '../domain/types.ts';
 import type { Kms } from './client.ts';
 import { call, KmsFailure } from './errors.ts';
 import { type DescribedKey, toDescribedKey } from './observe.ts';
+import { type Permit, withPermit } from './permit.ts';
 
 /** A step for a key that exists. */
 export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
@@ -26,17 +27,14 @@ export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
  * caller must look for the ownership tag before it calls again.
  * @throws KmsFailure
  */
-export async function createKey(kms: Kms, parameters: CreateKeyParameters): Promise<DescribedKey> {
+export async function createKey(kms: Kms, parameters: CreateKeyParameters, permit: Permit): Promise<DescribedKey> {
   const { Policy, Tags: tags, ...rest } = parameters;
-  const { KeyMetadata } = await call('CreateKey', () =>
-    kms.writes.send(
-      new CreateKeyCommand({
-        ...rest,
-        Tags: toTagList(tags),
-        ...(Policy === undefined ? {} : { Policy: JSON.stringify(Policy) }),
-      }),
-    ),
-  );
+  const command = new CreateKeyCommand({
+    ...rest,
+    Tags: toTagList(tags),
+    ...(Policy === undefined ? {} : { Policy: JSON.stringify(Policy) }),
+  });
+  const { KeyMetadata } = await call('CreateKey', () => withPermit(permit, () => kms.writes.send(command)));
   if (KeyMetadata === undefined) {
     throw new KmsFailure('fault', 'UnusableAnswer', 'CreateKey answered without metadata', 'CreateKey', false);
   }
@@ -47,8 +45,8 @@ export async function createKey(kms: Kms, parameters: CreateKeyParameters): Prom
  * @returns the deletion date (RFC 3339) that ScheduleKeyDeletion answers, if it does; null for every other step.
  * @throws KmsFailure
  */
-export async function applyStep(kms: Kms, keyId: string, step: UpdateStep): Promise<string | null> {
-  const answer = await call(step.operation, () => send(kms, keyId, step));
+export async function applyStep(kms: Kms, keyId: string, step: UpdateStep, permit: Permit): Promise<string | null> {
+  const answer = await call(step.operation, () => withPermit(permit, () => send(kms, keyId, step)));
   return 'DeletionDate' in answer ? (answer.DeletionDate?.toISOString() ?? null) : null;
 }
 

@@ -1,5 +1,6 @@
 /** Clients for KMS: where it is, and as whom to ask. */
 import { KMSClient } from '@aws-sdk/client-kms';
+import { ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
 import {
   createCredentialChain,
   fromContainerMetadata,
@@ -8,32 +9,34 @@ import {
   fromNodeProviderChain,
   fromTokenFile,
 } from '@aws-sdk/credential-providers';
-
 import { type OnCall, tellOfCalls } from './call-count.ts';
+import { backdatedSigner, demandPermits, type WriteTimes } from './permit.ts';
 
 /** Milliseconds after which a call is given up. */
 const connectTimeout = 2000;
-const requestTimeout = 8000;
-
-/**
- * Milliseconds from the start of a call until it can no longer take effect: its own time-out, and a margin for what
- * the network still holds back.
- */
-export const landsWithin = requestTimeout + 22_000;
+const readTimeout = 8000;
 
 export type KmsTarget = {
   /** null: AWS itself. */
   endpoint: string | null;
   region: string;
   onCall: OnCall;
+  times: WriteTimes;
+  /** Whether AWS is to refuse writes that come late, by a signature that expires early. */
+  expiringWrites: boolean;
 };
 
 /** The way to one account and Region. */
 export type Kms = {
   /** Reads are repeated by the SDK when they fail in passing. */
   reads: KMSClient;
-  /** Writes are sent once: the sync engine records each attempt, and repeats. CreateKey must not be repeated blindly. */
+  /**
+   * Writes are sent once, and with a permit only: the sync engine records each attempt, and repeats. CreateKey must not
+   * be repeated blindly.
+   */
   writes: KMSClient;
+  /** AWS's index of tags, where keys are looked for by it. */
+  tagging: ResourceGroupsTaggingAPIClient;
   close(): void;
 };
 
@@ -41,28 +44,39 @@ export type Kms = {
  * Makes the clients. Credentials come from the SDK's own chain; an endpoint other than AWS, where none are configured,
  * is called with fixed ones that mean nothing to AWS.
  */
-export function openKms({ endpoint, region, onCall }: KmsTarget): Kms {
+export function openKms({ endpoint, region, onCall, times, expiringWrites }: KmsTarget): Kms {
+  const requestHandler = (requestTimeout: number) => ({
+    connectionTimeout: connectTimeout,
+    requestTimeout,
+    throwOnRequestTimeout: true,
+    httpsAgent: { maxSockets: 200, keepAlive: true },
+    httpAgent: { maxSockets: 200, keepAlive: true },
+  });
   const shared = {
     region,
     ...(endpoint === null ? {} : { endpoint }),
     credentials: endpoint === null ? fromNodeProviderChain() : credentialsForOtherEndpoints(),
-    requestHandler: {
-      connectionTimeout: connectTimeout,
-      requestTimeout,
-      throwOnRequestTimeout: true,
-      httpsAgent: { maxSockets: 200, keepAlive: true },
-      httpAgent: { maxSockets: 200, keepAlive: true },
-    },
   };
-  const reads = new KMSClient({ ...shared, maxAttempts: 3 });
-  const writes = new KMSClient({ ...shared, maxAttempts: 1 });
+  const reads = new KMSClient({ ...shared, requestHandler: requestHandler(readTimeout), maxAttempts: 3 });
+  const writes = new KMSClient({
+    ...shared,
+    requestHandler: requestHandler(times.requestTimeout),
+    maxAttempts: 1,
+    ...(expiringWrites ? { signerConstructor: backdatedSigner(times.signatureLife) } : {}),
+  });
+  demandPermits(writes);
   for (const client of [reads, writes]) tellOfCalls(client, onCall);
+  const tagging = new ResourceGroupsTaggingAPIClient({
+    ...shared,
+    requestHandler: requestHandler(readTimeout),
+    maxAttempts: 3,
+  });
   return {
     reads,
     writes,
+    tagging,
     close: () => {
-      reads.destroy();
-      writes.destroy();
+      for (const client of [reads, writes, tagging]) client.destroy();
     },
   };
 }

@@ -1,5 +1,7 @@
 /** What the errors of KMS and of the way to it mean for the work in hand. */
 
+import { NotSent } from './permit.ts';
+
 /**
  * - throttled: over a request quota; KMS did nothing.
  * - fault: KMS or the way to it failed; whether a write took effect is unknown unless `certainlyNotDone`.
@@ -68,6 +70,7 @@ const unknownPrincipal = /invalid principals?/i;
 /** Reads an error that an SDK call threw. Anything that isn't an answer of KMS is a fault on the way. */
 export function toKmsFailure(error: unknown, operation: string): KmsFailure {
   if (error instanceof KmsFailure) return error;
+  if (error instanceof NotSent) return new KmsFailure('fault', 'NotSent', error.message, operation, true);
   const { name, message, code, $metadata } = error as {
     name?: string;
     message?: string;

@@ -16,6 +16,7 @@ export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
   /** AWS: the key belongs to an AWS service. */
   key_manager: 'AWS' | 'CUSTOMER';
   is_replica: boolean;
+  created_at: Date;
 };
 
 /**
@@ -47,6 +48,7 @@ export function toDescribedKey(metadata: KeyMetadata): DescribedKey {
     deletion_date: metadata.DeletionDate?.toISOString() ?? null,
     key_manager: metadata.KeyManager === 'AWS' ? 'AWS' : 'CUSTOMER',
     is_replica: metadata.MultiRegionConfiguration?.MultiRegionKeyType === 'REPLICA',
+    created_at: metadata.CreationDate ?? new Date(0),
   };
 }
 
@@ -62,7 +64,7 @@ export async function observeKey(kms: Kms, keyId: string, described?: DescribedK
     readTags(kms, description.key_id),
     canRotate(description) ? readRotation(kms, description.key_id) : null,
   ]);
-  const { key_manager: _manager, is_replica: _replica, ...known } = description;
+  const { key_manager: _manager, is_replica: _replica, created_at: _created, ...known } = description;
   return { ...known, policy, tags, rotation };
 }
 

@@ -1,36 +1,86 @@
 /** Finds a key by its ownership tag, after a CreateKey whose outcome is unknown. */
 import { ListKeysCommand } from '@aws-sdk/client-kms';
+import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
 import type { Kms } from './client.ts';
 import { call, KmsFailure } from './errors.ts';
-import { readTags } from './observe.ts';
+import { describeKey, readTags } from './observe.ts';
 
-/** A way to find owned keys: listing every key, here; a tagging index, where one may be used. */
-export type OwnershipSearch = {
-  /**
-   * @param isKnown tells which of these key ids Keyward has records of: their tags need not be read.
-   * @returns the KMS key ids that carry the tag with this value.
-   * @throws KmsFailure
-   */
-  find(owner: string, isKnown: (keyIds: string[]) => Promise<Set<string>>): Promise<string[]>;
+export type Wanted = {
+  /** The value of the ownership tag. */
+  owner: string;
+  /** A key that was made before cannot be the one. */
+  madeSince: Date;
+  /** Tells which of these key ids Keyward has records of: they are not looked at. */
+  knownAmong: (keyIds: string[]) => Promise<Set<string>>;
 };
 
-/** How many tag sets are read at once. */
-const concurrency = 8;
+/** A way to find owned keys: listing every key, or AWS's index of tags where that may be used. */
+export type OwnershipSearch = {
+  /** @returns the KMS key ids that carry the tag with this value. @throws KmsFailure */
+  find(wanted: Wanted): Promise<string[]>;
+};
 
-/** Lists all keys (1000 a call) and reads the tags of those that Keyward has no record of (one call each). */
+/** How many keys are looked at at once. */
+const concurrency = 8;
+/** Milliseconds by which KMS's clock may differ from the one that `madeSince` is told by. */
+const clockTolerance = 600_000;
+
+/**
+ * Lists all keys (1000 a call; KMS gives them in no order of age, and without dates), asks for the date of each that
+ * Keyward has no record of (one call, once in the life of the process), and reads the tags (one call) of those alone that
+ * are young enough to be the one.
+ */
 export function searchByListing(kms: Kms, ownershipTagName: string): OwnershipSearch {
+  const creationDates = new Map<string, number>();
+  const carries = async (keyId: string, { owner, madeSince }: Wanted) => {
+    const madeAt = creationDates.get(keyId) ?? (await creationDateOf(kms, keyId));
+    if (madeAt === null) return false;
+    creationDates.set(keyId, madeAt);
+    if (madeAt < madeSince.getTime() - clockTolerance) return false;
+    return (await unlessHidden(() => readTags(kms, keyId)))?.[ownershipTagName] === owner;
+  };
   return {
-    find: async (owner, isKnown) => {
+    find: async (wanted) => {
       const found: string[] = [];
       for await (const page of keyPages(kms)) {
-        const known = await isKnown(page);
+        const known = await wanted.knownAmong(page);
         const unknown = page.filter((keyId) => !known.has(keyId));
         for (let start = 0; start < unknown.length; start += concurrency) {
           const batch = unknown.slice(start, start + concurrency);
-          const tagSets = await Promise.all(batch.map((keyId) => tagsIfThere(kms, keyId)));
-          found.push(...batch.filter((_keyId, index) => tagSets[index]?.[ownershipTagName] === owner));
+          const owned = await Promise.all(batch.map((keyId) => carries(keyId, wanted)));
+          found.push(...batch.filter((_keyId, index) => owned[index]));
         }
       }
+      return found;
+    },
+  };
+}
+
+/**
+ * Asks the Resource Groups Tagging API: one call, whatever the size of the account. It needs the permission
+ * tag:GetResources, and its index lags behind KMS, which the settling time has to cover.
+ */
+export function searchByTaggingApi(kms: Kms, ownershipTagName: string): OwnershipSearch {
+  return {
+    find: async ({ owner }) => {
+      const found: string[] = [];
+      let token: string | undefined;
+      do {
+        const page = await call('GetResources', () =>
+          kms.tagging.send(
+            new GetResourcesCommand({
+              ResourceTypeFilters: ['kms:key'],
+              TagFilters: [{ Key: ownershipTagName, Values: [owner] }],
+              ...(token === undefined ? {} : { PaginationToken: token }),
+            }),
+          ),
+        );
+        for (const { ResourceARN } of page.ResourceTagMappingList ?? []) {
+          const keyId = ResourceARN?.split(':key/')[1];
+          if (keyId !== undefined) found.push(keyId);
+        }
+        token = page.PaginationToken || undefined;
+      } while (token !== undefined);
       return found;
     },
   };
@@ -47,12 +97,18 @@ async function* keyPages(kms: Kms): AsyncGenerator<string[]> {
   } while (marker !== undefined);
 }
 
-/** AWS managed keys and keys that are gone by now have no tags to read. */
-async function tagsIfThere(kms: Kms, keyId: string) {
+/** Milliseconds since the epoch; null when KMS does not tell. */
+async function creationDateOf(kms: Kms, keyId: string): Promise<number | null> {
+  const described = await unlessHidden(() => describeKey(kms, keyId));
+  return described === null ? null : described.created_at.getTime();
+}
+
+/** A key may be gone by now, not be seen everywhere yet, or have a policy that shuts Keyward out: null. */
+async function unlessHidden<Told>(ask: () => Promise<Told>): Promise<Told | null> {
   try {
-    return await readTags(kms, keyId);
+    return await ask();
   } catch (error) {
-    if (error instanceof KmsFailure && (error.kind === 'not_found' || error.kind === 'refused')) return {};
+    if (error instanceof KmsFailure && (error.kind === 'not_found' || error.kind === 'refused')) return null;
     throw error;
   }
 }

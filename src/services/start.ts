@@ -1,14 +1,17 @@
 /** Opens everything the service needs, in order, and closes it in the opposite order. */
 import type { FastifyBaseLogger } from 'fastify';
-import { type Config, dataFolder } from '../config.ts';
+import { type Config, dataFolder, settleTime } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { startQueue } from '../database/queue.ts';
-import { openKms } from '../kms/client.ts';
+import { type Kms, openKms } from '../kms/client.ts';
+import { type OwnershipSearch, searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
+import { writeTimes } from '../kms/permit.ts';
 import { startLocalKms } from '../local/kms/index.ts';
 import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { openChangeFeed } from './changes.ts';
-import type { Services } from './context.ts';
+import type { Services, Times } from './context.ts';
+import { openFailurePoints } from './failure-points.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { createMetrics } from './metrics.ts';
 import { startWorker } from './sync/worker.ts';
@@ -57,7 +60,16 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   if (localKms !== null) onClose(() => localKms.close());
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
   const metrics = createMetrics(database);
-  const kms = openKms({ endpoint, region: config.AWS_REGION, onCall: metrics.kmsCall });
+  const failurePoints = openFailurePoints(config);
+  const times = timesOf(config);
+  const expiringWrites = !failurePoints.isOff('no-fencing');
+  const kms = openKms({
+    endpoint,
+    region: config.AWS_REGION,
+    onCall: metrics.kmsCall,
+    times: times.write,
+    expiringWrites,
+  });
   onClose(async () => kms.close());
 
   const services: Services = {
@@ -68,6 +80,9 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     kmsFor: (provider) => (provider === 'default' ? kms : undefined),
     providerNames: () => ['default'],
     ownershipTagName: config.OWNERSHIP_TAG,
+    ownershipSearchFor: ownershipSearches(config),
+    times,
+    failurePoints,
     log,
   };
   const worker = config.ROLE === 'api' ? null : await startWorker(services, config.WORKER_CONCURRENCY);
@@ -78,6 +93,24 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   };
   onClose(stopWork);
   return { services, localKmsUrl: localKms?.url ?? null, stopWork };
+}
+
+function timesOf(config: Config): Times {
+  return {
+    lease: config.LEASE_SECONDS * 1000,
+    write: writeTimes(config.WRITE_DEADLINE_SECONDS * 1000),
+    settle: settleTime(config),
+  };
+}
+
+/** One search for each account and Region, since a search may remember what it saw. */
+function ownershipSearches({ OWNERSHIP_SEARCH: way, OWNERSHIP_TAG: tagName }: Config): Services['ownershipSearchFor'] {
+  const searches = new WeakMap<Kms, OwnershipSearch>();
+  return (kms) => {
+    const search = searches.get(kms) ?? (way === 'tagging' ? searchByTaggingApi : searchByListing)(kms, tagName);
+    searches.set(kms, search);
+    return search;
+  };
 }
 
 async function bringToVersion(connectionString: string, mayMigrate: boolean, log: FastifyBaseLogger): Promise<void> {

@@ -58,10 +58,19 @@ export async function settleNewKey(
 async function removeRefused(services: Services, id: string, keyId: string | null): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
     const { count } = await transaction.key.deleteMany({
-      where: { id, key_id: keyId, generation: 1, synced_generation: 0, state: 'failed', lease_token: null },
+      where: {
+        id,
+        key_id: keyId,
+        generation: 1,
+        synced_generation: 0,
+        state: 'failed',
+        lease_token: null,
+        writes_open: false,
+      },
     });
     if (count > 0) await transaction.revision.deleteMany({ where: { key_ref: id } });
   });
+  await services.failurePoints.pass('refused-record-removed');
 }
 
 /** Changes a key. @throws ProblemError not-found, stale-generation, conflict, invalid-input, refused-by-kms. */
@@ -143,8 +152,8 @@ export async function observeKey(
   return keptRow(await waitForObservation(services, id, observation, command.wait), id);
 }
 
-function requestObservation(services: Services, id: string, enforce: boolean): Promise<number> {
-  return services.database.prisma.$transaction(async (transaction) => {
+async function requestObservation(services: Services, id: string, enforce: boolean): Promise<number> {
+  const observation = await services.database.prisma.$transaction(async (transaction) => {
     const [requested] = await transaction.$queryRaw<{ requested_observation: number }[]>`
       UPDATE keys
       SET requested_observation = requested_observation + 1,
@@ -156,6 +165,8 @@ function requestObservation(services: Services, id: string, enforce: boolean): P
     await services.queue.wake(transaction, id);
     return requested.requested_observation;
   });
+  await services.failurePoints.pass('intent-recorded');
+  return observation;
 }
 
 type Decision = (row: KeyRow) => DeclaredKey;

@@ -36,6 +36,7 @@ export async function recordNewKey(services: Services, key: NewKey, by: Actor): 
     await recordRevision(transaction, { keyId: key.id, generation: 1, origin: key.origin, declared: key.declared }, by);
     await services.queue.wake(transaction, key.id);
   });
+  await services.failurePoints.pass('intent-recorded');
 }
 
 /**
@@ -50,7 +51,7 @@ export async function recordChange(
   by: Actor,
 ): Promise<number | null> {
   const generation = row.generation + 1;
-  return services.database.prisma.$transaction(async (transaction) => {
+  const recorded = await services.database.prisma.$transaction(async (transaction) => {
     const { count } = await transaction.key.updateMany({
       where: { id: row.id, generation: row.generation },
       data: {
@@ -69,6 +70,8 @@ export async function recordChange(
     await services.queue.wake(transaction, row.id);
     return generation;
   });
+  await services.failurePoints.pass('intent-recorded');
+  return recorded;
 }
 
 type RevisionRecord = {

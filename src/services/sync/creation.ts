@@ -1,18 +1,23 @@
 /** Exactly one key (I3): CreateKey can't be repeated safely, so what became of earlier calls is found out first. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { KeyRow, KmsWrite } from '../../database/client.ts';
 import { afterCreate } from '../../domain/after-step.ts';
 import type { CreateKeyParameters, ObservedKey, Step } from '../../domain/types.ts';
 import { createKey } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
-import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
+import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, readPolicy } from '../../kms/observe.ts';
-import { searchByListing } from '../../kms/ownership.ts';
 import type { Services } from '../context.ts';
-import { assertFenced, closeEntry, findOpenWrites, type JournalEntry } from './journal.ts';
+import { closeEntry, type JournalEntry, type RecordedWrite } from './journal.ts';
 import { LeaseLost } from './lease.ts';
+import { timeUntilSettled } from './open-writes.ts';
 import type { Work } from './record.ts';
+import { sendWrite } from './send.ts';
 
-/** An earlier CreateKey may still take effect: nothing may be created before `until`. */
+/** How long after an empty search the next one follows that has to be empty too. */
+const secondLook = 1000;
+
+/** An earlier CreateKey may still take effect, or its key not be seen yet: nothing may be created before `until`. */
 export class CreationUnsettled extends Error {
   readonly until: Date;
 
@@ -23,62 +28,61 @@ export class CreationUnsettled extends Error {
 }
 
 /**
- * Settles what a worker that was cut off, or a call without an answer, left in the journal.
- * @returns the row, with the key's identity where a search by ownership tag found the key.
- * @throws CreationUnsettled when CreateKey may still land, KmsFailure when the search fails.
+ * Finds out what became of CreateKey calls of unknown outcome.
+ * @param creations at least one.
+ * @returns the row, with the key's identity where the search by ownership tag found the key; null when they surely had
+ * no effect.
+ * @throws CreationUnsettled when that can't be told yet, KmsFailure when the search fails.
  */
-export async function settleOpenWrites(services: Services, kms: Kms, work: Work): Promise<KeyRow> {
-  if (!work.row.writes_open) return work.row;
-  const open = await findOpenWrites(services, work.row.id);
-  const creations = open.filter(({ operation }) => operation === 'CreateKey');
-  for (const write of open.filter(({ operation }) => operation !== 'CreateKey')) {
-    await close(services, work, write, 'unknown');
-  }
-  if (creations.length === 0 || work.row.key_id !== null) {
-    for (const write of creations) await close(services, work, write, 'not_done');
-    return work.row;
-  }
-  return settleCreations(services, kms, work, creations);
-}
-
-async function settleCreations(services: Services, kms: Kms, work: Work, creations: KmsWrite[]): Promise<KeyRow> {
+export async function settleCreations(
+  services: Services,
+  kms: Kms,
+  work: Work,
+  creations: KmsWrite[],
+): Promise<KeyRow | null> {
+  if (services.failurePoints.isOff('no-ownership-search')) return null;
   const { row } = work;
-  const search = searchByListing(kms, services.ownershipTagName);
-  const found = await search.find(row.id, (keyIds) => knownKeyIds(services, keyIds));
-  const [keyId, ...others] = found;
-  if (others.length > 0) {
-    const message = `Several KMS keys carry the ownership tag of this key: ${found.join(', ')}`;
-    throw new KmsFailure('fault', 'DuplicateKeys', message, 'ListResourceTags', true);
-  }
-  if (keyId === undefined) {
-    const until = new Date(Math.max(...creations.map((write) => write.lands_until.getTime())));
-    if (until.getTime() > Date.now()) throw new CreationUnsettled(until);
-    for (const write of creations) await close(services, work, write, 'not_done');
-    return row;
-  }
+  const left = await timeUntilSettled(services, creations);
+  const keyId =
+    (await search(services, kms, row, creations)) ?? (await searchAgain(services, kms, row, creations, left));
+  if (keyId === null) return null;
   const described = await describeKey(kms, keyId);
-  for (const write of creations) await recordCreated(services, work, entryOf(write), described);
+  for (const write of creations) await recordCreated(services, work, { id: write.id, step: write }, described);
   services.log.info({ key: row.id, arn: described.arn }, 'found the key that an earlier CreateKey had made');
   return { ...row, arn: described.arn, key_id: described.key_id };
 }
 
-async function knownKeyIds(services: Services, keyIds: string[]): Promise<Set<string>> {
+/** One empty search proves nothing, and none does before the time has come. */
+async function searchAgain(services: Services, kms: Kms, row: KeyRow, creations: KmsWrite[], left: number) {
+  if (left > 0) throw new CreationUnsettled(new Date(Date.now() + left));
+  await delay(secondLook);
+  return search(services, kms, row, creations);
+}
+
+async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsWrite[]): Promise<string | null> {
+  const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
+  const knownAmong = (keyIds: string[]) => knownKeyIds(services, row.provider, keyIds);
+  const found = await services
+    .ownershipSearchFor(kms)
+    .find({ owner: row.id, madeSince, knownAmong })
+    .catch((error: KmsFailure) => {
+      // That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it.
+      throw new KmsFailure('fault', error.code, error.message, error.operation, true);
+    });
+  await services.failurePoints.pass('search-done');
+  if (found.length > 1) {
+    const message = `Several KMS keys carry the ownership tag of this key: ${found.join(', ')}`;
+    throw new KmsFailure('fault', 'DuplicateKeys', message, 'ListResourceTags', true);
+  }
+  return found[0] ?? null;
+}
+
+async function knownKeyIds(services: Services, provider: string, keyIds: string[]): Promise<Set<string>> {
   const rows = await services.database.prisma.key.findMany({
-    where: { key_id: { in: keyIds } },
+    where: { provider, key_id: { in: keyIds } },
     select: { key_id: true },
   });
   return new Set(rows.flatMap(({ key_id }) => (key_id === null ? [] : [key_id])));
-}
-
-function close(services: Services, { row, lease }: Work, write: KmsWrite, outcome: 'unknown' | 'not_done') {
-  return services.database.prisma.$transaction(async (transaction) => {
-    await assertFenced(transaction, lease);
-    await closeEntry(transaction, row, entryOf(write), outcome);
-  });
-}
-
-function entryOf(write: KmsWrite) {
-  return { id: write.id, step: { operation: write.operation, parameters: write.parameters } };
 }
 
 /**
@@ -89,23 +93,13 @@ export async function applyCreate(
   services: Services,
   kms: Kms,
   work: Work,
-  entry: JournalEntry & { step: Extract<Step, { operation: 'CreateKey' }> },
+  entry: JournalEntry<Extract<Step, { operation: 'CreateKey' }>>,
 ): Promise<ObservedKey> {
   const { parameters } = entry.step;
-  work.lease.assertHeld();
-  let described: DescribedKey;
-  try {
-    described = await createKey(kms, parameters);
-  } catch (error) {
-    const failure = toKmsFailure(error, 'CreateKey');
-    const outcome = !failure.certainlyNotDone ? 'unknown' : failure.kind === 'refused' ? 'refused' : 'not_done';
-    await services.database.prisma.$transaction((transaction) =>
-      closeEntry(transaction, work.row, entry, outcome, failure),
-    );
-    throw failure;
-  }
+  const described = await sendWrite(services, work, entry, (permit) => createKey(kms, parameters, permit));
   await recordCreated(services, work, entry, described);
-  return afterCreate(described, parameters, await policyOf(kms, described, parameters));
+  const { key_manager: _manager, is_replica: _replica, created_at: _created, ...known } = described;
+  return afterCreate(known, parameters, await policyOf(kms, described, parameters));
 }
 
 async function policyOf(kms: Kms, described: DescribedKey, { Policy }: CreateKeyParameters) {
@@ -116,14 +110,22 @@ async function policyOf(kms: Kms, described: DescribedKey, { Policy }: CreateKey
 async function recordCreated(
   services: Services,
   { row, lease }: Work,
-  entry: { id: string; step: { operation: string; parameters: unknown } },
+  entry: RecordedWrite,
   described: DescribedKey,
 ): Promise<void> {
   const { arn, key_id, key_state } = described;
-  const stillHeld = await services.database.prisma.$transaction(async (transaction) => {
+  const { stillHeld, holder } = await services.database.prisma.$transaction(async (transaction) => {
     await transaction.key.updateMany({ where: { id: row.id, key_id: null }, data: { arn, key_id, key_state } });
     await closeEntry(transaction, row, entry, 'done');
-    return transaction.key.count({ where: lease.fence });
+    const current = await transaction.key.findUnique({ where: { id: row.id } });
+    if (current?.key_id !== key_id) {
+      const data = { arn, arn_on_record: current?.arn ?? null };
+      const event = { key_ref: row.id, type: 'key.stray', generation: row.generation, actor: 'keyward', data };
+      await transaction.event.create({ data: event });
+    }
+    return { stillHeld: current?.lease_token === lease.token, holder: current?.key_id };
   });
-  if (stillHeld === 0) throw new LeaseLost(row.id);
+  await services.failurePoints.pass('identity-recorded');
+  if (holder !== key_id) services.log.error({ key: row.id, arn }, 'KMS made a key that no record names');
+  if (!stillHeld) throw new LeaseLost(row.id);
 }

@@ -4,6 +4,7 @@ import { announceKeyChange } from '../../database/queue.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { LeaseLost } from './lease.ts';
+import { findRecentWrites } from './open-writes.ts';
 import { finish, recordFailed, recordRetry, type Work } from './record.ts';
 
 /** Milliseconds for which KMS may not show a key that it has just made. */
@@ -11,14 +12,13 @@ const visibilityDelay = 120_000;
 
 /** Removes the record of a key that KMS never had, or that was released. Its history stays. */
 export async function recordRemoved(services: Services, { row, lease }: Work): Promise<KeyRow | null> {
-  return services.database.prisma.$transaction(async (transaction) => {
+  const next = await services.database.prisma.$transaction(async (transaction) => {
     const { count } = await transaction.key.deleteMany({ where: { ...lease.fence, generation: row.generation } });
     if (count === 0) {
       const current = await transaction.key.findFirst({ where: lease.fence });
       if (current === null) throw new LeaseLost(row.id);
       return current;
     }
-    lease.stop();
     await transaction.revision.updateMany({
       where: { key_ref: row.id, outcome: 'pending' },
       data: { outcome: 'held', settled_at: new Date() },
@@ -30,11 +30,16 @@ export async function recordRemoved(services: Services, { row, lease }: Work): P
     await announceKeyChange(transaction, row.id);
     return null;
   });
+  if (next === null) lease.stop();
+  await services.failurePoints.pass('removal-recorded');
+  return next;
 }
 
 /** Records that KMS does not know the key (any more). */
-export function recordGone(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
+export async function recordGone(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
   const { row } = work;
+  const recent = await findRecentWrites(services, row.id);
+  if (recent.some(({ operation }) => operation === 'CreateKey')) return recordRetry(services, work, failure);
   if (row.lifecycle === 'pending_deletion') return recordDeleted(services, work);
   if (row.lifecycle === 'released') return recordRemoved(services, work);
   const neverSeen = row.last_observed_at === null;
@@ -55,7 +60,7 @@ function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {
     last_observed_at: new Date(),
     last_synced_at: new Date(),
   };
-  return finish(services, work, columns, async (transaction) => {
+  return finish(services, work, columns, 'sync-recorded', async (transaction) => {
     await transaction.revision.updateMany({
       where: { key_ref: row.id, outcome: 'pending' },
       data: { outcome: 'held', settled_at: new Date() },

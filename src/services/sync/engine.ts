@@ -3,6 +3,7 @@ import type { KeyRow } from '../../database/client.ts';
 import { afterStep } from '../../domain/after-step.ts';
 import { differences } from '../../domain/drift.ts';
 import { plan } from '../../domain/planner.ts';
+import { withRecentWrites } from '../../domain/recent-writes.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
@@ -11,13 +12,16 @@ import { observeKey } from '../../kms/observe.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, driftOf } from '../keys/declared.ts';
-import { applyCreate, CreationUnsettled, settleOpenWrites } from './creation.ts';
+import { applyCreate, CreationUnsettled } from './creation.ts';
 import { recordGone, recordRemoved } from './endings.ts';
-import { closeEntry, type JournalEntry, openJournal } from './journal.ts';
+import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost } from './lease.ts';
+import { findRecentWrites, timeUntilVerifiable } from './open-writes.ts';
 import { recordObservation, recordRetry, type Work } from './record.ts';
+import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
 import { isFinal } from './retry.ts';
+import { recordDone, recordSkipped, sendWrite } from './send.ts';
 
 /** Milliseconds after a key's deletion date at which KMS is asked whether it is gone. */
 const deletionGrace = 5000;
@@ -27,13 +31,13 @@ const deletionPoll = 3_600_000;
 /**
  * Syncs one key, until nothing more is asked for. Does nothing when another worker is at it: that one will see what
  * is new before it ends.
- * @returns when the next attempt is due, if this one failed in a way that may pass.
  */
 export async function syncKey(services: Services, keyId: string): Promise<void> {
-  const taken = await Lease.take(services.database.prisma, keyId);
+  const taken = await Lease.take(services.database.prisma, keyId, services.times.lease);
   if (taken === null) return;
   const { lease } = taken;
   try {
+    await services.failurePoints.pass('lease-taken');
     for (let row: KeyRow | null = taken.row; row !== null; ) row = await syncOnce(services, { row, lease });
   } catch (error) {
     if (!(error instanceof LeaseLost)) throw error;
@@ -58,7 +62,7 @@ async function syncOnce(services: Services, work: Work): Promise<KeyRow | null> 
 async function recordFailure(services: Services, work: Work, error: unknown): Promise<KeyRow | null> {
   if (error instanceof CreationUnsettled) {
     const failure = new KmsFailure('fault', 'CreateKeyOutcomeUnknown', error.message, 'CreateKey', false);
-    return recordRetry(services, work, failure, error.until);
+    return recordRetry(services, work, failure, { noLaterThan: error.until });
   }
   if (!(error instanceof KmsFailure)) throw error;
   if (isFinal(error, work.row.attempts + 1)) return takeBack(services, work, error);
@@ -69,10 +73,11 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
   const { row } = work;
   const { key_id: keyId } = row;
   if (keyId === null && row.lifecycle !== 'managed') return recordRemoved(services, work);
+  const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
   let observed: ObservedKey | null = null;
   if (keyId !== null) {
     try {
-      observed = await observeKey(kms, keyId);
+      observed = await observeForSync(services, kms, row, keyId);
     } catch (error) {
       const failure = toKmsFailure(error, 'DescribeKey');
       if (failure.kind === 'not_found') return recordGone(services, work, failure);
@@ -82,19 +87,32 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
   const desired = desiredOf(row, services.ownershipTagName);
   const steps = isOnlyObserved(row) ? [] : plan(desired, observed);
   const reached = await applyAll(services, kms, work, observed, steps);
-  if (row.lifecycle === 'released') return recordRemoved(services, work);
+  if (row.lifecycle === 'released') {
+    // The record goes when no older write can bring the ownership tag back.
+    return unverified > 0
+      ? recordRetry(services, work, lateWrite(), { dueIn: unverified })
+      : recordRemoved(services, work);
+  }
   const drift = withSince(differences(desired, reached), driftOf(row));
   return recordObservation(services, work, {
     observed: reached,
     drift,
     holds: !isOnlyObserved(row),
     dueAt: nextLook(reached),
+    unverified,
   });
+}
+
+/** What KMS holds. For a change, or after a crash, Keyward's own latest writes count for more than a read that lacks them. */
+async function observeForSync(services: Services, kms: Kms, row: KeyRow, keyId: string): Promise<ObservedKey> {
+  if (row.generation === row.synced_generation && !row.writes_open) return observeKey(kms, keyId);
+  const writes = await findRecentWrites(services, row.id);
+  return withRecentWrites(await observeKey(kms, keyId), writes);
 }
 
 /** POST …/refresh asks for a look at a key that is in sync, and for nothing else. */
 function isOnlyObserved(row: KeyRow): boolean {
-  const asked = row.requested_observation > row.served_observation;
+  const asked = row.requested_observation > row.served_observation && !row.writes_open;
   return asked && row.enforce_through <= row.served_observation && row.generation === row.synced_generation;
 }
 
@@ -111,7 +129,7 @@ async function applyAll(
     try {
       reached = await applyOne(services, kms, work, reached, entry);
     } catch (error) {
-      await skip(services, work, journal.slice(index + 1));
+      await recordSkipped(services, work, journal.slice(index + 1));
       throw error;
     }
   }
@@ -129,29 +147,10 @@ async function applyOne(
   const { step } = entry;
   if (step.operation === 'CreateKey') return applyCreate(services, kms, work, { ...entry, step });
   if (before === null) throw new Error(`${step.operation} is planned for a key that does not exist`);
-  work.lease.assertHeld();
-  let deletionDate: string | null;
-  try {
-    deletionDate = await applyStep(kms, before.key_id, step);
-  } catch (error) {
-    const failure = toKmsFailure(error, step.operation);
-    const outcome = !failure.certainlyNotDone ? 'unknown' : failure.kind === 'refused' ? 'refused' : 'not_done';
-    await close(services, work, entry, outcome, failure);
-    throw failure;
-  }
-  await close(services, work, entry, 'done');
+  const { key_id: keyId } = before;
+  const deletionDate = await sendWrite(services, work, entry, (permit) => applyStep(kms, keyId, step, permit));
+  await recordDone(services, work, entry);
   return afterStep(before, step, deletionDate);
-}
-
-function close(services: Services, { row }: Work, entry: JournalEntry, ...rest: [CloseOutcome, KmsFailure?]) {
-  return services.database.prisma.$transaction((transaction) => closeEntry(transaction, row, entry, ...rest));
-}
-
-type CloseOutcome = Parameters<typeof closeEntry>[3];
-
-/** Steps that were not reached are closed as such, so that nobody takes them for cut off. */
-async function skip(services: Services, work: Work, entries: JournalEntry[]): Promise<void> {
-  for (const entry of entries) await close(services, work, entry, 'skipped');
 }
 
 function withSince(found: { field: string; desired: unknown; observed: unknown }[], before: Drift[]): Drift[] {
@@ -168,6 +167,12 @@ function nextLook(observed: ObservedKey): Date | null {
   if (observed.key_state !== 'PendingDeletion' || observed.deletion_date === null) return null;
   const due = Date.parse(observed.deletion_date) + deletionGrace;
   return new Date(due > Date.now() ? due : Date.now() + deletionPoll);
+}
+
+function lateWrite(): KmsFailure {
+  const message =
+    'An earlier write has an unknown outcome; Keyward lets go of the key when it can no longer take effect';
+  return new KmsFailure('fault', 'WriteOutcomeUnknown', message, 'UntagResource', false);
 }
 
 function noProvider(row: KeyRow): KmsFailure {

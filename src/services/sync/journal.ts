@@ -1,11 +1,12 @@
 /** The journal of KMS writes (I1): each is on record before it is sent, and its outcome afterwards. */
 import { v7 as uuidv7 } from 'uuid';
-import type { KeyRow, KmsWrite, Prisma, Transaction } from '../../database/client.ts';
+import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
 import type { Step } from '../../domain/types.ts';
-import { landsWithin } from '../../kms/client.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
+import { NotSent, type Permit } from '../../kms/permit.ts';
 import type { Services } from '../context.ts';
 import { type Lease, LeaseLost } from './lease.ts';
+import { startStopwatch } from './stopwatch.ts';
 
 /**
  * - done: KMS carried it out.
@@ -16,48 +17,93 @@ import { type Lease, LeaseLost } from './lease.ts';
  */
 export type Outcome = 'done' | 'refused' | 'not_done' | 'unknown' | 'skipped';
 
-export type JournalEntry = { id: string; step: Step };
+export type JournalEntry<Planned extends Step = Step> = {
+  id: string;
+  step: Planned;
+  /** Milliseconds of its deadline that are over. */
+  age: () => number;
+};
+
+/** What the journal needs to know of an entry to close it. */
+export type RecordedWrite = { id: string; step: { operation: string; parameters: unknown } };
 
 /** Who asked for the generation that a write serves. */
 type Write = { row: KeyRow; lease: Lease };
 
 /**
- * Puts the steps on record before the first of them is sent.
+ * Puts the steps on record before the first of them is sent, with the time from which they can no longer land. That is
+ * PostgreSQL's time, since another worker may have to judge it.
  * @throws LeaseLost
  */
 export async function openJournal(services: Services, { row, lease }: Write, steps: Step[]): Promise<JournalEntry[]> {
-  const entries = steps.map((step) => ({ id: uuidv7(), step }));
+  const age = startStopwatch();
+  const entries = steps.map((step) => ({ id: uuidv7(), step, age }));
+  const rows = entries.map(({ id, step: { operation, parameters } }) => ({ id, operation, parameters }));
   await services.database.prisma.$transaction(async (transaction) => {
     await assertFenced(transaction, lease);
-    await transaction.kmsWrite.createMany({
-      data: entries.map(({ id, step }) => ({
-        id,
-        key_ref: row.id,
-        generation: row.generation,
-        operation: step.operation,
-        parameters: step.parameters as Prisma.InputJsonObject,
-        lease_token: lease.token,
-        lands_until: new Date(Date.now() + landsWithin),
-      })),
-    });
+    await transaction.$executeRaw`
+      INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, lease_token, planned_at, lands_until)
+      SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, ${lease.token}::uuid,
+        clock_timestamp(), clock_timestamp() + ${services.times.write.landsWithin} * interval '1 millisecond'
+      FROM json_to_recordset(${JSON.stringify(rows)}::json) AS entry (id uuid, operation text, parameters json)`;
   });
+  await services.failurePoints.pass('writes-recorded');
   return entries;
 }
 
-/** Statements that put the outcome of one write on record, with its event; for one transaction. */
+/**
+ * Gives an entry that waited long for its turn a new deadline.
+ * @throws LeaseLost
+ */
+export async function refreshEntry<Planned extends Step>(
+  services: Services,
+  lease: Lease,
+  entry: JournalEntry<Planned>,
+): Promise<JournalEntry<Planned>> {
+  const { sendWithin, landsWithin } = services.times.write;
+  if (entry.age() < sendWithin / 2) return entry;
+  const age = startStopwatch();
+  const { prisma } = services.database;
+  const count = await prisma.$executeRaw`
+    UPDATE kms_writes SET lands_until = clock_timestamp() + ${landsWithin} * interval '1 millisecond'
+    WHERE id = ${entry.id}::uuid AND outcome IS NULL AND EXISTS (
+      SELECT 1 FROM keys WHERE keys.id = ${lease.keyId}::uuid AND keys.lease_token = ${lease.token}::uuid)`;
+  if (count === 0) throw new LeaseLost(lease.keyId);
+  await services.failurePoints.pass('writes-recorded');
+  return { ...entry, age };
+}
+
+/** Leave to send a write, as long as its time is not up and no other worker can have the key. */
+export function permitFor(services: Services, lease: Lease, entry: JournalEntry): Permit {
+  return {
+    beforeSend: async () => {
+      await services.failurePoints.pass('before-send');
+      if (services.failurePoints.isOff('no-fencing')) return;
+      if (!lease.isHeld) throw new NotSent('It was not sent: the lease on the key ran out before.');
+      if (entry.age() >= services.times.write.sendWithin) {
+        throw new NotSent('It was not sent: the time in which it may be sent was over.');
+      }
+    },
+  };
+}
+
+/**
+ * Puts the outcome of one write on record, with its event. A write that another worker has closed meanwhile is left as it
+ * is, unless the outcome was unknown there and is known here.
+ */
 export async function closeEntry(
   transaction: Transaction,
   row: Pick<KeyRow, 'id' | 'generation'>,
-  entry: { id: string; step: { operation: string; parameters: unknown } },
+  entry: RecordedWrite,
   outcome: Outcome,
   failure?: KmsFailure,
 ): Promise<void> {
-  const error = failure === undefined ? {} : { error: { code: failure.code, message: failure.message } };
-  await transaction.kmsWrite.update({
-    where: { id: entry.id },
-    data: { outcome, finished_at: new Date(), ...error },
-  });
-  if (outcome === 'skipped') return;
+  const error = failure === undefined ? null : { code: failure.code, message: failure.message };
+  const count = await transaction.$executeRaw`
+    UPDATE kms_writes
+    SET outcome = ${outcome}, error = ${error === null ? null : JSON.stringify(error)}::json, finished_at = clock_timestamp()
+    WHERE id = ${entry.id}::uuid AND (outcome IS NULL OR (outcome = 'unknown' AND ${outcome} <> 'unknown'))`;
+  if (count === 0 || outcome === 'skipped') return;
   await transaction.event.create({
     data: {
       key_ref: row.id,
@@ -68,18 +114,16 @@ export async function closeEntry(
         operation: entry.step.operation,
         parameters: entry.step.parameters as Prisma.InputJsonObject,
         outcome,
-        ...error,
+        ...(error === null ? {} : { error }),
       },
     },
   });
 }
 
-/** Writes whose outcome is not settled: left by a worker that was cut off, or CreateKey calls that nobody can tell of. */
-export function findOpenWrites(services: Services, keyId: string): Promise<KmsWrite[]> {
-  return services.database.prisma.kmsWrite.findMany({
-    where: { key_ref: keyId, OR: [{ outcome: null }, { outcome: 'unknown', operation: 'CreateKey' }] },
-    orderBy: { id: 'asc' },
-  });
+/** What a failure tells of the write's outcome. */
+export function outcomeOf({ certainlyNotDone, kind }: KmsFailure): Outcome {
+  if (!certainlyNotDone) return 'unknown';
+  return kind === 'refused' ? 'refused' : 'not_done';
 }
 
 /** @throws LeaseLost when the row's lease is another's. Holds the row until the transaction ends. */

@@ -4,10 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { KeyRow, PrismaClient } from '../../database/client.ts';
+import { startStopwatch } from './stopwatch.ts';
 
-/** Milliseconds for which a lease holds without being renewed. */
-const leaseTime = 15_000;
-const renewalInterval = 5000;
+/** How often a lease is renewed in the time for which it holds. */
+const renewals = 3;
 
 /** Thrown where the lease is found to be another's, or too old to be sure. What was being done must stop at once. */
 export class LeaseLost extends Error {
@@ -20,30 +20,38 @@ export class Lease {
   readonly token: string;
   readonly keyId: string;
   readonly #prisma: PrismaClient;
-  #validUntil: number;
-  #timer: NodeJS.Timeout;
+  /** Milliseconds for which the lease holds without being renewed. */
+  readonly #time: number;
+  #sinceRenewal: () => number;
+  #isTaken = false;
+  readonly #timer: NodeJS.Timeout;
 
-  private constructor(prisma: PrismaClient, keyId: string, token: string, takenAt: number) {
+  private constructor(prisma: PrismaClient, keyId: string, token: string, time: number, sinceTaken: () => number) {
     this.#prisma = prisma;
     this.keyId = keyId;
     this.token = token;
-    this.#validUntil = takenAt + leaseTime;
-    this.#timer = setInterval(() => this.#renew().catch(() => {}), renewalInterval);
+    this.#time = time;
+    this.#sinceRenewal = sinceTaken;
+    this.#timer = setInterval(() => this.#renew().catch(() => {}), time / renewals);
     this.#timer.unref();
   }
 
-  /** Takes the lease of a key, unless another holds it. @returns null when it is held, or there is no such key. */
-  static async take(prisma: PrismaClient, keyId: string): Promise<{ lease: Lease; row: KeyRow } | null> {
+  /**
+   * Takes the lease of a key, unless another holds it.
+   * @param time milliseconds for which it holds without a renewal.
+   * @returns null when it is held, or there is no such key.
+   */
+  static async take(prisma: PrismaClient, keyId: string, time: number): Promise<{ lease: Lease; row: KeyRow } | null> {
     const token = randomUUID();
-    // Read before the statement is sent: the lease ends here no later than it ends in the row, whose times are
+    // Started before the statement is sent: the lease ends here no later than it ends in the row, whose times are
     // PostgreSQL's, so that the clocks of the workers need not agree.
-    const takenAt = performance.now();
+    const sinceTaken = startStopwatch();
     const [row] = await prisma.$queryRaw<KeyRow[]>`
       UPDATE keys
-      SET lease_token = ${token}::uuid, lease_until = now() + ${leaseTime} * interval '1 millisecond'
+      SET lease_token = ${token}::uuid, lease_until = now() + ${time} * interval '1 millisecond'
       WHERE id = ${keyId}::uuid AND (lease_until IS NULL OR lease_until < now())
       RETURNING *`;
-    return row === undefined ? null : { lease: new Lease(prisma, keyId, token, takenAt), row };
+    return row === undefined ? null : { lease: new Lease(prisma, keyId, token, time, sinceTaken), row };
   }
 
   /** What a statement must match to be this lease's. */
@@ -51,9 +59,9 @@ export class Lease {
     return { id: this.keyId, lease_token: this.token };
   }
 
-  /** @throws LeaseLost when another may hold the lease by now. Called right before every write to KMS. */
-  assertHeld(): void {
-    if (performance.now() >= this.#validUntil) throw new LeaseLost(this.keyId);
+  /** Whether no other can hold the lease by now. Asked at the last moment before every write to KMS. */
+  get isHeld(): boolean {
+    return !this.#isTaken && this.#sinceRenewal() < this.#time;
   }
 
   /** Ends the renewal. The row's lease is given back by the statement that records the result. */
@@ -61,18 +69,13 @@ export class Lease {
     clearInterval(this.#timer);
   }
 
-  /** Gives the lease back without a result. */
-  async giveBack(): Promise<void> {
-    this.stop();
-    await this.#prisma.key.updateMany({ where: this.fence, data: released });
-  }
-
   async #renew(): Promise<void> {
-    const startedAt = performance.now();
+    const sinceRenewal = startStopwatch();
     const count = await this.#prisma.$executeRaw`
-      UPDATE keys SET lease_until = now() + ${leaseTime} * interval '1 millisecond'
+      UPDATE keys SET lease_until = now() + ${this.#time} * interval '1 millisecond'
       WHERE id = ${this.keyId}::uuid AND lease_token = ${this.token}::uuid`;
-    this.#validUntil = count === 1 ? startedAt + leaseTime : 0;
+    if (count === 0) this.#isTaken = true;
+    else this.#sinceRenewal = sinceRenewal;
   }
 }
 

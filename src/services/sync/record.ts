@@ -5,8 +5,10 @@ import type { ObservedKey } from '../../domain/types.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { driftOf } from '../keys/declared.ts';
+import type { FailurePoint } from '../failure-points.ts';
+import { driftOf, errorOf } from '../keys/declared.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
+import { findOpenWrites, timeUntilVerifiable } from './open-writes.ts';
 import { retryDelay } from './retry.ts';
 
 /** One key, as it was when its sync began, and the right to record results for it. */
@@ -21,26 +23,29 @@ type Next = KeyRow | null;
  * Records an observation that ends the sync.
  * @param drift what differs from the desired state; empty when KMS holds it.
  * @param holds whether the generation at hand is now held by KMS.
+ * @param unverified milliseconds after which the key has to be looked at again, because a write of unknown outcome may
+ * land until then; 0: none may.
  */
 export function recordObservation(
   services: Services,
   work: Work,
-  result: { observed: ObservedKey; drift: Drift[]; holds: boolean; dueAt: Date | null },
+  result: { observed: ObservedKey; drift: Drift[]; holds: boolean; dueAt: Date | null; unverified: number },
 ): Promise<Next> {
   const { row } = work;
-  const { observed, drift, holds } = result;
+  const { observed, drift, holds, unverified } = result;
   const now = new Date();
   const columns = {
     ...columnsOfObservation(observed, now),
     drift: drift as unknown as Prisma.InputJsonArray,
-    due_at: result.dueAt,
+    due_at: unverified > 0 ? new Date(now.getTime() + unverified) : result.dueAt,
     attempts: 0,
-    writes_open: false,
+    writes_open: unverified > 0,
     served_observation: row.requested_observation,
     ...(holds ? { synced_generation: row.generation, last_synced_at: now } : {}),
   };
   const state = row.lifecycle === 'pending_deletion' ? 'pending_deletion' : drift.length > 0 ? 'drifted' : 'in_sync';
-  return finish(services, work, { ...columns, state, ...clearedError(row, holds) }, async (transaction) => {
+  const status = { ...columns, state, ...clearedError(row, holds) };
+  return finish(services, work, status, 'sync-recorded', async (transaction) => {
     if (holds && row.generation > row.synced_generation) await settleRevisions(transaction, row);
     await recordDriftEvents(transaction, row, drift);
   });
@@ -48,8 +53,9 @@ export function recordObservation(
 
 /** An error stays on show after a change was taken back, until the next change is accepted. */
 function clearedError(row: KeyRow, holds: boolean): Columns {
-  const shown = row.error as SyncError | null;
-  return shown !== null && (shown.retryable || !holds) ? { error: Prisma.DbNull } : {};
+  const shown = errorOf(row);
+  if (shown === null) return {};
+  return shown.retryable || !holds ? { error: Prisma.DbNull } : { error: { ...shown, next_attempt_at: null } };
 }
 
 function columnsOfObservation(observed: ObservedKey, now: Date) {
@@ -63,28 +69,34 @@ function columnsOfObservation(observed: ObservedKey, now: Date) {
   };
 }
 
+/** When the next attempt is due, in place of the usual delay. `dueIn` is in milliseconds. */
+type Timing = { dueIn?: number; noLaterThan?: Date };
+
 /** Records a failure that may pass, and when the next attempt is due. @returns null: the lease is given back. */
 export async function recordRetry(
   services: Services,
   work: Work,
   failure: KmsFailure,
-  notBefore?: Date,
+  timing: Timing = {},
 ): Promise<Next> {
   const attempts = work.row.attempts + 1;
-  const dueAt = notBefore ?? new Date(Date.now() + retryDelay(attempts, Math.random()));
-  const error: SyncError = {
-    code: failure.code,
-    message: failure.message,
-    retryable: true,
-    attempts,
-    next_attempt_at: dueAt.toISOString(),
-  };
-  services.log.warn({ key: work.row.id, operation: failure.operation, ...error }, 'sync will be tried again');
-  return finish(services, work, { error, attempts, due_at: dueAt }, async () => {});
+  const usual = Date.now() + (timing.dueIn ?? retryDelay(attempts, Math.random()));
+  const dueAt = new Date(Math.min(usual, timing.noLaterThan?.getTime() ?? Number.POSITIVE_INFINITY));
+  const { code, message, operation } = failure;
+  const progress = { attempts, next_attempt_at: dueAt.toISOString() };
+  services.log.warn({ key: work.row.id, operation, code, message, ...progress }, 'sync will be tried again');
+  const error: SyncError = { code, message, retryable: true, ...(refusalBeingTakenBack(work.row) ?? {}), ...progress };
+  return finish(services, work, { error, attempts, due_at: dueAt }, 'retry-recorded', async () => {});
+}
+
+/** While a refused change is being taken back, the refusal stays on show: an accepted change would have cleared it. */
+function refusalBeingTakenBack(row: KeyRow): SyncError | null {
+  const shown = errorOf(row);
+  return shown !== null && !shown.retryable && row.generation > row.synced_generation ? shown : null;
 }
 
 /** Records that a key can't be synced until somebody changes something. */
-export function recordFailed(
+export async function recordFailed(
   services: Services,
   work: Work,
   failure: KmsFailure,
@@ -92,9 +104,18 @@ export function recordFailed(
 ): Promise<Next> {
   const error = finalError(work.row, failure);
   services.log.warn({ key: work.row.id, operation: failure.operation, ...error }, 'sync failed for good');
-  const result = { state: 'failed', attempts: 0, due_at: null, writes_open: false, error, ...columns };
+  const unverified = await timeUntilVerifiable(services, work.row.id);
+  const result = {
+    state: 'failed',
+    attempts: 0,
+    due_at: null,
+    error,
+    ...columns,
+    ...(unverified > 0 ? { due_at: new Date(Date.now() + unverified) } : {}),
+    writes_open: unverified > 0 || (await findOpenWrites(services, work.row.id)).length > 0,
+  };
   const served = { served_observation: work.row.requested_observation };
-  return finish(services, work, { ...result, ...served }, async (transaction, hasMoved) => {
+  return finish(services, work, { ...result, ...served }, 'sync-recorded', async (transaction, hasMoved) => {
     if (hasMoved) return;
     await refuseRevisions(transaction, work.row, error);
     await transaction.event.create({
@@ -161,13 +182,14 @@ async function recordDriftEvents(transaction: Transaction, row: KeyRow, drift: D
  * columns that stay true are written, and the row comes back for another round.
  * @throws LeaseLost
  */
-export function finish(
+export async function finish(
   services: Services,
   { row, lease }: Work,
   columns: Columns,
+  point: FailurePoint,
   also: (transaction: Transaction, hasMoved: boolean) => Promise<void>,
 ): Promise<Next> {
-  return services.database.prisma.$transaction(async (transaction) => {
+  const next = await services.database.prisma.$transaction(async (transaction) => {
     const data = { ...columns, status_version: { increment: 1 } };
     const { count } = await transaction.key.updateMany({
       where: {
@@ -179,13 +201,13 @@ export function finish(
     });
     await also(transaction, count === 0);
     await announceKeyChange(transaction, row.id);
-    if (count === 1) {
-      lease.stop();
-      return null;
-    }
+    if (count === 1) return null;
     const { state: _state, due_at: _due, error: _error, ...stillTrue } = data;
     const [moved] = await transaction.key.updateManyAndReturn({ where: lease.fence, data: stillTrue });
     if (moved === undefined) throw new LeaseLost(row.id);
     return moved;
   });
+  if (next === null) lease.stop();
+  await services.failurePoints.pass(point);
+  return next;
 }

@@ -41,11 +41,11 @@ async function stateToReturnTo(services: Services, row: KeyRow, origin?: string)
   return { ...declaredOf(row), lifecycle: 'pending_deletion', pending_window_in_days: 7 };
 }
 
-function revert(services: Services, { row, lease }: Work, failure: KmsFailure, target: DeclaredKey) {
+async function revert(services: Services, { row, lease }: Work, failure: KmsFailure, target: DeclaredKey) {
   const error = finalError(row, failure);
   const generation = row.generation + 1;
   services.log.warn({ key: row.id, operation: failure.operation, ...error }, 'KMS refused the change; taking it back');
-  return services.database.prisma.$transaction(async (transaction) => {
+  const next = await services.database.prisma.$transaction(async (transaction) => {
     const [reverted] = await transaction.key.updateManyAndReturn({
       where: { ...lease.fence, generation: row.generation },
       data: {
@@ -73,6 +73,8 @@ function revert(services: Services, { row, lease }: Work, failure: KmsFailure, t
     await announceKeyChange(transaction, row.id);
     return reverted;
   });
+  await services.failurePoints.pass('refusal-recorded');
+  return next;
 }
 
 /** @throws LeaseLost */

@@ -1,0 +1,43 @@
+/** What the journal tells of writes whose outcome, or whose visibility in KMS, is not certain yet. */
+import type { KmsWrite } from '../../database/client.ts';
+import type { RecentWrite } from '../../domain/recent-writes.ts';
+import type { Services } from '../context.ts';
+
+/** Writes whose outcome is not settled: left by a worker that was cut off, or CreateKey calls that nobody can tell of. */
+export function findOpenWrites(services: Services, keyId: string): Promise<KmsWrite[]> {
+  return services.database.prisma.kmsWrite.findMany({
+    where: { key_ref: keyId, OR: [{ outcome: null }, { outcome: 'unknown', operation: 'CreateKey' }] },
+    orderBy: { id: 'asc' },
+  });
+}
+
+/** Milliseconds until none of these writes can land any more, and reads show those that did. Not above 0: it is so. */
+export async function timeUntilSettled(services: Services, writes: KmsWrite[]): Promise<number> {
+  const [row] = await services.database.prisma.$queryRaw<{ left: number }[]>`
+    SELECT extract(epoch FROM max(lands_until) - clock_timestamp())::float8 * 1000 AS left
+    FROM kms_writes WHERE id = ANY(${writes.map(({ id }) => id)}::uuid[])`;
+  return (row?.left ?? 0) + services.times.settle;
+}
+
+/**
+ * Milliseconds until an observation shows for certain what became of the writes of unknown outcome: they can't land any
+ * more, and reads are no older than the newest write. Not above 0: one that begins now does.
+ */
+export async function timeUntilVerifiable(services: Services, keyId: string): Promise<number> {
+  const [row] = await services.database.prisma.$queryRaw<{ left: number }[]>`
+    SELECT extract(
+      epoch FROM max(CASE outcome WHEN 'unknown' THEN lands_until ELSE finished_at END) - clock_timestamp()
+    )::float8 * 1000 AS left
+    FROM kms_writes WHERE key_ref = ${keyId}::uuid AND outcome IN ('unknown', 'done')
+    HAVING bool_or(outcome = 'unknown')`;
+  return row === undefined ? 0 : row.left + services.times.settle;
+}
+
+/** The writes that KMS carried out so lately that reads may not show them, oldest first. */
+export function findRecentWrites(services: Services, keyId: string): Promise<RecentWrite[]> {
+  return services.database.prisma.$queryRaw<RecentWrite[]>`
+    SELECT operation, parameters, finished_at FROM kms_writes
+    WHERE key_ref = ${keyId}::uuid AND outcome = 'done'
+      AND finished_at > clock_timestamp() - ${services.times.settle} * interval '1 millisecond'
+    ORDER BY finished_at, id`;
+}
