@@ -6,7 +6,7 @@ import { KmsError } from './errors.ts';
 /** The account of callers whose access key id is no account number. */
 export const usualAccount = '111122223333';
 
-const credential = /Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/(kms|sts)\/aws4_request/;
+const credential = /Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/(kms|sts|tagging)\/aws4_request/;
 
 /**
  * The Region is that of the signature's scope. An access key id of twelve digits names the account, so that several

@@ -19,6 +19,7 @@ import { keyOperations } from './operations/keys.ts';
 import { policyOperations } from './operations/policies.ts';
 import { deleteDueKeys, replicaOperations } from './operations/replicas.ts';
 import { rotationOperations } from './operations/rotation.ts';
+import { taggingOperations } from './operations/tagging-api.ts';
 import { tagOperations } from './operations/tags.ts';
 import type { Parameters } from './parameters.ts';
 import { Quotas } from './quotas.ts';
@@ -35,10 +36,11 @@ const operations = new Map<string, Operation>(
     aliasOperations,
     replicaOperations,
     keyStoreOperations,
+    taggingOperations,
   ].flatMap((family) => Object.entries(family)),
 );
 
-const target = /^TrentService\.(\w+)$/;
+const target = /^(?:TrentService|ResourceGroupsTaggingAPI_20170126)\.(\w+)$/;
 /** Operations whose answer may be stale. */
 const isRead = /^(Describe|Get|List)/;
 

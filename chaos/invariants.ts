@@ -1,0 +1,107 @@
+/** The invariants of the design, checked against KMS itself. */
+import { isDeepStrictEqual } from 'node:util';
+import type { KMSClient } from '@aws-sdk/client-kms';
+import type { Client } from 'pg';
+import { allKeyIds, tags } from '../test/support/kms-truth.ts';
+import { allRows, type Held, heldKey, type Row } from './truth.ts';
+
+const ownershipTag = 'keyward:id';
+
+/** Keys that somebody else made, and how they are to be. Without their ownership tag, if Keyward had them for a while. */
+export type ForeignKeys = Map<string, Held>;
+
+/**
+ * Checks all there is.
+ * @param foreign keys that no record has to name.
+ * @param only the keys of KMS whose contents are compared; all where undefined. Duplicates are looked for everywhere.
+ * @returns a sentence for each violation.
+ */
+export async function violations(
+  { kms, database }: { kms: KMSClient; database: Client },
+  foreign: ForeignKeys,
+  only?: Set<string>,
+): Promise<string[]> {
+  const rows = await allRows(database);
+  const found = await identityViolations(kms, rows, foreign);
+  for (const row of rows) {
+    if (row.key_id !== null && (only === undefined || only.has(row.id))) {
+      found.push(...(await contentViolations(kms, row)));
+    }
+  }
+  for (const [keyId, before] of foreign) {
+    const now = await heldKey(kms, keyId);
+    if (!isDeepStrictEqual(now, before)) {
+      found.push(
+        `changed: ${keyId} is nobody's to change, and was ${JSON.stringify(before)}, is ${JSON.stringify(now)}`,
+      );
+    }
+  }
+  return [...found, ...(await historyViolations(database))];
+}
+
+/** No two keys with one ownership tag, no key without a record, no record whose key is another's. */
+async function identityViolations(kms: KMSClient, rows: Row[], foreign: ForeignKeys): Promise<string[]> {
+  const found: string[] = [];
+  const recordOf = new Map(rows.flatMap((row) => (row.key_id === null ? [] : [[row.key_id, row.id] as const])));
+  const owners = new Map<string, string>();
+  for (const keyId of await allKeyIds(kms)) {
+    const owner = (await tags(kms, keyId))[ownershipTag];
+    if (owner === undefined) {
+      if (!foreign.has(keyId)) found.push(`no owner: ${keyId} has neither an ownership tag nor another owner`);
+      continue;
+    }
+    const twin = owners.get(owner);
+    if (twin !== undefined) found.push(`duplicate: ${twin} and ${keyId} both carry the ownership tag of ${owner}`);
+    owners.set(owner, keyId);
+    if (recordOf.get(keyId) !== owner)
+      found.push(`no record: ${keyId} carries the tag of ${owner}, whose record does not name it`);
+  }
+  for (const [keyId, id] of recordOf) {
+    const row = rows.find((candidate) => candidate.id === id);
+    if (owners.get(id) !== keyId && row?.state !== 'deleted')
+      found.push(`not owned: ${keyId} of record ${id} lacks its ownership tag`);
+  }
+  return found;
+}
+
+async function contentViolations(kms: KMSClient, row: Row): Promise<string[]> {
+  const held = await heldKey(kms, row.key_id ?? '');
+  const differs = (field: string, wanted: unknown, is: unknown) =>
+    isDeepStrictEqual(wanted, is)
+      ? []
+      : [
+          `lost: ${field} of ${row.id} is to be ${JSON.stringify(wanted)} at generation ${row.generation}, is ${JSON.stringify(is)}`,
+        ];
+  if (row.lifecycle === 'pending_deletion') return differs('key_state', 'PendingDeletion', held.key_state);
+  return [
+    ...differs('description', row.description, held.description),
+    ...differs('key_state', row.is_enabled ? 'Enabled' : 'Disabled', held.key_state),
+    ...differs('rotation', row.enable_key_rotation, held.rotation?.enabled),
+    ...differs('tags', { ...row.tags_all, [ownershipTag]: row.id }, held.tags),
+    ...(row.policy === null ? [] : differs('policy', row.policy, held.policy)),
+  ];
+}
+
+/** Every generation has its revision and event, every write its outcome and event. */
+async function historyViolations(database: Client): Promise<string[]> {
+  const { rows } = await database.query<{ violation: string }>(`
+    SELECT 'missing revision: ' || k.id || ' generation ' || g AS violation
+      FROM keys k CROSS JOIN LATERAL generate_series(1, k.generation) AS g
+      LEFT JOIN revisions r ON r.key_ref = k.id AND r.generation = g WHERE r.key_ref IS NULL
+    UNION ALL
+    SELECT 'missing event: ' || r.key_ref || ' generation ' || r.generation FROM revisions r
+      WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.key_ref = r.key_ref AND e.generation = r.generation
+        AND e.type = 'desired_state.changed')
+    UNION ALL
+    SELECT 'unsettled revision: ' || r.key_ref || ' generation ' || r.generation FROM revisions r WHERE r.outcome = 'pending'
+    UNION ALL
+    SELECT 'open write: ' || w.operation || ' of ' || w.key_ref FROM kms_writes w WHERE w.outcome IS NULL
+    UNION ALL
+    SELECT 'missing event: ' || w.operation || ' of ' || w.key_ref || ', ' || count(*) || ' writes' FROM kms_writes w
+      WHERE w.outcome IN ('done', 'refused', 'not_done', 'unknown') GROUP BY w.key_ref, w.operation, w.outcome
+      HAVING count(*) > (SELECT count(*) FROM events e WHERE e.key_ref = w.key_ref AND e.type = 'kms.write'
+        AND e.data->>'operation' = w.operation AND e.data->>'outcome' = w.outcome)
+    UNION ALL
+    SELECT 'stray key: ' || e.key_ref FROM events e WHERE e.type = 'key.stray'`);
+  return rows.map(({ violation }) => violation);
+}

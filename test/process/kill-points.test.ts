@@ -1,0 +1,87 @@
+import path from 'node:path';
+import { Client } from 'pg';
+import tap, { type Test, test } from 'tap';
+import { type ForeignKeys, violations } from '../../chaos/invariants.ts';
+import { Replica } from '../../chaos/replica.ts';
+import { heldKey, unsettledKeys } from '../../chaos/truth.ts';
+import { startLocalKms } from '../../src/local/kms/index.ts';
+import type { FailurePoint } from '../../src/services/failure-points.ts';
+import { type Scenario, scenarios } from '../support/failure-scenarios.ts';
+import { allKeyIds } from '../support/kms-truth.ts';
+import { startBackends, startProcess, temporaryFolder } from '../support/process.ts';
+import { eventually, kmsClient, kmsControl } from '../support/service.ts';
+
+const quick = { WRITE_DEADLINE_SECONDS: '3', SETTLE_SECONDS: '1', LEASE_SECONDS: '2', LOG_LEVEL: 'silent' };
+const atOnce = 4;
+// Each experiment starts two processes and waits for a lease and a deadline to run out.
+tap.setTimeout(600_000);
+
+async function connect(t: Test, url: string): Promise<Client> {
+  const client = new Client({ connectionString: url });
+  client.on('error', () => {});
+  await client.connect();
+  t.teardown(() => client.end());
+  return client;
+}
+
+function databaseOf(url: string, name: string): string {
+  const other = new URL(url);
+  other.pathname = `/${name}`;
+  return other.href;
+}
+
+/** A process that is killed at the point, and started again. */
+async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, databaseUrl: string): Promise<void> {
+  const folder = await temporaryFolder(t);
+  const localKms = await startLocalKms({ dataDir: path.join(folder, 'kms') });
+  t.teardown(() => localKms.close());
+  const kms = kmsClient(localKms.url);
+  t.teardown(() => kms.destroy());
+  const environment = { ...quick, DATABASE_URL: databaseUrl, KMS_ENDPOINT: localKms.url };
+  const replica = new Replica(t, path.join(folder, 'points'), environment);
+  await replica.start();
+  const stage = { call: replica.service.call, kms, control: kmsControl(localKms.url) };
+  const key = (await scenario.prepare?.(stage)) ?? '';
+  await replica.arm([{ id: 'here', point, action: 'kill', pass: 1 }]);
+  const answer = scenario.act(stage, key).catch(() => undefined);
+  t.same(await replica.service.ended, { code: null, signal: 'SIGKILL' }, 'the process has killed itself');
+  await answer;
+  t.same(
+    (await replica.fired()).map((fired) => fired.point),
+    [point],
+  );
+
+  await replica.start();
+  const database = await connect(t, databaseUrl);
+  const row = await eventually(`${scenario.name} is done after a kill at ${point}`, async () => {
+    const { rows } = await database.query('SELECT * FROM keys');
+    return (await unsettledKeys(database)) === 0 && scenario.wanted(rows[0]) && { is: rows[0] };
+  });
+  const foreign: ForeignKeys = new Map();
+  if (row.is === undefined) for (const keyId of await allKeyIds(kms)) foreign.set(keyId, await heldKey(kms, keyId));
+  t.ok(foreign.size <= 1);
+  t.same(await violations({ kms, database }, foreign), []);
+  await replica.kill();
+}
+
+test('a kill at any failure point: the invariants hold, and the change is carried through', async (t) => {
+  const { databaseUrl } = await startBackends(t);
+  const main = await connect(t, databaseUrl);
+  await main.query('CREATE DATABASE template_of_all');
+  const maker = await startProcess(t, {
+    ...quick,
+    DATABASE_URL: databaseOf(databaseUrl, 'template_of_all'),
+    KMS_ENDPOINT: 'http://127.0.0.1:9',
+  });
+  maker.child.kill('SIGTERM');
+  await maker.ended;
+  const experiments = scenarios.flatMap((scenario) => scenario.points.map((point) => ({ scenario, point })));
+  t.jobs = atOnce;
+  for (const [index, { scenario, point }] of experiments.entries()) {
+    t.test(`${scenario.name}: kill at ${point}`, { buffered: true, timeout: 110_000 }, async (t) => {
+      const name = `experiment_${index}`;
+      await main.query(`CREATE DATABASE ${name} TEMPLATE template_of_all`);
+      await killAndRecover(t, scenario, point, databaseOf(databaseUrl, name));
+    });
+  }
+});

@@ -1,0 +1,134 @@
+/** Changes that, together, come by every failure point. */
+import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import type { FailurePoint } from '../../src/services/failure-points.ts';
+import { ownPolicy } from './kms-truth.ts';
+import type { Call, kmsControl } from './service.ts';
+
+/** What a scenario works with. `fault` befalls the next call of an operation. */
+export type Stage = { call: Call; kms: KMSClient; control: ReturnType<typeof kmsControl> };
+
+export type Scenario = {
+  name: string;
+  /** Points at which a kill in this scenario is worth its time: the others are the same in a simpler one. */
+  points: FailurePoint[];
+  /** Before the point is armed. @returns the path of the key, where one is made. */
+  prepare?: (stage: Stage) => Promise<string>;
+  /** The change. */
+  act: (stage: Stage, key: string) => Promise<unknown>;
+  /** Whether the change must have an effect although the answer was lost at the very first point. */
+  wanted: (row: Record<string, unknown> | undefined) => boolean;
+};
+
+const path = (key: { id: string }) => `/v1/keys/${key.id}`;
+const create = async ({ call }: Stage, body: object = {}) => path((await call('POST', '/v1/keys', body)).body);
+const lockedOut = { ...ownPolicy('x'), Statement: [{ ...ownPolicy('x').Statement[0], Action: 'kms:Decrypt' }] };
+const declared = { description: 'made', tags: { a: '1' }, enable_key_rotation: true, is_enabled: false };
+const update = { description: 'new', tags: { a: '2', b: '3' }, policy: ownPolicy('New') };
+const ofOneWrite: FailurePoint[] = [
+  'intent-recorded',
+  'lease-taken',
+  'writes-recorded',
+  'before-send',
+  'after-send',
+  'write-closed',
+  'sync-recorded',
+];
+
+export const scenarios: Scenario[] = [
+  {
+    name: 'create',
+    points: [...ofOneWrite, 'identity-recorded'],
+    act: (stage) => create(stage, declared),
+    wanted: (row) => row?.['description'] === 'made' && row['state'] === 'in_sync',
+  },
+  {
+    name: 'create whose answer is lost',
+    points: ['write-failed', 'retry-recorded', 'search-done'],
+    act: async (stage) => {
+      await stage.control.fault({ operation: 'CreateKey', kind: 'reset_after_effect' });
+      return create(stage, declared);
+    },
+    wanted: (row) => row?.['description'] === 'made' && row['state'] === 'in_sync',
+  },
+  {
+    name: 'create that does not reach KMS',
+    points: ['open-write-settled'],
+    act: async (stage) => {
+      await stage.control.fault({ operation: 'CreateKey', kind: 'reset_before_effect' });
+      return create(stage, declared);
+    },
+    wanted: (row) => row?.['description'] === 'made' && row['state'] === 'in_sync',
+  },
+  {
+    name: 'create that KMS refuses',
+    points: ['refused-record-removed'],
+    act: (stage) => create(stage, { policy: lockedOut }),
+    wanted: (row) => row === undefined || row['state'] === 'failed',
+  },
+  {
+    name: 'update',
+    points: ofOneWrite,
+    prepare: (stage) => create(stage, declared),
+    act: ({ call }, key) => call('PATCH', key, update),
+    wanted: (row) => row?.['description'] === 'new' && row['generation'] === 2 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'update whose answer is lost',
+    points: ['write-failed', 'retry-recorded'],
+    prepare: (stage) => create(stage, declared),
+    act: async ({ call, control }, key) => {
+      await control.fault({ operation: 'PutKeyPolicy', kind: 'reset_after_effect' });
+      return call('PATCH', key, update);
+    },
+    wanted: (row) => row?.['description'] === 'new' && row['generation'] === 2 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'update that KMS refuses',
+    points: ['write-failed', 'write-closed', 'refusal-recorded'],
+    prepare: (stage) => create(stage, declared),
+    act: ({ call }, key) => call('PATCH', key, { ...update, policy: lockedOut }),
+    wanted: (row) => row?.['description'] === 'made' && row['generation'] === 3 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'delete',
+    points: ofOneWrite,
+    prepare: (stage) => create(stage, declared),
+    act: ({ call }, key) => call('DELETE', key),
+    wanted: (row) => row?.['state'] === 'pending_deletion' && row['synced_generation'] === 2,
+  },
+  {
+    name: 'restore',
+    points: ['write-closed'],
+    prepare: async (stage) => {
+      const key = await create(stage, { ...declared, is_enabled: true });
+      await stage.call('DELETE', key);
+      return key;
+    },
+    act: ({ call }, key) => call('POST', `${key}/restore`),
+    wanted: (row) => row?.['state'] === 'in_sync' && row['key_state'] === 'Enabled',
+  },
+  {
+    name: 'release',
+    points: ['write-closed', 'removal-recorded'],
+    prepare: (stage) => create(stage, declared),
+    act: ({ call }, key) => call('POST', `${key}/release`),
+    wanted: (row) => row === undefined,
+  },
+  {
+    name: 'import',
+    points: ['after-send'],
+    prepare: async ({ kms }) => {
+      const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: 'theirs' }));
+      return KeyMetadata?.KeyId ?? '';
+    },
+    act: ({ call }, keyId) => call('POST', '/v1/keys/import', { key_id: keyId }),
+    wanted: (row) => row?.['description'] === 'theirs' && row['state'] === 'in_sync',
+  },
+  {
+    name: 'refresh',
+    points: ['intent-recorded'],
+    prepare: (stage) => create(stage, declared),
+    act: ({ call }, key) => call('POST', `${key}/refresh`),
+    wanted: (row) => row?.['state'] === 'in_sync',
+  },
+];

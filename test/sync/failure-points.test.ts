@@ -1,0 +1,111 @@
+import pg from 'pg';
+import { type Test, test } from 'tap';
+import { failurePointNames } from '../../src/services/failure-points.ts';
+import { scenarios } from '../support/failure-scenarios.ts';
+import { eventually, startService } from '../support/service.ts';
+
+const ourTables = /^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+("public"\.)?"?(keys|revisions|events|kms_writes)\b/i;
+const renewal = /^\s*UPDATE keys SET lease_until/;
+
+/**
+ * Tells of every committed change of our tables, right after PostgreSQL has answered: whatever code made it, a step is
+ * seen here.
+ */
+function watchCommits(t: Test, onCommit: (step: string) => void): void {
+  const open = new WeakMap<object, string>();
+  const { query } = pg.Client.prototype;
+  const answered = (client: object, text: string) => {
+    if (/^\s*BEGIN/i.test(text)) open.set(client, '');
+    else if (/^\s*(COMMIT|ROLLBACK)/i.test(text)) {
+      const changed = open.get(client) ?? '';
+      open.delete(client);
+      if (/^\s*COMMIT/i.test(text) && changed !== '') onCommit(`transaction: ${changed}`);
+    } else if (ourTables.test(text) && !renewal.test(text)) {
+      const statement = text.trim().slice(0, 60);
+      if (open.has(client)) open.set(client, statement);
+      else onCommit(statement);
+    }
+  };
+  function watched(this: pg.Client, ...args: unknown[]) {
+    const [first] = args as [string | { text?: string }];
+    const text = (typeof first === 'string' ? first : first?.text) ?? '';
+    const last = args.at(-1);
+    // The pool hands over a callback, everybody else awaits.
+    if (typeof last === 'function') {
+      const callback = (...results: unknown[]) => {
+        answered(this, text);
+        return Reflect.apply(last, undefined, results);
+      };
+      return Reflect.apply(query, this, [...args.slice(0, -1), callback]);
+    }
+    const result: unknown = Reflect.apply(query, this, args);
+    if (!(result instanceof Promise)) return result;
+    return result.then((answer: unknown) => {
+      answered(this, text);
+      return answer;
+    });
+  }
+  pg.Client.prototype.query = watched as typeof query;
+  t.teardown(() => {
+    pg.Client.prototype.query = query;
+  });
+}
+
+test('between every committed step and the next there is a failure point, and each point is come by', async (t) => {
+  type Passed = { point: string } | { step: string };
+  let trace: Passed[] = [];
+  watchCommits(t, (step) => trace.push({ step }));
+  const service = await startService(t, { WRITE_DEADLINE_SECONDS: '3', SETTLE_SECONDS: '0' });
+  const { failurePoints } = service.services;
+  const { pass } = failurePoints;
+  failurePoints.pass = (point) => {
+    trace.push({ point });
+    return pass(point);
+  };
+  service.services.kmsFor('default')?.writes.middlewareStack.add(
+    (next, context) => async (args) => {
+      const record = () => trace.push({ step: `KMS: ${(context as { commandName?: string }).commandName}` });
+      try {
+        const answer = await next(args);
+        record();
+        return answer;
+      } catch (error) {
+        record();
+        throw error;
+      }
+    },
+    { step: 'deserialize', priority: 'low', name: 'trace', override: true },
+  );
+
+  const passed = new Set<string>();
+  for (const { name, prepare, act, points } of scenarios) {
+    const key = (await prepare?.(service)) ?? '';
+    trace = [];
+    await act(service, key);
+    await eventually(`${name}: a point follows the last step`, async () => {
+      const last = trace.at(-1);
+      return last !== undefined && 'point' in last;
+    });
+    const steps = trace.filter((entry) => 'step' in entry);
+    t.ok(steps.length >= 3, `${name}: ${steps.length} steps`);
+    const bare = trace.flatMap((entry, index) => {
+      const next = trace[index + 1];
+      return 'step' in entry && next !== undefined && 'step' in next ? [`${entry.step} → ${next.step}`] : [];
+    });
+    t.same(bare, [], `${name}: no step follows another without a failure point`);
+    const here = new Set(trace.flatMap((entry) => ('point' in entry ? [entry.point] : [])));
+    for (const point of points) t.ok(here.has(point), `${name} comes by ${point}`);
+    for (const point of here) passed.add(point);
+  }
+  t.same(
+    failurePointNames.filter((point) => !passed.has(point)),
+    [],
+    'every point is come by',
+  );
+  const killed = new Set(scenarios.flatMap(({ points }) => points));
+  t.same(
+    failurePointNames.filter((point) => !killed.has(point)),
+    [],
+    'every point has its kill, in the crash test',
+  );
+});
