@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import { allKeyIds, tags } from '../test/support/kms-truth.ts';
+import type { LoggedCall } from '../test/support/service.ts';
 import { allRows, type Held, heldKey, type Row } from './truth.ts';
 
 const ownershipTag = 'keyward:id';
@@ -104,4 +105,26 @@ async function historyViolations(database: Client): Promise<string[]> {
     UNION ALL
     SELECT 'stray key: ' || e.key_ref FROM events e WHERE e.type = 'key.stray'`);
   return rows.map(({ violation }) => violation);
+}
+
+/** Every write that KMS has carried out is in the journal, as done or with its outcome unknown. */
+export async function unrecordedWrites(database: Client, calls: LoggedCall[]): Promise<string[]> {
+  const carriedOut = new Map<string, number>();
+  for (const { operation, key_id, error } of calls) {
+    if (error !== null || operation === 'CreateKey' || /^(Get|List|Describe)/.test(operation)) continue;
+    const write = JSON.stringify([key_id, operation]);
+    carriedOut.set(write, (carriedOut.get(write) ?? 0) + 1);
+  }
+  const { rows } = await database.query<{ key_id: string; operation: string; count: number }>(
+    `SELECT k.key_id, w.operation, count(*)::int AS count FROM kms_writes w JOIN keys k ON k.id = w.key_ref
+     WHERE w.outcome IN ('done', 'unknown') AND k.key_id IS NOT NULL GROUP BY k.key_id, w.operation`,
+  );
+  const recorded = new Map(rows.map(({ key_id, operation, count }) => [JSON.stringify([key_id, operation]), count]));
+  const known = new Set(rows.map(({ key_id }) => key_id));
+  return [...carriedOut].flatMap(([write, count]) => {
+    const [keyId] = JSON.parse(write) as [string];
+    // Of a key that was released there is no record any more to tell its id.
+    if (!known.has(keyId) || count <= (recorded.get(write) ?? 0)) return [];
+    return [`not in the journal: KMS carried out ${write} ${count} times, on record are ${recorded.get(write) ?? 0}`];
+  });
 }

@@ -11,12 +11,22 @@ export class Replica {
   readonly #environment: Record<string, string>;
   readonly #folder: string;
   #service: Service | null = null;
+  /** How it ended by itself, which it must not. */
+  unexpectedEnd: string | null = null;
 
   /** @param folder for its failure points. */
   constructor(owner: Owner, folder: string, environment: Record<string, string>) {
     this.#owner = owner;
     this.#folder = folder;
     this.#environment = environment;
+  }
+
+  /** How often its former lives took a key over from a worker that fell silent. */
+  takeovers = 0;
+
+  /** The same, in all its lives. */
+  get allTakeovers(): number {
+    return this.takeovers + (this.isRunning && this.#service !== null ? takeoversIn(this.#service) : 0);
   }
 
   get isRunning(): boolean {
@@ -33,7 +43,13 @@ export class Replica {
   async start(): Promise<void> {
     if (this.isRunning) return;
     await mkdir(this.#folder, { recursive: true });
-    this.#service = await startProcess(this.#owner, { ...this.#environment, FAILURE_POINTS: this.#folder });
+    const service = await startProcess(this.#owner, { ...this.#environment, FAILURE_POINTS: this.#folder });
+    this.#service = service;
+    service.ended.then(({ code, signal }) => {
+      this.takeovers += takeoversIn(service);
+      if (code !== 0 && signal !== 'SIGKILL')
+        this.unexpectedEnd = `${code ?? signal}: ${service.stderr().slice(-2000)}`;
+    });
   }
 
   /** What it is to do to itself from now on; replaces what was armed before. */
@@ -60,4 +76,8 @@ export class Replica {
     this.signal('SIGKILL');
     await this.#service?.ended;
   }
+}
+
+function takeoversIn(service: Service): number {
+  return service.stderr().split('took a key over').length - 1;
 }

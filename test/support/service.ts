@@ -77,6 +77,7 @@ export function kmsControl(endpoint: string) {
     },
     clear: () => call('DELETE', '/_local/calls'),
     fault: (...faults: object[]) => call('POST', '/_local/faults', faults),
+    faults: () => call<{ faults: { kind: string; fired: number }[] }>('GET', '/_local/faults'),
     clearFaults: () => call('DELETE', '/_local/faults'),
     advanceClock: (seconds: number) => call('POST', '/_local/clock', { advance_seconds: seconds }),
   };

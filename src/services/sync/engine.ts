@@ -36,6 +36,7 @@ export async function syncKey(services: Services, keyId: string): Promise<void> 
   const taken = await Lease.take(services.database.prisma, keyId, services.times.lease);
   if (taken === null) return;
   const { lease } = taken;
+  if (taken.isTakeover) services.log.info({ key: keyId }, 'took a key over from a worker that fell silent');
   try {
     await services.failurePoints.pass('lease-taken');
     for (let row: KeyRow | null = taken.row; row !== null; ) row = await syncOnce(services, { row, lease });

@@ -39,19 +39,26 @@ export class Lease {
   /**
    * Takes the lease of a key, unless another holds it.
    * @param time milliseconds for which it holds without a renewal.
-   * @returns null when it is held, or there is no such key.
+   * @returns null when it is held, or there is no such key. `isTakeover`: its last holder fell silent.
    */
-  static async take(prisma: PrismaClient, keyId: string, time: number): Promise<{ lease: Lease; row: KeyRow } | null> {
+  static async take(
+    prisma: PrismaClient,
+    keyId: string,
+    time: number,
+  ): Promise<{ lease: Lease; row: KeyRow; isTakeover: boolean } | null> {
     const token = randomUUID();
     // Started before the statement is sent: the lease ends here no later than it ends in the row, whose times are
     // PostgreSQL's, so that the clocks of the workers need not agree.
     const sinceTaken = startStopwatch();
-    const [row] = await prisma.$queryRaw<KeyRow[]>`
+    const [taken] = await prisma.$queryRaw<(KeyRow & { is_takeover: boolean })[]>`
       UPDATE keys
       SET lease_token = ${token}::uuid, lease_until = now() + ${time} * interval '1 millisecond'
-      WHERE id = ${keyId}::uuid AND (lease_until IS NULL OR lease_until < now())
-      RETURNING *`;
-    return row === undefined ? null : { lease: new Lease(prisma, keyId, token, time, sinceTaken), row };
+      FROM (SELECT id, lease_token FROM keys WHERE id = ${keyId}::uuid FOR UPDATE) AS before
+      WHERE keys.id = before.id AND (keys.lease_until IS NULL OR keys.lease_until < now())
+      RETURNING keys.*, before.lease_token IS NOT NULL AS is_takeover`;
+    if (taken === undefined) return null;
+    const { is_takeover: isTakeover, ...row } = taken;
+    return { lease: new Lease(prisma, keyId, token, time, sinceTaken), row, isTakeover };
   }
 
   /** What a statement must match to be this lease's. */

@@ -1,0 +1,115 @@
+/** One run: owners do things while everything goes wrong; then it is quiet, and all must come right. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { LoggedCall } from '../test/support/service.ts';
+import { calm, type Disturbance, planDisturbances } from './disturbances.ts';
+import { unrecordedWrites, violations } from './invariants.ts';
+import type { Lab } from './lab.ts';
+import type { Ledger } from './ledger.ts';
+import { type Operation, planOperations } from './operations.ts';
+import type { Random } from './random.ts';
+import { unsettledKeys } from './truth.ts';
+
+/** Milliseconds in which all must come right. */
+const patience = 60_000;
+
+export type Outcome = {
+  violations: string[];
+  /** Milliseconds from the end of all faults until all was settled. */
+  convergence: number;
+  plan: string[];
+  /** Accepted changes. */
+  changes: number;
+  /** KMS calls of the service. */
+  calls: number;
+  /** How many calls had which fault. */
+  faults: Record<string, number>;
+};
+
+export type World = { lab: Lab; ledger: Ledger; ids: string[] };
+
+/** @param mark names the run in all that it makes. */
+export async function experiment({ lab, ledger, ids }: World, random: Random, mark: string): Promise<Outcome> {
+  const before = ledger.accepted.length;
+  const operations = await planOperations(random, { kms: lab.kms, ledger, ids, mark });
+  await lab.control.clear();
+  const disturbances = planDisturbances(random, lab, mark);
+  const targets = new Map(operations.map((operation) => [operation, random.pick(lab.replicas).service.url]));
+  const plan = [...operations, ...disturbances].sort((a, b) => a.at - b.at).map(({ at, name }) => `${at} ms: ${name}`);
+  await Promise.all([
+    ...operations.map((operation) => at(operation, () => operation.run(targets.get(operation) ?? ''))),
+    ...disturbances.map((disturbance) => at(disturbance, () => disturbance.run())),
+    delay(1500),
+  ]);
+  const faults = await firedFaults(lab);
+  await calm(lab);
+  const quietSince = performance.now();
+  const converged = await untilSettled(lab);
+  const convergence = performance.now() - quietSince;
+  const calls = await lab.control.calls({ reads: true });
+  const found = converged ? await check({ lab, ledger, ids }, before, calls) : [await whatIsOpen(lab)];
+  await forgetRemoved(lab, ids);
+  const changes = ledger.accepted.length - before;
+  return { violations: [...deaths(lab), ...found], convergence, plan, changes, calls: calls.length, faults };
+}
+
+async function check({ lab, ledger, ids }: World, before: number, calls: LoggedCall[]): Promise<string[]> {
+  const database = await lab.database();
+  await ledger.noteReleased(lab.kms, database);
+  const foreign = await ledger.foreignKeys(database);
+  return [
+    ...(await violations({ kms: lab.kms, database }, foreign, new Set(ids))),
+    ...(await ledger.missing(database, before)),
+    ...(await unrecordedWrites(database, calls)),
+  ];
+}
+
+async function firedFaults(lab: Lab): Promise<Record<string, number>> {
+  const { body } = await lab.control.faults();
+  const fired: Record<string, number> = {};
+  for (const fault of body.faults) fired[fault.kind] = (fired[fault.kind] ?? 0) + fault.fired;
+  return fired;
+}
+
+async function at({ at: milliseconds }: Operation | Disturbance, run: () => Promise<void>): Promise<void> {
+  await delay(milliseconds);
+  await run();
+}
+
+/** A replica ends when it is killed or asked to, and never by itself. */
+function deaths(lab: Lab): string[] {
+  return [...lab.replicas, lab.guest].flatMap((replica) =>
+    replica.unexpectedEnd === null ? [] : [`died: a replica ended by itself: ${replica.unexpectedEnd}`],
+  );
+}
+
+async function untilSettled(lab: Lab): Promise<boolean> {
+  const deadline = performance.now() + patience;
+  while (performance.now() < deadline) {
+    // One that had killed itself may not have been dead yet.
+    for (const replica of lab.replicas) await replica.start();
+    const count = await lab
+      .database()
+      .then(unsettledKeys)
+      .catch(() => 1);
+    if (count === 0) return true;
+    await delay(100);
+  }
+  return false;
+}
+
+async function whatIsOpen(lab: Lab): Promise<string> {
+  const { rows } = await (await lab.database()).query(
+    `SELECT id, state, lifecycle, generation, synced_generation, writes_open, lease_token, error, due_at, now() FROM keys
+     WHERE generation <> synced_generation OR writes_open OR lease_token IS NOT NULL OR lifecycle = 'released'
+     OR served_observation < requested_observation`,
+  );
+  return `not settled after ${patience} ms: ${JSON.stringify(rows)}`;
+}
+
+/** Only so many keys are kept in play, and those that are gone are not. */
+async function forgetRemoved(lab: Lab, ids: string[]): Promise<void> {
+  const { rows } = await (await lab.database()).query<{ id: string }>('SELECT id FROM keys');
+  const there = new Set(rows.map(({ id }) => id));
+  const kept = ids.filter((id) => there.has(id)).slice(-10);
+  ids.splice(0, ids.length, ...kept);
+}

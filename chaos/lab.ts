@@ -1,0 +1,122 @@
+/** The real things: PostgreSQL, a local KMS, and replicas of the service, all processes of their own. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { KMSClient } from '@aws-sdk/client-kms';
+import { Client } from 'pg';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/local/postgres.ts';
+import { firstLine, type Owner, run, startProxy, temporaryFolder } from '../test/support/process.ts';
+import { caller, kmsClient, kmsControl } from '../test/support/service.ts';
+import { Replica } from './replica.ts';
+
+/** Seconds, so short that a run takes a few of them. */
+export const times = { lease: 2, deadline: 3, settle: 1 };
+
+/** Milliseconds by which the local KMS's reads may be stale: less than the settling time. */
+const staleness = 700;
+
+export type Lab = {
+  replicas: [Replica, Replica];
+  /** A replica that joins and leaves. */
+  guest: Replica;
+  kms: KMSClient;
+  control: ReturnType<typeof kmsControl>;
+  /** A connection of the lab's own, made anew after PostgreSQL was away. */
+  database(): Promise<Client>;
+  killPostgres(): Promise<void>;
+  startPostgres(): Promise<void>;
+  /** Whether the local KMS gives stale reads at all. */
+  setStaleReads(on: boolean): Promise<boolean>;
+};
+
+/** Starts all of it; it ends with its owner. @param switches safeguards to leave out. */
+export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
+  const folder = await temporaryFolder(owner);
+  const postgres = await startPostgres(owner, folder);
+  const kmsUrl = await startKmsProcess(owner, path.join(folder, 'kms'));
+  const kms = kmsClient(kmsUrl);
+  owner.teardown(() => kms.destroy());
+  const environment = {
+    DATABASE_URL: postgres.proxyUrl,
+    KMS_ENDPOINT: kmsUrl,
+    LEASE_SECONDS: String(times.lease),
+    WRITE_DEADLINE_SECONDS: String(times.deadline),
+    SETTLE_SECONDS: String(times.settle),
+    LOG_LEVEL: 'info',
+    FAILURE_SWITCHES: switches.join(','),
+  };
+  const replica = (name: string) => new Replica(owner, path.join(folder, name), environment);
+  const lab: Lab = {
+    replicas: [replica('first'), replica('second')],
+    guest: replica('guest'),
+    kms,
+    control: kmsControl(kmsUrl),
+    ...postgres,
+    setStaleReads: (on) => setStaleReads(kmsUrl, on),
+  };
+  await lab.replicas[0].start();
+  await lab.replicas[1].start();
+  return lab;
+}
+
+/** PostgreSQL behind a proxy, so that it is found at the same place after it was killed. */
+async function startPostgres(owner: Owner, folder: string) {
+  let postgres: EmbeddedPostgres = await startEmbeddedPostgres(folder);
+  owner.teardown(() => postgres.stop());
+  const target = new URL(postgres.connectionString);
+  const proxy = await startProxy(owner, target);
+  let client: Client | null = null;
+  owner.teardown(() => client?.end().catch(() => {}));
+  return {
+    proxyUrl: proxy.url,
+    database: async () => {
+      if (client !== null) return client;
+      const fresh = new Client({ connectionString: postgres.connectionString });
+      fresh.on('error', () => {
+        if (client === fresh) client = null;
+      });
+      await fresh.connect();
+      client = fresh;
+      return fresh;
+    },
+    killPostgres: async () => {
+      client = null;
+      const [pid] = (await readFile(path.join(folder, 'postgres/postmaster.pid'), 'utf8')).split('\n');
+      process.kill(Number(pid), 'SIGKILL');
+      await postgres.stop();
+    },
+    startPostgres: async () => {
+      postgres = await restarted(folder);
+      target.port = new URL(postgres.connectionString).port;
+    },
+  };
+}
+
+/** The children of a killed server need a moment to notice, and the next one can't start before. */
+async function restarted(folder: string, triesLeft = 50): Promise<EmbeddedPostgres> {
+  try {
+    return await startEmbeddedPostgres(folder);
+  } catch (error) {
+    if (triesLeft === 0) throw error;
+    await delay(100);
+    return restarted(folder, triesLeft - 1);
+  }
+}
+
+async function startKmsProcess(owner: Owner, dataDir: string): Promise<string> {
+  const process = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', dataDir]);
+  const [url] = /http:\/\/[^\s,]+/.exec(await firstLine(process)) ?? [];
+  if (url === undefined) throw new Error('The local KMS does not say where it is');
+  return url;
+}
+
+/** Older versions of the local KMS have no stale reads: then there are none. */
+async function setStaleReads(kmsUrl: string, on: boolean): Promise<boolean> {
+  const call = caller(kmsUrl);
+  const { body: settings } = await call<Record<string, unknown>>('GET', '/_local/settings');
+  const name = Object.keys(settings).find((setting) => setting.startsWith('stale'));
+  if (name === undefined) return false;
+  const value = name.endsWith('milliseconds') ? staleness : staleness / 1000;
+  const { status } = await call('PUT', '/_local/settings', { ...settings, [name]: on ? value : 0 });
+  return status === 200;
+}

@@ -1,0 +1,53 @@
+/** What the harness was promised, and what it knows of keys that are not Keyward's. */
+import type { KMSClient } from '@aws-sdk/client-kms';
+import type { Client } from 'pg';
+import { tags } from '../test/support/kms-truth.ts';
+import type { ForeignKeys } from './invariants.ts';
+import { heldKey } from './truth.ts';
+
+/** A change that the service has accepted: 200, 201 or 202. */
+export type Accepted = { id: string; generation: number; origin: string; description: string | null };
+
+export class Ledger {
+  readonly accepted: Accepted[] = [];
+  /** Keys that Keyward may have or not: imported with an answer that was lost, or let go of. */
+  readonly outsiders: ForeignKeys = new Map();
+  /** Ids of records that may be gone, since their release or removal was asked for. */
+  readonly mayBeGone = new Set<string>();
+
+  /** The outsiders that no record names now. Those that were let go of are taken as they are, once their tag is gone. */
+  async foreignKeys(database: Client): Promise<ForeignKeys> {
+    const { rows } = await database.query<{ key_id: string }>('SELECT key_id FROM keys WHERE key_id IS NOT NULL');
+    const managed = new Set(rows.map(({ key_id }) => key_id));
+    return new Map([...this.outsiders].filter(([keyId]) => !managed.has(keyId)));
+  }
+
+  /** Takes note of keys that were released: from now on nobody may change them. */
+  async noteReleased(kms: KMSClient, database: Client): Promise<void> {
+    const { rows } = await database.query<{ arn: string }>(
+      "SELECT data->>'arn' AS arn FROM events WHERE type = 'key.released'",
+    );
+    for (const { arn } of rows) {
+      const keyId = arn.split('/')[1] ?? '';
+      if (this.outsiders.has(keyId)) continue;
+      if (Object.hasOwn(await tags(kms, keyId), 'keyward:id')) continue;
+      this.outsiders.set(keyId, await heldKey(kms, keyId));
+    }
+  }
+
+  /** Accepted changes that no revision tells of. */
+  async missing(database: Client, since: number): Promise<string[]> {
+    const found: string[] = [];
+    for (const { id, generation, origin, description } of this.accepted.slice(since)) {
+      const { rows } = await database.query<{ origin: string; description: string }>(
+        "SELECT origin, desired->>'description' AS description FROM revisions WHERE key_ref = $1 AND generation = $2",
+        [id, generation],
+      );
+      const [revision] = rows;
+      if (revision === undefined || (description !== null && revision.description !== description)) {
+        found.push(`missing: ${origin} of ${id}, accepted as generation ${generation}, is not in the revisions`);
+      }
+    }
+    return found;
+  }
+}

@@ -1,0 +1,127 @@
+/** What owners do: the operations of a run, by chance. */
+import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import { ownPolicy } from '../test/support/kms-truth.ts';
+import type { Ledger } from './ledger.ts';
+import type { Random } from './random.ts';
+import { heldKey } from './truth.ts';
+
+/** Milliseconds after which an answer is no longer waited for. */
+const patience = 6000;
+
+export type Operation = { name: string; at: number; run(url: string): Promise<void> };
+
+type World = { kms: KMSClient; ledger: Ledger; ids: string[]; mark: string };
+type Body = { id?: string; status?: { generation?: number } };
+
+/** Some operations for one run, on its own new keys and on some older ones. */
+export async function planOperations(random: Random, world: World): Promise<Operation[]> {
+  const created = { description: world.mark, tags: { run: world.mark }, enable_key_rotation: random.chance(0.3) };
+  const operations: Operation[] = [];
+  const add = (name: string, run: (url: string, name: string) => Promise<void>) => {
+    const at = random.between(0, 900);
+    const unique = `${name} ${operations.length}`;
+    operations.push({ name: unique, at, run: (url) => run(url, unique) });
+  };
+  for (let count = random.between(1, 3); count > 0; count -= 1) add('create', (url) => create(world, url, created));
+  for (let count = random.between(1, 4); count > 0 && world.ids.length > 0; count -= 1) {
+    const id = random.pick(world.ids as [string, ...string[]]);
+    const kind = random.pick([
+      'update',
+      'update',
+      'update',
+      'update',
+      'refused',
+      'delete',
+      'restore',
+      'release',
+      'sync',
+    ]);
+    const body = { is_enabled: random.chance(0.7), withPolicy: random.chance(0.4) };
+    add(kind, (url, name) => change(world, url, id, kind, `${world.mark} ${name}`, body));
+  }
+  if (random.chance(0.25)) {
+    const keyId = await foreignKey(world);
+    add('import', (url) => importKey(world, keyId, url));
+  }
+  return operations;
+}
+
+async function create(world: World, url: string, body: object): Promise<void> {
+  const answer = await send(url, 'POST', '/v1/keys', body);
+  if (answer?.body.id === undefined || answer.status >= 300) return;
+  world.ids.push(answer.body.id);
+  accept(world, answer, 'create', world.mark);
+}
+
+async function change(
+  world: World,
+  url: string,
+  id: string,
+  kind: string,
+  mark: string,
+  { is_enabled, withPolicy }: { is_enabled: boolean; withPolicy: boolean },
+): Promise<void> {
+  const path = `/v1/keys/${id}`;
+  const desired = { description: mark, is_enabled, tags: { run: mark.replaceAll(/[^\w. ]/g, '') } };
+  switch (kind) {
+    case 'update': {
+      const policy = withPolicy ? { policy: ownPolicy(mark.replaceAll(/\W/g, '')) } : {};
+      return accept(world, await send(url, 'PATCH', path, { ...desired, ...policy }), kind, mark);
+    }
+    case 'refused': {
+      const [statement] = ownPolicy('x').Statement;
+      const policy = { Version: '2012-10-17', Statement: [{ ...statement, Action: 'kms:Decrypt' }] };
+      return accept(world, await send(url, 'PATCH', path, { ...desired, policy }), kind, mark);
+    }
+    case 'delete':
+      world.ledger.mayBeGone.add(id);
+      return accept(world, await send(url, 'DELETE', path), kind, null);
+    case 'release':
+      world.ledger.mayBeGone.add(id);
+      return accept(world, await send(url, 'POST', `${path}/release`), kind, null);
+    case 'restore':
+      return accept(world, await send(url, 'POST', `${path}/restore`), kind, null);
+    default:
+      await send(url, 'POST', `${path}/sync`);
+  }
+}
+
+/** A key that somebody makes without Keyward. */
+async function foreignKey({ kms, ledger, mark }: World): Promise<string> {
+  const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: `${mark} theirs` }));
+  const keyId = KeyMetadata?.KeyId ?? '';
+  ledger.outsiders.set(keyId, await heldKey(kms, keyId));
+  return keyId;
+}
+
+async function importKey({ ids }: World, keyId: string, url: string): Promise<void> {
+  const answer = await send(url, 'POST', '/v1/keys/import', { key_id: keyId });
+  if (answer?.body.id !== undefined && answer.status < 300) ids.push(answer.body.id);
+}
+
+function accept({ ledger }: World, answer: Answer, origin: string, description: string | null): void {
+  const { id, status } = answer?.body ?? {};
+  if (answer === null || answer.status >= 300 || id === undefined || status?.generation === undefined) return;
+  // The answer shows the key as it is by then: a refused update, or a newer one, may have followed.
+  const shown = (answer.body as { description?: string }).description;
+  const isShown = description === null || shown === description;
+  ledger.accepted.push({ id, generation: status.generation, origin, description: isShown ? description : null });
+}
+
+type Answer = { status: number; body: Body } | null;
+
+/** @returns null when the answer was lost: then nobody knows. */
+async function send(url: string, method: string, path: string, body?: object): Promise<Answer> {
+  try {
+    const response = await fetch(new URL(path, url), {
+      method,
+      headers: { prefer: 'wait=2', ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      signal: AbortSignal.timeout(patience),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Body) };
+  } catch {
+    return null;
+  }
+}

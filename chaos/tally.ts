@@ -1,0 +1,69 @@
+/** Counts what the runs saw. */
+import type { Outcome } from './experiment.ts';
+import type { Lab } from './lab.ts';
+
+export class Tally {
+  readonly #lab: Lab;
+  readonly #startedAt = performance.now();
+  #passed = 0;
+  #violations: string[] = [];
+  #slowest = { run: 0, milliseconds: 0 };
+  #changes = 0;
+  #calls = 0;
+  readonly #faults = new Map<string, number>();
+  readonly #disturbances = new Map<string, number>();
+  failed = 0;
+
+  constructor(lab: Lab) {
+    this.#lab = lab;
+  }
+
+  async add(run: number, outcome: Outcome): Promise<void> {
+    if (outcome.violations.length > 0) this.failed += 1;
+    else this.#passed += 1;
+    this.#violations.push(...outcome.violations);
+    this.#changes += outcome.changes;
+    if (outcome.convergence > this.#slowest.milliseconds) this.#slowest = { run, milliseconds: outcome.convergence };
+    this.#calls += outcome.calls;
+    for (const [kind, count] of Object.entries(outcome.faults))
+      this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count);
+    for (const line of outcome.plan) {
+      const kind =
+        /(stale reads|kill PostgreSQL|guest joins|guest leaves|: kill replica \d$|: freeze replica \d$)/.exec(
+          line,
+        )?.[1];
+      const name = kind?.replace(/^: /, '').replace(/ \d$/, '');
+      if (name !== undefined) this.#disturbances.set(name, (this.#disturbances.get(name) ?? 0) + 1);
+    }
+  }
+
+  /** What the look at everything found, after the last run. */
+  addLast(violations: string[]): void {
+    this.#violations.push(...violations);
+    if (violations.length > 0) this.failed += 1;
+  }
+
+  async summary(): Promise<string> {
+    const all = [...this.#lab.replicas, this.#lab.guest];
+    const fired = (await Promise.all(all.map((replica) => replica.fired()))).flat();
+    const at = (action: string) => fired.filter((point) => point.action === action).length;
+    const count = (name: string) => this.#disturbances.get(name) ?? 0;
+    const takeovers = all.reduce((sum, replica) => sum + replica.allTakeovers, 0);
+    const faults = [...this.#faults].map(([kind, times]) => `${kind} ${times}`).join(', ') || 'none';
+    const points = new Set(fired.map(({ point }) => point)).size;
+    const lines = [
+      '',
+      `kills: ${at('kill')} at failure points, ${count('kill replica')} at any moment; PostgreSQL ${count('kill PostgreSQL')}`,
+      `freezes: ${at('freeze')} at failure points, ${count('freeze replica')} at any moment; ${points} points seen`,
+      `replicas joined ${count('guest joins')} times and left ${count('guest leaves')} times`,
+      `faults: ${faults}; runs with stale reads: ${count('stale reads')}`,
+      `takeovers: ${takeovers}`,
+      `slowest convergence: ${(this.#slowest.milliseconds / 1000).toFixed(1)} s, in run ${this.#slowest.run}`,
+      `KMS calls per converged change: ${(this.#calls / Math.max(1, this.#changes)).toFixed(1)} (${this.#calls} for ${this.#changes})`,
+      `violations: ${this.#violations.length}`,
+      `time: ${((performance.now() - this.#startedAt) / 1000).toFixed(0)} s`,
+      `${this.#passed} passed, ${this.failed} failed`,
+    ];
+    return `${lines.join('\n')}\n`;
+  }
+}
