@@ -6,13 +6,14 @@ import type { KMSClient } from '@aws-sdk/client-kms';
 import { Client } from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { firstLine, type Owner, run, startProxy, temporaryFolder } from '../test/support/process.ts';
-import { caller, kmsClient, kmsControl } from '../test/support/service.ts';
+import { kmsClient, kmsControl } from '../test/support/service.ts';
 import { Replica } from './replica.ts';
+import { startStaleReads } from './stale-reads.ts';
 
 /** Seconds, so short that a run takes a few of them. */
 export const times = { lease: 2, deadline: 3, settle: 1 };
 
-/** Milliseconds by which the local KMS's reads may be stale: less than the settling time. */
+/** Milliseconds by which reads may be stale: less than the settling time. */
 const staleness = 700;
 
 export type Lab = {
@@ -25,8 +26,10 @@ export type Lab = {
   database(): Promise<Client>;
   killPostgres(): Promise<void>;
   startPostgres(): Promise<void>;
-  /** Whether the local KMS gives stale reads at all. */
-  setStaleReads(on: boolean): Promise<boolean>;
+  /** Lets KMS's reads be older than its writes. */
+  setStaleReads(on: boolean): void;
+  /** How many calls the service has sent to KMS. */
+  kmsCalls(): number;
 };
 
 /** Starts all of it; it ends with its owner. @param switches safeguards to leave out. */
@@ -34,11 +37,12 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
   const folder = await temporaryFolder(owner);
   const postgres = await startPostgres(owner, folder);
   const kmsUrl = await startKmsProcess(owner, path.join(folder, 'kms'));
+  const staleReads = await startStaleReads(owner, kmsUrl);
   const kms = kmsClient(kmsUrl);
   owner.teardown(() => kms.destroy());
   const environment = {
     DATABASE_URL: postgres.proxyUrl,
-    KMS_ENDPOINT: kmsUrl,
+    KMS_ENDPOINT: staleReads.url,
     LEASE_SECONDS: String(times.lease),
     WRITE_DEADLINE_SECONDS: String(times.deadline),
     SETTLE_SECONDS: String(times.settle),
@@ -52,7 +56,8 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
     kms,
     control: kmsControl(kmsUrl),
     ...postgres,
-    setStaleReads: (on) => setStaleReads(kmsUrl, on),
+    setStaleReads: (on) => staleReads.set(on ? staleness : 0),
+    kmsCalls: staleReads.calls,
   };
   await lab.replicas[0].start();
   await lab.replicas[1].start();
@@ -108,15 +113,4 @@ async function startKmsProcess(owner: Owner, dataDir: string): Promise<string> {
   const [url] = /http:\/\/[^\s,]+/.exec(await firstLine(process)) ?? [];
   if (url === undefined) throw new Error('The local KMS does not say where it is');
   return url;
-}
-
-/** Older versions of the local KMS have no stale reads: then there are none. */
-async function setStaleReads(kmsUrl: string, on: boolean): Promise<boolean> {
-  const call = caller(kmsUrl);
-  const { body: settings } = await call<Record<string, unknown>>('GET', '/_local/settings');
-  const name = Object.keys(settings).find((setting) => setting.startsWith('stale'));
-  if (name === undefined) return false;
-  const value = name.endsWith('milliseconds') ? staleness : staleness / 1000;
-  const { status } = await call('PUT', '/_local/settings', { ...settings, [name]: on ? value : 0 });
-  return status === 200;
 }

@@ -12,26 +12,25 @@ export class Ledger {
   readonly accepted: Accepted[] = [];
   /** Keys that Keyward may have or not: imported with an answer that was lost, or let go of. */
   readonly outsiders: ForeignKeys = new Map();
-  /** Ids of records that may be gone, since their release or removal was asked for. */
-  readonly mayBeGone = new Set<string>();
+  #lastReleaseSeen = '0';
 
-  /** The outsiders that no record names now. Those that were let go of are taken as they are, once their tag is gone. */
+  /** The outsiders that no record names: whose keys they are, nobody asked Keyward to change them. */
   async foreignKeys(database: Client): Promise<ForeignKeys> {
     const { rows } = await database.query<{ key_id: string }>('SELECT key_id FROM keys WHERE key_id IS NOT NULL');
     const managed = new Set(rows.map(({ key_id }) => key_id));
     return new Map([...this.outsiders].filter(([keyId]) => !managed.has(keyId)));
   }
 
-  /** Takes note of keys that were released: from now on nobody may change them. */
+  /** Takes note of keys that were released since it was last asked: as they are now, they have to stay. */
   async noteReleased(kms: KMSClient, database: Client): Promise<void> {
-    const { rows } = await database.query<{ arn: string }>(
-      "SELECT data->>'arn' AS arn FROM events WHERE type = 'key.released'",
+    const { rows } = await database.query<{ seq: string; arn: string }>(
+      "SELECT seq, data->>'arn' AS arn FROM events WHERE type = 'key.released' AND data->>'arn' IS NOT NULL AND seq > $1 ORDER BY seq",
+      [this.#lastReleaseSeen],
     );
-    for (const { arn } of rows) {
+    for (const { seq, arn } of rows) {
+      this.#lastReleaseSeen = seq;
       const keyId = arn.split('/')[1] ?? '';
-      if (this.outsiders.has(keyId)) continue;
-      if (Object.hasOwn(await tags(kms, keyId), 'keyward:id')) continue;
-      this.outsiders.set(keyId, await heldKey(kms, keyId));
+      if (!Object.hasOwn(await tags(kms, keyId), 'keyward:id')) this.outsiders.set(keyId, await heldKey(kms, keyId));
     }
   }
 

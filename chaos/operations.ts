@@ -74,10 +74,8 @@ async function change(
       return accept(world, await send(url, 'PATCH', path, { ...desired, policy }), kind, mark);
     }
     case 'delete':
-      world.ledger.mayBeGone.add(id);
       return accept(world, await send(url, 'DELETE', path), kind, null);
     case 'release':
-      world.ledger.mayBeGone.add(id);
       return accept(world, await send(url, 'POST', `${path}/release`), kind, null);
     case 'restore':
       return accept(world, await send(url, 'POST', `${path}/restore`), kind, null);
