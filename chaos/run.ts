@@ -71,6 +71,8 @@ function report(run: number, plan: string[], found: string[]): void {
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => close().then(() => process.exit(130)));
+
 let passed = false;
 try {
   passed = await main();
