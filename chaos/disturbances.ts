@@ -58,7 +58,7 @@ export function planDisturbances(random: Random, lab: Lab, mark: string): Distur
     const fault = { operation: random.pick(operations), kind: random.pick(kinds), times: random.between(1, 3) };
     add(`fault ${JSON.stringify(fault)}`, 700, async () => void (await lab.control.fault(fault)));
   }
-  if (random.chance(0.3)) add('stale reads', 0, async () => lab.setStaleReads(true));
+  if (random.chance(0.3)) add('stale reads', 0, () => lab.setStaleReads(true));
   if (random.chance(0.08)) {
     add('kill PostgreSQL', 900, async () => {
       await lab.killPostgres();
@@ -86,7 +86,7 @@ async function freeze(replica: Replica, milliseconds: number): Promise<void> {
 /** Ends everything that is wrong: from here on, all has to come right by itself. */
 export async function calm(lab: Lab): Promise<void> {
   await lab.control.clearFaults();
-  lab.setStaleReads(false);
+  await lab.setStaleReads(false);
   for (const replica of lab.replicas) {
     await replica.arm([]);
     replica.signal('SIGCONT');

@@ -31,7 +31,6 @@ export async function experiment({ lab, ledger, ids }: World, random: Random, ma
   const before = ledger.accepted.length;
   const operations = await planOperations(random, { kms: lab.kms, ledger, ids, mark });
   await lab.control.clear();
-  const callsBefore = lab.kmsCalls();
   const disturbances = planDisturbances(random, lab, mark);
   const targets = new Map(operations.map((operation) => [operation, random.pick(lab.replicas).service.url]));
   const plan = [...operations, ...disturbances].sort((a, b) => a.at - b.at).map(({ at, name }) => `${at} ms: ${name}`);
@@ -45,7 +44,7 @@ export async function experiment({ lab, ledger, ids }: World, random: Random, ma
   const quietSince = performance.now();
   const converged = await untilSettled(lab);
   const convergence = performance.now() - quietSince;
-  const calls = lab.kmsCalls() - callsBefore;
+  const calls = (await lab.control.calls({ reads: true })).length;
   const found = converged ? await checkAtRest({ lab, ledger, ids }, before) : [await whatIsOpen(lab)];
   await forgetRemoved(lab, ids);
   const changes = ledger.accepted.length - before;

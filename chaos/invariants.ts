@@ -54,7 +54,7 @@ async function identityViolations(kms: KMSClient, rows: Row[], foreign: ForeignK
     const twin = owners.get(owner);
     if (twin !== undefined) found.push(`duplicate: ${twin} and ${keyId} both carry the ownership tag of ${owner}`);
     owners.set(owner, keyId);
-    if (recordOf.get(keyId) !== owner)
+    if (recordOf.get(keyId) !== owner && !foreign.has(keyId))
       found.push(`no record: ${keyId} carries the tag of ${owner}, whose record does not name it`);
   }
   for (const [keyId, id] of recordOf) {

@@ -6,15 +6,14 @@ import type { KMSClient } from '@aws-sdk/client-kms';
 import { Client } from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { firstLine, type Owner, run, startProxy, temporaryFolder } from '../test/support/process.ts';
-import { kmsClient, kmsControl } from '../test/support/service.ts';
+import { caller, kmsClient, kmsControl } from '../test/support/service.ts';
 import { Replica } from './replica.ts';
-import { startStaleReads } from './stale-reads.ts';
 
 /** Seconds, so short that a run takes a few of them. */
 export const times = { lease: 2, deadline: 3, settle: 1 };
 
-/** Milliseconds by which reads may be stale: less than the settling time. */
-const staleness = 700;
+/** Seconds by which reads may be stale: less than the settling time. */
+const staleness = 0.7;
 
 export type Lab = {
   replicas: [Replica, Replica];
@@ -27,9 +26,7 @@ export type Lab = {
   killPostgres(): Promise<void>;
   startPostgres(): Promise<void>;
   /** Lets KMS's reads be older than its writes. */
-  setStaleReads(on: boolean): void;
-  /** How many calls the service has sent to KMS. */
-  kmsCalls(): number;
+  setStaleReads(on: boolean): Promise<void>;
 };
 
 /** Starts all of it; it ends with its owner. @param switches safeguards to leave out. */
@@ -37,12 +34,11 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
   const folder = await temporaryFolder(owner);
   const postgres = await startPostgres(owner, folder);
   const kmsUrl = await startKmsProcess(owner, path.join(folder, 'kms'));
-  const staleReads = await startStaleReads(owner, kmsUrl);
   const kms = kmsClient(kmsUrl);
   owner.teardown(() => kms.destroy());
   const environment = {
     DATABASE_URL: postgres.proxyUrl,
-    KMS_ENDPOINT: staleReads.url,
+    KMS_ENDPOINT: kmsUrl,
     LEASE_SECONDS: String(times.lease),
     WRITE_DEADLINE_SECONDS: String(times.deadline),
     SETTLE_SECONDS: String(times.settle),
@@ -56,8 +52,9 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
     kms,
     control: kmsControl(kmsUrl),
     ...postgres,
-    setStaleReads: (on) => staleReads.set(on ? staleness : 0),
-    kmsCalls: staleReads.calls,
+    setStaleReads: async (on) => {
+      await caller(kmsUrl)('PUT', '/_local/settings', { stale_reads_seconds: on ? staleness : 0 });
+    },
   };
   await lab.replicas[0].start();
   await lab.replicas[1].start();

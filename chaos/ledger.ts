@@ -1,7 +1,6 @@
 /** What the harness was promised, and what it knows of keys that are not Keyward's. */
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
-import { tags } from '../test/support/kms-truth.ts';
 import type { ForeignKeys } from './invariants.ts';
 import { heldKey } from './truth.ts';
 
@@ -30,7 +29,10 @@ export class Ledger {
     for (const { seq, arn } of rows) {
       this.#lastReleaseSeen = seq;
       const keyId = arn.split('/')[1] ?? '';
-      if (!Object.hasOwn(await tags(kms, keyId), 'keyward:id')) this.outsiders.set(keyId, await heldKey(kms, keyId));
+      const held = await heldKey(kms, keyId);
+      // KMS lets nobody untag a key whose deletion is scheduled.
+      const mayKeepTag = held.key_state === 'PendingDeletion';
+      if (mayKeepTag || !Object.hasOwn(held.tags, 'keyward:id')) this.outsiders.set(keyId, held);
     }
   }
 

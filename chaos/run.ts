@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { failureSwitches } from '../src/config.ts';
 import { experiment, type World } from './experiment.ts';
+import { historiesIn } from './history.ts';
 import { violations } from './invariants.ts';
 import { type Lab, openLab } from './lab.ts';
 import { Ledger } from './ledger.ts';
@@ -53,6 +54,8 @@ async function main(): Promise<boolean> {
     await tally.add(run, outcome);
     if (verbose || outcome.violations.length > 0) report(run, outcome.plan, outcome.violations);
     else if (run % 25 === 0) process.stdout.write(`${run - first + 1} runs\n`);
+    if (outcome.violations.length > 0)
+      process.stdout.write(await historiesIn(outcome.violations, await lab.database()));
     // What is wrong stays wrong: later runs would only repeat it.
     if (outcome.violations.length > 0) break;
   }

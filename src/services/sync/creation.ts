@@ -8,6 +8,7 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, readPolicy } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
+import { knownAmong } from '../unmanaged/known.ts';
 import { closeEntry, type JournalEntry, type RecordedWrite } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { timeUntilSettled } from './open-writes.ts';
@@ -61,10 +62,9 @@ async function searchAgain(services: Services, kms: Kms, row: KeyRow, creations:
 
 async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsWrite[]): Promise<string | null> {
   const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
-  const knownAmong = (keyIds: string[]) => knownKeyIds(services, row.provider, keyIds);
   const found = await services
     .ownershipSearchFor(kms)
-    .find({ owner: row.id, madeSince, knownAmong })
+    .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, row.provider, keyIds) })
     .catch((error: KmsFailure) => {
       // That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it.
       throw new KmsFailure('fault', error.code, error.message, error.operation, true);
@@ -75,14 +75,6 @@ async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsW
     throw new KmsFailure('fault', 'DuplicateKeys', message, 'ListResourceTags', true);
   }
   return found[0] ?? null;
-}
-
-async function knownKeyIds(services: Services, provider: string, keyIds: string[]): Promise<Set<string>> {
-  const rows = await services.database.prisma.key.findMany({
-    where: { provider, key_id: { in: keyIds } },
-    select: { key_id: true },
-  });
-  return new Set(rows.flatMap(({ key_id }) => (key_id === null ? [] : [key_id])));
 }
 
 /**
