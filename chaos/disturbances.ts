@@ -45,7 +45,7 @@ export function planDisturbances(random: Random, lab: Lab, mark: string): Distur
     // Several at once: some points are seldom come by.
     const armed = Array.from({ length: random.between(0, 4) }, (_, count) => ({
       id: `${mark}-${index}-${count}`,
-      point: random.pick(points),
+      point: random.chance(0.3) ? 'before-send' : random.pick(points),
       action: random.pick(['kill', 'kill', 'freeze'] as const),
       pass: random.pick([1, 1, 2, 3]),
     }));

@@ -23,8 +23,10 @@ export async function planOperations(random: Random, world: World): Promise<Oper
     operations.push({ name: unique, at, run: (url) => run(url, unique) });
   };
   for (let count = random.between(1, 3); count > 0; count -= 1) add('create', (url) => create(world, url, created));
-  for (let count = random.between(1, 4); count > 0 && world.ids.length > 0; count -= 1) {
-    const id = random.pick(world.ids as [string, ...string[]]);
+  // Often all changes are of one key: a worker that falls behind then has newer work to spoil.
+  const contended = random.chance(0.4) && world.ids.length > 0 ? random.pick(world.ids as [string, ...string[]]) : null;
+  for (let count = random.between(contended === null ? 1 : 2, 4); count > 0 && world.ids.length > 0; count -= 1) {
+    const id = contended ?? random.pick(world.ids as [string, ...string[]]);
     const kind = random.pick([
       'update',
       'update',
