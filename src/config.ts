@@ -91,6 +91,13 @@ export const variables = {
     "how long KMS's answers may be older than a write; unset: 120, and 5 with the built-in local KMS",
     asNumber,
   ),
+  REFRESH_INTERVAL_SECONDS: variable(
+    Type.Integer({ minimum: 1, maximum: 604_800 }),
+    600,
+    'seconds, 1 to 604800',
+    'how often each key is observed in KMS, give or take a tenth',
+    asNumber,
+  ),
   LEASE_SECONDS: variable(
     Type.Integer({ minimum: 2, maximum: 300 }),
     15,

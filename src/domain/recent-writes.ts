@@ -1,10 +1,17 @@
 /** Reads of KMS may be older than a write that it has carried out: what was written a moment ago is believed instead. */
+import { isDeepStrictEqual } from 'node:util';
 import { afterStep } from './after-step.ts';
 import { isPendingDeletion } from './planner.ts';
 import type { CreateKeyParameters, ObservedKey, Step } from './types.ts';
 
 /** A write that KMS has carried out. */
-export type RecentWrite = { operation: string; parameters: unknown; finished_at: Date };
+export type RecentWrite = {
+  operation: string;
+  parameters: unknown;
+  /** The fields that it changed, as they were; null for CreateKey. */
+  before: Partial<ObservedKey> | null;
+  finished_at: Date;
+};
 
 const day = 86_400_000;
 
@@ -35,4 +42,55 @@ function withWrite(key: ObservedKey, { operation, parameters, finished_at }: Rec
 /** A new key may be seen without its tags. */
 function withCreation(key: ObservedKey, { Description, Policy, Tags }: CreateKeyParameters): ObservedKey {
   return { ...key, description: Description, policy: Policy ?? key.policy, tags: { ...Tags } };
+}
+
+/** The fields of a key that one step changes. */
+const fieldsOf: Record<Step['operation'], readonly (keyof ObservedKey)[]> = {
+  CreateKey: [],
+  CancelKeyDeletion: ['key_state', 'deletion_date'],
+  EnableKey: ['key_state'],
+  DisableKey: ['key_state'],
+  EnableKeyRotation: ['rotation'],
+  DisableKeyRotation: ['rotation'],
+  UpdateKeyDescription: ['description'],
+  PutKeyPolicy: ['policy'],
+  UntagResource: ['tags'],
+  TagResource: ['tags'],
+  ScheduleKeyDeletion: ['key_state', 'deletion_date'],
+};
+
+/** For each step, the fields that it changes as they are right before it; null for a key that is not there yet. */
+export function fieldsBefore(observed: ObservedKey | null, steps: Step[]): (Partial<ObservedKey> | null)[] {
+  let key = observed;
+  return steps.map((step) => {
+    if (key === null || step.operation === 'CreateKey') return null;
+    const current = key;
+    key = afterStep(current, step);
+    return Object.fromEntries(fieldsOf[step.operation].map((field) => [field, current[field]]));
+  });
+}
+
+/**
+ * The key as it is, given a read that may be stale: a field that reads just as it did before one of Keyward's own latest
+ * writes is taken to be as that write left it. What reads otherwise was changed by somebody else.
+ * @param expected the key as it was recorded after those writes.
+ * @param writes those within the settling time.
+ * @returns the read itself when nothing in it is stale.
+ */
+export function withoutStaleFields(read: ObservedKey, expected: ObservedKey, writes: RecentWrite[]): ObservedKey {
+  const stale = new Set<keyof ObservedKey>();
+  for (const { before } of writes) {
+    for (const field of Object.keys(before ?? {}) as (keyof ObservedKey)[]) {
+      if (isSame(read[field], before?.[field]) && !isSame(read[field], expected[field])) stale.add(field);
+    }
+  }
+  // A new key may be seen without its tags.
+  const isNew = writes.some(({ operation }) => operation === 'CreateKey');
+  if (isNew && Object.keys(read.tags).length === 0) stale.add('tags');
+  if (stale.size === 0) return read;
+  return { ...read, ...Object.fromEntries([...stale].map((field) => [field, expected[field]])) };
+}
+
+function isSame(first: unknown, second: unknown): boolean {
+  return isDeepStrictEqual(first, second);
 }

@@ -16,6 +16,8 @@ export type Times = {
   write: WriteTimes;
   /** How long KMS's answers may be older than a write. */
   settle: number;
+  /** How often each key is observed. */
+  refresh: number;
 };
 
 export type Services = {

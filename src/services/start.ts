@@ -100,6 +100,7 @@ function timesOf(config: Config): Times {
     lease: config.LEASE_SECONDS * 1000,
     write: writeTimes(config.WRITE_DEADLINE_SECONDS * 1000),
     settle: settleTime(config),
+    refresh: config.REFRESH_INTERVAL_SECONDS * 1000,
   };
 }
 

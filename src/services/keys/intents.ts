@@ -6,7 +6,7 @@ import { changedFields } from '../../domain/changes.ts';
 import type { Actor, Services } from '../context.ts';
 import { columnsOf, type DeclaredKey, declaredOf } from './declared.ts';
 
-export type Origin = 'create' | 'update' | 'delete' | 'restore' | 'release' | 'import' | 'revert';
+export type Origin = 'create' | 'update' | 'delete' | 'restore' | 'release' | 'import' | 'revert' | 'drift';
 
 /** Seconds until the sweep looks after an intent whose wake-up was lost. */
 const wakeUpBackstop = 5;

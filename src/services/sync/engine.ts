@@ -3,7 +3,7 @@ import type { KeyRow } from '../../database/client.ts';
 import { afterStep } from '../../domain/after-step.ts';
 import { differences } from '../../domain/drift.ts';
 import { plan } from '../../domain/planner.ts';
-import { withRecentWrites } from '../../domain/recent-writes.ts';
+import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
@@ -11,13 +11,14 @@ import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { desiredOf, driftOf } from '../keys/declared.ts';
+import { desiredOf, driftOf, observedOf } from '../keys/declared.ts';
+import { adoptDrift, isAdoptable } from './adoption.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
 import { recordGone, recordRemoved } from './endings.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost } from './lease.ts';
 import { findRecentWrites, timeUntilVerifiable } from './open-writes.ts';
-import { recordObservation, recordRetry, type Work } from './record.ts';
+import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
 import { isFinal } from './retry.ts';
@@ -27,6 +28,8 @@ import { recordDone, recordSkipped, sendWrite } from './send.ts';
 const deletionGrace = 5000;
 /** Milliseconds between looks at a key whose deletion waits for its replicas, or is late. */
 const deletionPoll = 3_600_000;
+/** Milliseconds from the answer of POST …/refresh until the drift that it shows is dealt with. */
+const mendingDelay = 5000;
 
 /**
  * Syncs one key, until nothing more is asked for. Does nothing when another worker is at it: that one will see what
@@ -75,19 +78,26 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
   const { key_id: keyId } = row;
   if (keyId === null && row.lifecycle !== 'managed') return recordRemoved(services, work);
   const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
-  let observed: ObservedKey | null = null;
+  const aim = aimOf(row);
+  let look: Look = { observed: null, settling: 0 };
   if (keyId !== null) {
     try {
-      observed = await observeForSync(services, kms, row, keyId);
+      look = await observeForSync(services, kms, row, keyId);
     } catch (error) {
       const failure = toKmsFailure(error, 'DescribeKey');
       if (failure.kind === 'not_found') return recordGone(services, work, failure);
       throw failure;
     }
   }
+  const { observed, settling } = look;
   const desired = desiredOf(row, services.ownershipTagName);
-  const steps = isOnlyObserved(row) ? [] : plan(desired, observed);
-  const reached = await applyAll(services, kms, work, observed, steps);
+  const found = observed === null || !isHeld(row) ? [] : withSince(differences(desired, observed), driftOf(row));
+  if (aim === 'adopt' && found.length > 0 && observed !== null && isAdoptable(observed)) {
+    return adoptDrift(services, work, observed, found);
+  }
+  // Drift is on record before it is mended, so that what was there can be told.
+  const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
+  const reached = await applyAll(services, kms, known, observed, aim === 'enforce' ? plan(desired, observed) : []);
   if (row.lifecycle === 'released') {
     // The record goes when no older write can bring the ownership tag back.
     return unverified > 0
@@ -95,26 +105,52 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
       : recordRemoved(services, work);
   }
   const drift = withSince(differences(desired, reached), driftOf(row));
-  return recordObservation(services, work, {
+  return recordObservation(services, known, {
     observed: reached,
     drift,
-    holds: !isOnlyObserved(row),
-    dueAt: nextLook(reached),
+    holds: aim === 'enforce',
+    dueAt: nextLook(reached, {
+      settling,
+      refresh: services.times.refresh,
+      isToBeMended: isToBeMended(row, aim, drift),
+    }),
     unverified,
   });
 }
 
-/** What KMS holds. For a change, or after a crash, Keyward's own latest writes count for more than a read that lacks them. */
-async function observeForSync(services: Services, kms: Kms, row: KeyRow, keyId: string): Promise<ObservedKey> {
-  if (row.generation === row.synced_generation && !row.writes_open) return observeKey(kms, keyId);
+/** A key in KMS, and in how many milliseconds a read that may have been stale is to be repeated; 0: it was not. */
+type Look = { observed: ObservedKey | null; settling: number };
+
+/** What KMS holds. Keyward's own latest writes count for more than a read that lacks them. */
+async function observeForSync(services: Services, kms: Kms, row: KeyRow, keyId: string): Promise<Look> {
   const writes = await findRecentWrites(services, row.id);
-  return withRecentWrites(await observeKey(kms, keyId), writes);
+  const read = await observeKey(kms, keyId);
+  if (row.generation !== row.synced_generation || row.writes_open) {
+    return { observed: withRecentWrites(read, writes), settling: 0 };
+  }
+  const expected = observedOf(row);
+  const observed = expected === null ? read : withoutStaleFields(read, expected, writes);
+  return { observed, settling: observed === read ? 0 : services.times.settle };
 }
 
-/** POST …/refresh asks for a look at a key that is in sync, and for nothing else. */
-function isOnlyObserved(row: KeyRow): boolean {
-  const asked = row.requested_observation > row.served_observation && !row.writes_open;
-  return asked && row.enforce_through <= row.served_observation && row.generation === row.synced_generation;
+/**
+ * What is to be done about a difference. A change that KMS does not hold yet, POST …/sync and what a crash left are
+ * enforced whatever the drift policy; POST …/refresh only looks.
+ */
+function aimOf(row: KeyRow): 'enforce' | 'report' | 'adopt' {
+  if (!isHeld(row) || row.enforce_through > row.served_observation) return 'enforce';
+  if (row.requested_observation > row.served_observation) return 'report';
+  return row.drift_policy as 'enforce' | 'report' | 'adopt';
+}
+
+/** Whether KMS was made to hold the desired state, as far as is known: what differs now was changed by somebody else. */
+function isHeld(row: KeyRow): boolean {
+  return row.generation === row.synced_generation && !row.writes_open;
+}
+
+/** Whether a look found drift that the drift policy has something done about. */
+function isToBeMended(row: KeyRow, aim: string, drift: Drift[]): boolean {
+  return aim === 'report' && row.drift_policy !== 'report' && row.lifecycle === 'managed' && drift.length > 0;
 }
 
 async function applyAll(
@@ -125,7 +161,7 @@ async function applyAll(
   steps: Step[],
 ): Promise<ObservedKey> {
   let reached = observed;
-  const journal = steps.length === 0 ? [] : await openJournal(services, work, steps);
+  const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps);
   for (const [index, entry] of journal.entries()) {
     try {
       reached = await applyOne(services, kms, work, reached, entry);
@@ -162,12 +198,19 @@ function withSince(found: { field: string; desired: unknown; observed: unknown }
   }));
 }
 
-/** A key pending deletion is looked at when its time has come. */
-function nextLook(observed: ObservedKey): Date | null {
-  if (observed.key_state === 'PendingReplicaDeletion') return new Date(Date.now() + deletionPoll);
-  if (observed.key_state !== 'PendingDeletion' || observed.deletion_date === null) return null;
-  const due = Date.parse(observed.deletion_date) + deletionGrace;
-  return new Date(due > Date.now() ? due : Date.now() + deletionPoll);
+type NextLook = { settling: number; refresh: number; isToBeMended: boolean };
+
+/** A key pending deletion is looked at when its time has come, any other at the next refresh or when it has settled. */
+function nextLook(observed: ObservedKey, { settling, refresh, isToBeMended }: NextLook): Date {
+  const now = Date.now();
+  if (observed.key_state === 'PendingReplicaDeletion') return new Date(now + deletionPoll);
+  if (observed.key_state === 'PendingDeletion' && observed.deletion_date !== null) {
+    const due = Date.parse(observed.deletion_date) + deletionGrace;
+    return new Date(due > now ? due : now + deletionPoll);
+  }
+  if (isToBeMended) return new Date(now + mendingDelay);
+  const jittered = refresh * (0.9 + Math.random() / 5);
+  return new Date(now + (settling > 0 ? Math.min(settling, jittered) : jittered));
 }
 
 function lateWrite(): KmsFailure {

@@ -1,7 +1,8 @@
 /** The journal of KMS writes (I1): each is on record before it is sent, and its outcome afterwards. */
 import { v7 as uuidv7 } from 'uuid';
 import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
-import type { Step } from '../../domain/types.ts';
+import { fieldsBefore } from '../../domain/recent-writes.ts';
+import type { ObservedKey, Step } from '../../domain/types.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import { NotSent, type Permit } from '../../kms/permit.ts';
 import type { Services } from '../context.ts';
@@ -33,19 +34,31 @@ type Write = { row: KeyRow; lease: Lease };
 /**
  * Puts the steps on record before the first of them is sent, with the time from which they can no longer land. That is
  * PostgreSQL's time, since another worker may have to judge it.
+ * @param observed the key before the first step; null: there is none.
  * @throws LeaseLost
  */
-export async function openJournal(services: Services, { row, lease }: Write, steps: Step[]): Promise<JournalEntry[]> {
+export async function openJournal(
+  services: Services,
+  { row, lease }: Write,
+  observed: ObservedKey | null,
+  steps: Step[],
+): Promise<JournalEntry[]> {
   const age = startStopwatch();
-  const entries = steps.map((step) => ({ id: uuidv7(), step, age }));
-  const rows = entries.map(({ id, step: { operation, parameters } }) => ({ id, operation, parameters }));
+  const befores = fieldsBefore(observed, steps);
+  const entries = steps.map((step, index) => ({ id: uuidv7(), step, age, before: befores[index] ?? null }));
+  const rows = entries.map(({ id, step: { operation, parameters }, before }) => ({
+    id,
+    operation,
+    parameters,
+    before,
+  }));
   await services.database.prisma.$transaction(async (transaction) => {
     await assertFenced(transaction, lease);
     await transaction.$executeRaw`
-      INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, lease_token, planned_at, lands_until)
-      SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, ${lease.token}::uuid,
+      INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, before, lease_token, planned_at, lands_until)
+      SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, entry.before, ${lease.token}::uuid,
         clock_timestamp(), clock_timestamp() + ${services.times.write.landsWithin} * interval '1 millisecond'
-      FROM json_to_recordset(${JSON.stringify(rows)}::json) AS entry (id uuid, operation text, parameters json)`;
+      FROM json_to_recordset(${JSON.stringify(rows)}::json) AS entry (id uuid, operation text, parameters json, before json)`;
   });
   await services.failurePoints.pass('writes-recorded');
   return entries;

@@ -36,7 +36,7 @@ export async function timeUntilVerifiable(services: Services, keyId: string): Pr
 /** The writes that KMS carried out so lately that reads may not show them, oldest first. */
 export function findRecentWrites(services: Services, keyId: string): Promise<RecentWrite[]> {
   return services.database.prisma.$queryRaw<RecentWrite[]>`
-    SELECT operation, parameters, finished_at FROM kms_writes
+    SELECT operation, parameters, before, finished_at FROM kms_writes
     WHERE key_ref = ${keyId}::uuid AND outcome = 'done'
       AND finished_at > clock_timestamp() - ${services.times.settle} * interval '1 millisecond'
     ORDER BY finished_at, id`;

@@ -29,7 +29,7 @@ type Next = KeyRow | null;
 export function recordObservation(
   services: Services,
   work: Work,
-  result: { observed: ObservedKey; drift: Drift[]; holds: boolean; dueAt: Date | null; unverified: number },
+  result: { observed: ObservedKey; drift: Drift[]; holds: boolean; dueAt: Date; unverified: number },
 ): Promise<Next> {
   const { row } = work;
   const { observed, drift, holds, unverified } = result;
@@ -159,7 +159,27 @@ export async function refuseRevisions(transaction: Transaction, row: KeyRow, err
   });
 }
 
-async function recordDriftEvents(transaction: Transaction, row: KeyRow, drift: Drift[]): Promise<void> {
+/**
+ * Puts drift on record before it is mended.
+ * @returns the work with the row as it is then.
+ * @throws LeaseLost
+ */
+export async function recordDriftFound(services: Services, { row, lease }: Work, drift: Drift[]): Promise<Work> {
+  const found = await services.database.prisma.$transaction(async (transaction) => {
+    const [recorded] = await transaction.key.updateManyAndReturn({
+      where: lease.fence,
+      data: { drift: drift as unknown as Prisma.InputJsonArray, status_version: { increment: 1 } },
+    });
+    if (recorded === undefined) throw new LeaseLost(row.id);
+    await recordDriftEvents(transaction, row, drift);
+    return { row: { ...row, drift: recorded.drift }, lease };
+  });
+  await services.failurePoints.pass('intent-recorded');
+  return found;
+}
+
+/** An event when drift of a field begins, and one when it ends. */
+export async function recordDriftEvents(transaction: Transaction, row: KeyRow, drift: Drift[]): Promise<void> {
   const before = driftOf(row);
   const isNew = (entry: Drift) => !before.some(({ field }) => field === entry.field);
   const isGone = (entry: Drift) => !drift.some(({ field }) => field === entry.field);
