@@ -19,11 +19,11 @@ const day = 86_400_000;
  * The key as it is, given a read that may show it as it was.
  * @param writes those within the settling time, oldest first.
  */
-export function withRecentWrites(observed: ObservedKey, writes: RecentWrite[]): ObservedKey {
+export function withRecentWrites(observed: ObservedKey, writes: Omit<RecentWrite, 'before'>[]): ObservedKey {
   return writes.reduce(withWrite, observed);
 }
 
-function withWrite(key: ObservedKey, { operation, parameters, finished_at }: RecentWrite): ObservedKey {
+function withWrite(key: ObservedKey, { operation, parameters, finished_at }: Omit<RecentWrite, 'before'>): ObservedKey {
   if (operation === 'CreateKey') return withCreation(key, parameters as CreateKeyParameters);
   const step = { operation, parameters } as Exclude<Step, { operation: 'CreateKey' }>;
   switch (step.operation) {

@@ -12,7 +12,9 @@ async function allKeys({ call }: Service): Promise<Key[]> {
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
   test(`${signal} in the middle of 50 creates: every accepted key is there after a restart, in sync, once`, async (t) => {
     const DATA_DIR = await temporaryFolder(t);
-    const first = await startProcess(t, { DATA_DIR });
+    // A write that was cut off is waited for; the shorter, the sooner the test is over.
+    const environment = { DATA_DIR, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
+    const first = await startProcess(t, environment);
     // So slow that the signal finds calls to KMS under way.
     await fetch(`${first.kmsUrl}/_local/settings`, {
       method: 'PUT',
@@ -35,7 +37,7 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     await first.ended;
     t.ok(accepted.length >= 10);
 
-    const second = await startProcess(t, { DATA_DIR });
+    const second = await startProcess(t, environment);
     const keys = await eventually('all keys are in sync', async () => {
       const all = await allKeys(second);
       return all.every(({ status }) => status.state === 'in_sync') && all;

@@ -6,13 +6,14 @@ import type { Place, StoredKey } from './store.ts';
 
 type KeyName = Place & { keyId: string };
 
-/** A key as it was before a write. */
-type Past = { until: number; before: StoredKey | undefined };
+/** A key as it was before a write, and when that was over. */
+type Past = { endedAt: number; before: StoredKey | undefined };
 
 export class StaleReads {
   /** Seconds after a write in which reads may be stale. */
   seconds = 0;
-  readonly #past = new Map<string, Past>();
+  /** For each key, what it was in these last seconds, oldest first. */
+  readonly #past = new Map<string, Past[]>();
   readonly #turns = new Map<string, number>();
   #operation: string | null = null;
 
@@ -26,12 +27,10 @@ export class StaleReads {
     }
   }
 
-  /** Remembers a key as it was before a write; what was remembered and is not over yet goes on, as the older one. */
+  /** Remembers a key as it was before a write. */
   changed(key: KeyName, before: StoredKey | undefined): void {
     if (this.seconds === 0) return;
-    const until = Date.now() + this.seconds * 1000;
-    const known = this.#pastOf(key);
-    this.#past.set(nameOf(key), known === undefined ? { until, before } : { ...known, until });
+    this.#past.set(nameOf(key), [...this.#recent(key), { endedAt: Date.now(), before }]);
   }
 
   /** The key as this read sees it: as it is, or on every other read as it was. */
@@ -49,11 +48,16 @@ export class StaleReads {
     return past === undefined || past.before !== undefined || !this.#isTurnOfThePast(key);
   }
 
+  /** The oldest state that a read may still see. */
   #pastOf(key: KeyName): Past | undefined {
-    const past = this.#past.get(nameOf(key));
-    if (past === undefined || past.until > Date.now()) return past;
-    this.#past.delete(nameOf(key));
-    return undefined;
+    return this.#recent(key)[0];
+  }
+
+  #recent(key: KeyName): Past[] {
+    const oldest = Date.now() - this.seconds * 1000;
+    const recent = (this.#past.get(nameOf(key)) ?? []).filter(({ endedAt }) => endedAt > oldest);
+    if (recent.length === 0) this.#past.delete(nameOf(key));
+    return recent;
   }
 
   #isTurnOfThePast(key: KeyName): boolean {
