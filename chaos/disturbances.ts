@@ -83,13 +83,22 @@ async function freeze(replica: Replica, milliseconds: number): Promise<void> {
   replica.signal('SIGCONT');
 }
 
-/** Ends everything that is wrong: from here on, all has to come right by itself. */
-export async function calm(lab: Lab): Promise<void> {
+/**
+ * Ends everything that is wrong: from here on, all has to come right by itself.
+ * @param sleeper is left frozen, if it is.
+ */
+export async function calm(lab: Lab, sleeper: Replica | null): Promise<void> {
   await lab.control.clearFaults();
   await lab.setStaleReads(false);
   for (const replica of lab.replicas) {
     await replica.arm([]);
-    replica.signal('SIGCONT');
+    if (replica !== sleeper) replica.signal('SIGCONT');
     await replica.start();
   }
+}
+
+/** Wakes a replica that slept while the others put all in order, and gives it the time to do harm. */
+export async function wake(sleeper: Replica): Promise<void> {
+  sleeper.signal('SIGCONT');
+  await delay(1000);
 }

@@ -1,6 +1,6 @@
 /** One run: owners do things while everything goes wrong; then it is quiet, and all must come right. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { calm, type Disturbance, planDisturbances } from './disturbances.ts';
+import { calm, type Disturbance, planDisturbances, wake } from './disturbances.ts';
 import { unrecordedWrites, violations } from './invariants.ts';
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
@@ -33,6 +33,7 @@ export async function experiment({ lab, ledger, ids }: World, random: Random, ma
   await lab.control.clear();
   const disturbances = planDisturbances(random, lab, mark);
   const targets = new Map(operations.map((operation) => [operation, random.pick(lab.replicas).service.url]));
+  const sleeper = random.chance(0.3) ? random.pick(lab.replicas) : null;
   const plan = [...operations, ...disturbances].sort((a, b) => a.at - b.at).map(({ at, name }) => `${at} ms: ${name}`);
   await Promise.all([
     ...operations.map((operation) => at(operation, () => operation.run(targets.get(operation) ?? ''))),
@@ -40,10 +41,14 @@ export async function experiment({ lab, ledger, ids }: World, random: Random, ma
     delay(1500),
   ]);
   const faults = await firedFaults(lab);
-  await calm(lab);
+  await calm(lab, sleeper);
   const quietSince = performance.now();
-  const converged = await untilSettled(lab);
+  let converged = await untilSettled(lab);
   const convergence = performance.now() - quietSince;
+  if (sleeper !== null) {
+    await wake(sleeper);
+    converged = converged && (await untilSettled(lab));
+  }
   const calls = (await lab.control.calls({ reads: true })).length;
   const found = converged ? await checkAtRest({ lab, ledger, ids }, before) : [await whatIsOpen(lab)];
   await forgetRemoved(lab, ids);

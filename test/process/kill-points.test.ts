@@ -7,7 +7,7 @@ import { heldKey, unsettledKeys } from '../../chaos/truth.ts';
 import { startLocalKms } from '../../src/local/kms/index.ts';
 import type { FailurePoint } from '../../src/services/failure-points.ts';
 import { type Scenario, scenarios } from '../support/failure-scenarios.ts';
-import { allKeyIds } from '../support/kms-truth.ts';
+import { allKeyIds, metadata } from '../support/kms-truth.ts';
 import { startBackends, startProcess, temporaryFolder } from '../support/process.ts';
 import { eventually, kmsClient, kmsControl } from '../support/service.ts';
 
@@ -84,4 +84,26 @@ test('a kill at any failure point: the invariants hold, and the change is carrie
       await killAndRecover(t, scenario, point, databaseOf(databaseUrl, name));
     });
   }
+});
+
+test('the work of a killed worker is taken over within 30 seconds, with the standard times', async (t) => {
+  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl, LOG_LEVEL: 'silent' };
+  const killed = new Replica(t, path.join(await temporaryFolder(t), 'points'), environment);
+  await killed.start();
+  const { body: key } = await killed.service.call('POST', '/v1/keys', { description: 'before' });
+  await killed.arm([{ id: 'here', point: 'writes-recorded', action: 'kill', pass: 1 }]);
+  const change = killed.service.call('PATCH', `/v1/keys/${key.id}`, { description: 'after' }).catch(() => {});
+  await killed.service.ended;
+  const killedAt = performance.now();
+  await change;
+  const { call } = await startProcess(t, environment);
+  const kms = kmsClient(kmsUrl);
+  t.teardown(() => kms.destroy());
+  await eventually('the change is carried out', async () => {
+    const { body } = await call('GET', `/v1/keys/${key.id}`);
+    return body.status.state === 'in_sync' && body.status.synced_generation === 2;
+  });
+  t.ok(performance.now() - killedAt < 30_000);
+  t.equal((await metadata(kms, key.key_id ?? '')).Description, 'after');
 });
