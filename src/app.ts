@@ -10,7 +10,9 @@ import idempotency from './plugins/idempotency.ts';
 import metrics from './plugins/metrics.ts';
 import routing from './plugins/routing.ts';
 import validation from './plugins/validation.ts';
+import events from './routes/events.ts';
 import actions from './routes/keys/actions.ts';
+import history from './routes/keys/history.ts';
 import read from './routes/keys/read.ts';
 import write from './routes/keys/write.ts';
 import unmanaged from './routes/unmanaged.ts';
@@ -65,7 +67,9 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(metrics);
   if (role === 'worker') return app;
   await app.register(idempotency);
-  for (const routes of [read, write, actions, unmanaged]) await app.register(routes, { prefix: '/v1' });
+  for (const routes of [read, write, actions, unmanaged, history, events]) {
+    await app.register(routes, { prefix: '/v1' });
+  }
   return app;
 }
 

@@ -22,6 +22,7 @@ export default fp(
         },
         tags: [
           { name: 'Keys', description: "Terraform's aws_kms_key over HTTP." },
+          { name: 'History', description: 'What was declared, and what happened.' },
           { name: 'Service', description: 'The service itself.' },
         ],
         servers: [{ url: '/' }],

@@ -6,6 +6,7 @@ import fp from 'fastify-plugin';
 import { pointerSegment } from '../domain/tags.ts';
 import type { Violation } from '../domain/types.ts';
 import { sharedSchemas } from '../schemas/common.ts';
+import { historySchemas } from '../schemas/history.ts';
 import { keySchemas } from '../schemas/key.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
 
@@ -19,7 +20,7 @@ export default fp(
       parameters: new Ajv({ ...shared, coerceTypes: 'array' }),
     };
     for (const ajv of Object.values(validators)) formats.default(ajv);
-    for (const schema of [...sharedSchemas, ...keySchemas, ...unmanagedSchemas]) {
+    for (const schema of [...sharedSchemas, ...keySchemas, ...historySchemas, ...unmanagedSchemas]) {
       app.addSchema(schema);
       for (const ajv of Object.values(validators)) ajv.addSchema(schema);
     }

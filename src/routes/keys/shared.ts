@@ -48,6 +48,11 @@ export function keyAnswer(description: string, headers: object = {}) {
   };
 }
 
+/** An answer that is no key: JSON of the schema of that name. */
+export function jsonAnswer(description: string, schemaName: string) {
+  return { description, content: { 'application/json': { schema: { $ref: `${schemaName}#` } } } };
+}
+
 /** The answers of a write that leaves a key. */
 export function writeAnswers(done: number, description: string, ...problemStatuses: number[]) {
   return {

@@ -171,7 +171,8 @@ async function requestObservation(services: Services, id: string, enforce: boole
 
 type Decision = (row: KeyRow) => DeclaredKey;
 
-async function change(
+/** Records what is decided on the key, and waits for its sync. @throws ProblemError and what the decision throws. */
+export async function change(
   services: Services,
   id: string,
   command: Command,

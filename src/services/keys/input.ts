@@ -81,6 +81,12 @@ function complete(given: Given): DeclaredKey {
   };
 }
 
+/** For arguments that were not sent but found. @throws ProblemError invalid-input */
+export function assertRulesHold(services: Services, declared: DeclaredKey): void {
+  const violations = argumentViolations(declared, new Set(), ruleContext(services));
+  if (violations.length > 0) throw invalidInput(violations);
+}
+
 function ruleContext({ ownershipTagName }: Services) {
   return { ownershipTagName, defaultTags: {} };
 }

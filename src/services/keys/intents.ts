@@ -3,10 +3,12 @@
 import type { KeyRow, Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
+import type { PolicyDocument } from '../../domain/types.ts';
+import type { revisionOrigins } from '../../schemas/history.ts';
 import type { Actor, Services } from '../context.ts';
-import { columnsOf, type DeclaredKey, declaredOf } from './declared.ts';
+import { columnsOf, type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 
-export type Origin = 'create' | 'update' | 'delete' | 'restore' | 'release' | 'import' | 'revert' | 'drift';
+export type Origin = (typeof revisionOrigins)[number];
 
 /** Seconds until the sweep looks after an intent whose wake-up was lost. */
 const wakeUpBackstop = 5;
@@ -66,7 +68,9 @@ export async function recordChange(
       },
     });
     if (count === 0) return null;
-    await recordRevision(transaction, { keyId: row.id, generation, ...change, before: declaredOf(row) }, by);
+    const policyBefore = row.policy === null ? (observedOf(row)?.policy ?? null) : null;
+    const revision = { keyId: row.id, generation, ...change, before: declaredOf(row), policyBefore };
+    await recordRevision(transaction, revision, by);
     await services.queue.wake(transaction, row.id);
     return generation;
   });
@@ -80,6 +84,8 @@ type RevisionRecord = {
   origin: Origin;
   declared: DeclaredKey;
   before?: DeclaredKey;
+  /** The policy that was in force, where none was declared. */
+  policyBefore?: PolicyDocument | null;
 };
 
 /** Writes a revision and its event. */
@@ -91,6 +97,7 @@ export async function recordRevision(transaction: Transaction, revision: Revisio
       key_ref: keyId,
       generation,
       desired: declared as unknown as Prisma.InputJsonObject,
+      policy_before: (revision.policyBefore as Prisma.InputJsonObject | null | undefined) ?? Prisma.DbNull,
       changes,
       origin,
       actor: by.actor,

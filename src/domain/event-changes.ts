@@ -1,0 +1,45 @@
+/** What an event changed, and where the change came from. */
+import type { Json } from './types.ts';
+
+type Members = { [member: string]: Json };
+
+/** What an event says of before and after, by field; null where it is no change. */
+export type BeforeAndAfter = { before: Members | null; after: Members | null };
+
+/**
+ * Reads an event's data. A change of desired state tells each field; drift tells what was declared and what KMS was seen
+ * to hold; a KMS write tells what KMS was given.
+ */
+export function beforeAndAfter(type: string, data: Members): BeforeAndAfter {
+  const { changes, drift, parameters, outcome } = data;
+  if (isMembers(changes)) return { before: side(changes, 'before'), after: side(changes, 'after') };
+  if (Array.isArray(drift)) {
+    const entries = Object.fromEntries(drift.filter(isMembers).map((entry) => [String(entry['field']), entry]));
+    const [declared, seen] = [side(entries, 'desired'), side(entries, 'observed')];
+    return type === 'drift.resolved' ? { before: seen, after: declared } : { before: declared, after: seen };
+  }
+  return { before: null, after: isMembers(parameters) && outcome === 'done' ? parameters : null };
+}
+
+/** The origin of an event out of that of the revision it belongs to. */
+export function eventOrigin(type: string, revisionOrigin: string | null): EventOrigin | null {
+  if (type.startsWith('drift.') || revisionOrigin === 'drift') return 'drift';
+  if (revisionOrigin === null) return null;
+  const own = (['import', 'rollback', 'revert'] as const).find((origin) => origin === revisionOrigin);
+  return own ?? 'api';
+}
+
+export type EventOrigin = 'api' | 'import' | 'drift' | 'rollback' | 'revert';
+
+function side(entries: Members, name: string): Members {
+  return Object.fromEntries(
+    Object.entries(entries).map(([field, entry]): [string, Json] => [
+      field,
+      isMembers(entry) ? (entry[name] ?? null) : null,
+    ]),
+  );
+}
+
+function isMembers(value: Json | undefined): value is Members {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}

@@ -1,0 +1,27 @@
+/** The events of all keys. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { problems } from '../schemas/common.ts';
+import { EventQuery } from '../schemas/history.ts';
+import { listEvents } from '../services/history/events.ts';
+import { jsonAnswer } from './keys/shared.ts';
+
+const routes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/events',
+    {
+      schema: {
+        operationId: 'listEvents',
+        tags: ['History'],
+        summary: 'List everything that happened, newest first',
+        querystring: EventQuery,
+        response: { 200: jsonAnswer('A page.', 'EventList'), ...problems() },
+      },
+    },
+    async (request) => {
+      const { items, nextCursor } = await listEvents(app.services, request.query);
+      return { items, next_cursor: nextCursor };
+    },
+  );
+};
+
+export default routes;

@@ -1,0 +1,107 @@
+/** What was: the revisions of a key's desired state, and the events of everything that happened. */
+import { type Static, Type } from 'typebox';
+import { nullable, ref, stringEnum, Timestamp } from './common.ts';
+import type { SyncError } from './key.ts';
+
+export const revisionOrigins = [
+  'create',
+  'update',
+  'delete',
+  'restore',
+  'release',
+  'import',
+  'revert',
+  'rollback',
+  'replace',
+  'recreate',
+  'drift',
+] as const;
+export const eventOrigins = ['api', 'import', 'drift', 'rollback', 'revert'] as const;
+export const outcomes = ['pending', 'held', 'superseded', 'refused'] as const;
+
+const anything = Type.Unsafe<unknown>({});
+const fields = (description: string) =>
+  Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description });
+
+export const Change = Type.Object(
+  { before: anything, after: anything },
+  { $id: 'Change', additionalProperties: false, description: 'One field; null: it was not there.' },
+);
+
+export const Revision = Type.Object(
+  {
+    generation: Type.Integer({ minimum: 1 }),
+    origin: stringEnum(revisionOrigins, { description: 'What was asked for. revert: a refused change taken back.' }),
+    actor: Type.String({ description: 'Who asked; keyward for its own doing.' }),
+    request_id: Type.String(),
+    changes: Type.Unsafe<Record<string, { before: unknown; after: unknown }>>({
+      type: 'object',
+      additionalProperties: { $ref: 'Change#' },
+      description: 'By field. A replacement tells both KMS keys under key_id and arn.',
+    }),
+    desired: fields('The whole desired state of this generation.'),
+    outcome: stringEnum(outcomes, {
+      description: 'held: KMS held it; superseded: a newer generation came first; refused: KMS would not have it.',
+    }),
+    error: Type.Unsafe<Static<typeof SyncError> | null>({ anyOf: [{ $ref: 'SyncError#' }, { type: 'null' }] }),
+    created_at: Timestamp,
+    settled_at: nullable(Timestamp),
+  },
+  { $id: 'Revision', additionalProperties: false },
+);
+
+export const RevisionList = Type.Object(
+  { items: Type.Array(ref(Revision)), next_cursor: nullable(Type.String()) },
+  { $id: 'RevisionList', additionalProperties: false },
+);
+
+export const Event = Type.Object(
+  {
+    id: Type.String({ description: 'Grows from event to event.' }),
+    type: Type.String({ examples: ['desired_state.changed', 'kms.write', 'drift.detected', 'drift.resolved'] }),
+    key: Type.String({ format: 'uuid', description: "Keyward's id of the key, which may be gone." }),
+    generation: Type.Integer({ description: 'Of the desired state that the event belongs to.' }),
+    origin: nullable(stringEnum(eventOrigins, { description: 'Where the change came from.' })),
+    actor: Type.String({ description: 'Who did it; keyward for its own doing.' }),
+    request_id: nullable(Type.String({ description: 'Of the request that the event goes back to.' })),
+    before: nullable(fields('By field, where the event is a change.')),
+    after: nullable(fields('By field, where the event is a change.')),
+    data: fields('What else belongs to an event of this type.'),
+    created_at: Timestamp,
+  },
+  { $id: 'Event', additionalProperties: false },
+);
+
+export const EventList = Type.Object(
+  { items: Type.Array(ref(Event)), next_cursor: nullable(Type.String()) },
+  { $id: 'EventList', additionalProperties: false },
+);
+
+/** The body of POST …/rollback. */
+export const KeyRollback = Type.Object(
+  { generation: Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'The revision to go back to.' }) },
+  { $id: 'KeyRollback', additionalProperties: false },
+);
+
+const page = {
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
+  cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
+};
+const type = Type.Optional(Type.String({ description: 'Only events of this type.', examples: ['kms.write'] }));
+
+export const PageQuery = Type.Object(page, { additionalProperties: false });
+export const KeyEventQuery = Type.Object({ ...page, type }, { additionalProperties: false });
+export const EventQuery = Type.Object(
+  { ...page, type, key: Type.Optional(Type.String({ description: 'Only events of the key with this Keyward id.' })) },
+  { additionalProperties: false },
+);
+
+export type Revision = Static<typeof Revision>;
+export type RevisionList = Static<typeof RevisionList>;
+export type Event = Static<typeof Event>;
+export type EventList = Static<typeof EventList>;
+export type PageQuery = Static<typeof PageQuery>;
+export type EventQuery = Static<typeof EventQuery>;
+export type KeyRollback = Static<typeof KeyRollback>;
+
+export const historySchemas = [Change, Revision, RevisionList, Event, EventList, KeyRollback];

@@ -1,0 +1,72 @@
+/** Everything that happened: to one key, or to all. */
+import { type Event as EventRow, Prisma } from '../../database/client.ts';
+import { beforeAndAfter, eventOrigin } from '../../domain/event-changes.ts';
+import type { Json } from '../../domain/types.ts';
+import type { Event, EventQuery } from '../../schemas/history.ts';
+import type { Services } from '../context.ts';
+import { isUuid, lookUpKey } from '../keys/find.ts';
+import { keyNotFound } from '../problems.ts';
+import { assertStorable, type Page, readPage } from './pages.ts';
+
+/** An event beside the revision of its generation. */
+type Row = EventRow & { revision_origin: string | null; revision_request_id: string | null };
+
+/**
+ * One page of all events, newest first.
+ * @throws ProblemError malformed-request.
+ */
+export async function listEvents(services: Services, query: EventQuery): Promise<Page<Event>> {
+  assertStorable('type', query.type);
+  const { key } = query;
+  if (key !== undefined && !isUuid(key)) return { items: [], nextCursor: null };
+  const { items, nextCursor } = await readPage<Row>(
+    query,
+    ({ seq }) => seq,
+    (limit, below) => {
+      const conditions = [Prisma.sql`true`];
+      if (key !== undefined) conditions.push(Prisma.sql`event.key_ref = ${key}::uuid`);
+      if (query.type !== undefined) conditions.push(Prisma.sql`event.type = ${query.type}`);
+      if (below !== null) conditions.push(Prisma.sql`event.seq < ${below}`);
+      return services.database.prisma.$queryRaw<Row[]>`
+        SELECT event.*, revision.origin AS revision_origin, revision.request_id AS revision_request_id
+        FROM events event
+        LEFT JOIN revisions revision ON revision.key_ref = event.key_ref AND revision.generation = event.generation
+        WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY event.seq DESC LIMIT ${limit}`;
+    },
+  );
+  return { items: items.map(toEvent), nextCursor };
+}
+
+/**
+ * One page of a key's events, newest first, also when the key's record is gone.
+ * @throws ProblemError not-found for an id that never was a key's, malformed-request.
+ */
+export async function listKeyEvents(services: Services, id: string, query: EventQuery): Promise<Page<Event>> {
+  if (!isUuid(id)) throw keyNotFound(id);
+  const page = await listEvents(services, { ...query, key: id });
+  if (page.items.length === 0 && (await isUnknown(services, id))) throw keyNotFound(id);
+  return page;
+}
+
+async function isUnknown(services: Services, id: string): Promise<boolean> {
+  if ((await lookUpKey(services, id)) !== undefined) return false;
+  return (await services.database.prisma.event.findFirst({ where: { key_ref: id }, select: { seq: true } })) === null;
+}
+
+/** A KMS write goes back to the request whose generation it serves. */
+function toEvent(row: Row): Event {
+  const data = row.data as { [member: string]: Json };
+  const origin = typeof data['origin'] === 'string' ? data['origin'] : row.revision_origin;
+  return {
+    id: row.seq.toString(),
+    type: row.type,
+    key: row.key_ref,
+    generation: row.generation,
+    origin: eventOrigin(row.type, origin),
+    actor: row.actor,
+    request_id: row.request_id ?? (row.type.startsWith('drift.') ? null : row.revision_request_id),
+    ...beforeAndAfter(row.type, data),
+    data,
+    created_at: row.created_at.toISOString(),
+  };
+}

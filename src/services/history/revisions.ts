@@ -1,0 +1,55 @@
+/** The desired states of a key by generation. */
+import type { Revision as RevisionRow } from '../../database/client.ts';
+import type { PageQuery, Revision } from '../../schemas/history.ts';
+import type { Services } from '../context.ts';
+import { isUuid, lookUpKey } from '../keys/find.ts';
+import { keyNotFound } from '../problems.ts';
+import { type Page, readPage } from './pages.ts';
+
+/**
+ * One page of a key's revisions, newest first. They outlive the record of a key that was deleted or released.
+ * @throws ProblemError not-found, malformed-request.
+ */
+export async function listRevisions(services: Services, id: string, query: PageQuery): Promise<Page<Revision>> {
+  if (!isUuid(id)) throw keyNotFound(id);
+  const { items, nextCursor } = await readPage<RevisionRow>(
+    query,
+    ({ generation }) => generation,
+    (take, below) => {
+      const older = below === null ? {} : { generation: { lt: Number(below > maximum ? maximum : below) } };
+      const where = { key_ref: id, ...older };
+      return services.database.prisma.revision.findMany({ where, orderBy: { generation: 'desc' }, take });
+    },
+  );
+  if (items.length === 0 && (await isUnknown(services, id))) throw keyNotFound(id);
+  return { items: items.map(toRevision), nextCursor };
+}
+
+/** Of a generation. */
+const maximum = 2_147_483_647n;
+
+async function isUnknown(services: Services, id: string): Promise<boolean> {
+  if ((await lookUpKey(services, id)) !== undefined) return false;
+  return (await services.database.prisma.revision.findFirst({ where: { key_ref: id } })) === null;
+}
+
+/** A revision, or null. */
+export function findRevision(services: Services, keyId: string, generation: number): Promise<RevisionRow | null> {
+  const where = { key_ref_generation: { key_ref: keyId, generation } };
+  return services.database.prisma.revision.findUnique({ where });
+}
+
+function toRevision(row: RevisionRow): Revision {
+  return {
+    generation: row.generation,
+    origin: row.origin as Revision['origin'],
+    actor: row.actor,
+    request_id: row.request_id,
+    changes: row.changes as Revision['changes'],
+    desired: row.desired as Revision['desired'],
+    outcome: row.outcome as Revision['outcome'],
+    error: row.error as Revision['error'],
+    created_at: row.created_at.toISOString(),
+    settled_at: row.settled_at?.toISOString() ?? null,
+  };
+}

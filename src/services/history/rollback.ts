@@ -1,0 +1,60 @@
+/** Brings an earlier desired state of a key back. */
+import type { Revision } from '../../database/client.ts';
+import { immutableChanges } from '../../domain/key-rules.ts';
+import type { PolicyDocument } from '../../domain/types.ts';
+import type { Services } from '../context.ts';
+import { type Accepted, type Command, change } from '../keys/commands.ts';
+import { type DeclaredKey, declaredOf } from '../keys/declared.ts';
+import { findKey } from '../keys/find.ts';
+import { assertRulesHold } from '../keys/input.ts';
+import { assertManaged } from '../keys/preconditions.ts';
+import { invalidInput } from '../problems.ts';
+import { findRevision } from './revisions.ts';
+
+/**
+ * Declares a revision's desired state anew, as a further generation. That a revision asked for the key's deletion or
+ * release is not repeated: the key stays managed.
+ * @throws ProblemError not-found, stale-generation, conflict, refused-by-kms; invalid-input when there is no such
+ * revision, and when it can't be had without a replacement.
+ */
+export async function rollbackKey(
+  services: Services,
+  id: string,
+  generation: number,
+  command: Command,
+): Promise<Accepted> {
+  await findKey(services, id);
+  const revision = await findRevision(services, id, generation);
+  if (revision === null) {
+    throw invalidInput([{ pointer: '/generation', detail: `The key has no revision of generation ${generation}.` }]);
+  }
+  const earlier = await desiredStateOf(services, revision);
+  return change(services, id, command, 'rollback', (row) => {
+    assertManaged(row);
+    const now = declaredOf(row);
+    const { lifecycle, pending_window_in_days } = now;
+    // A field that the revision does not know yet stays as it is.
+    const declared = { ...now, ...earlier, lifecycle, pending_window_in_days };
+    const immutable = immutableChanges(now, declared).map(({ detail }) => ({ pointer: '/generation', detail }));
+    if (immutable.length > 0) throw invalidInput(immutable);
+    assertRulesHold(services, declared);
+    return declared;
+  });
+}
+
+/**
+ * What a revision declared. Where it left the policy alone and a later one did not, the policy that was in force until
+ * then is part of it: KMS is to be as it was.
+ */
+async function desiredStateOf(services: Services, revision: Revision): Promise<DeclaredKey> {
+  const desired = revision.desired as unknown as DeclaredKey;
+  if (desired.policy !== null) return desired;
+  const ofKey = { key_ref: revision.key_ref, generation: { gt: revision.generation } };
+  const later = await services.database.prisma.revision.findMany({
+    where: ofKey,
+    orderBy: { generation: 'asc' },
+    select: { desired: true, policy_before: true },
+  });
+  const replaced = later.find((one) => (one.desired as unknown as DeclaredKey).policy !== null);
+  return { ...desired, policy: (replaced?.policy_before as PolicyDocument | null | undefined) ?? null };
+}
