@@ -13,6 +13,7 @@ import validation from './plugins/validation.ts';
 import events from './routes/events.ts';
 import actions from './routes/keys/actions.ts';
 import history from './routes/keys/history.ts';
+import plan from './routes/keys/plan.ts';
 import read from './routes/keys/read.ts';
 import write from './routes/keys/write.ts';
 import unmanaged from './routes/unmanaged.ts';
@@ -67,7 +68,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(metrics);
   if (role === 'worker') return app;
   await app.register(idempotency);
-  for (const routes of [read, write, actions, unmanaged, history, events]) {
+  for (const routes of [read, write, actions, unmanaged, plan, history, events]) {
     await app.register(routes, { prefix: '/v1' });
   }
   return app;

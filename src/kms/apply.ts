@@ -13,10 +13,11 @@ import {
   UntagResourceCommand,
   UpdateKeyDescriptionCommand,
 } from '@aws-sdk/client-kms';
-import type { CreateKeyParameters, Step, Tags } from '../domain/types.ts';
+import type { CreateKeyParameters, Step } from '../domain/types.ts';
 import type { Kms } from './client.ts';
 import { call, KmsFailure } from './errors.ts';
 import { type DescribedKey, toDescribedKey } from './observe.ts';
+import { creationInput, policyInput, toTagList } from './parameters.ts';
 import { type Permit, withPermit } from './permit.ts';
 
 /** A step for a key that exists. */
@@ -28,12 +29,7 @@ export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
  * @throws KmsFailure
  */
 export async function createKey(kms: Kms, parameters: CreateKeyParameters, permit: Permit): Promise<DescribedKey> {
-  const { Policy, Tags: tags, ...rest } = parameters;
-  const command = new CreateKeyCommand({
-    ...rest,
-    Tags: toTagList(tags),
-    ...(Policy === undefined ? {} : { Policy: JSON.stringify(Policy) }),
-  });
+  const command = new CreateKeyCommand(creationInput(parameters));
   const { KeyMetadata } = await call('CreateKey', () => withPermit(permit, () => kms.writes.send(command)));
   if (KeyMetadata === undefined) {
     throw new KmsFailure('fault', 'UnusableAnswer', 'CreateKey answered without metadata', 'CreateKey', false);
@@ -64,11 +60,8 @@ function send({ writes }: Kms, KeyId: string, step: UpdateStep): Promise<object 
       return writes.send(new DisableKeyRotationCommand({ KeyId }));
     case 'UpdateKeyDescription':
       return writes.send(new UpdateKeyDescriptionCommand({ KeyId, ...step.parameters }));
-    case 'PutKeyPolicy': {
-      const { Policy, BypassPolicyLockoutSafetyCheck } = step.parameters;
-      const policy = { Policy: JSON.stringify(Policy), BypassPolicyLockoutSafetyCheck, PolicyName: 'default' };
-      return writes.send(new PutKeyPolicyCommand({ KeyId, ...policy }));
-    }
+    case 'PutKeyPolicy':
+      return writes.send(new PutKeyPolicyCommand({ KeyId, ...policyInput(step.parameters) }));
     case 'UntagResource':
       return writes.send(new UntagResourceCommand({ KeyId, ...step.parameters }));
     case 'TagResource':
@@ -76,8 +69,4 @@ function send({ writes }: Kms, KeyId: string, step: UpdateStep): Promise<object 
     case 'ScheduleKeyDeletion':
       return writes.send(new ScheduleKeyDeletionCommand({ KeyId, ...step.parameters }));
   }
-}
-
-function toTagList(tags: Tags) {
-  return Object.entries(tags).map(([TagKey, TagValue]) => ({ TagKey, TagValue }));
 }

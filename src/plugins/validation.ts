@@ -8,8 +8,16 @@ import type { Violation } from '../domain/types.ts';
 import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
 import { keySchemas } from '../schemas/key.ts';
+import { planSchemas } from '../schemas/plan.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
 
+const schemas = [
+  ...sharedSchemas,
+  ...keySchemas,
+  ...historySchemas,
+  ...planSchemas,
+  ...unmanagedSchemas,
+];
 const shared = { allErrors: true, strict: false, allowUnionTypes: true, useDefaults: false, removeAdditional: false };
 
 export default fp(
@@ -20,7 +28,7 @@ export default fp(
       parameters: new Ajv({ ...shared, coerceTypes: 'array' }),
     };
     for (const ajv of Object.values(validators)) formats.default(ajv);
-    for (const schema of [...sharedSchemas, ...keySchemas, ...historySchemas, ...unmanagedSchemas]) {
+    for (const schema of schemas) {
       app.addSchema(schema);
       for (const ajv of Object.values(validators)) ajv.addSchema(schema);
     }

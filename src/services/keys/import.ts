@@ -54,7 +54,8 @@ async function observeImportable(services: Services, kms: Kms, keyId: string): P
   }
 }
 
-function problemOf(failure: KmsFailure, keyId: string): ProblemError {
+/** Says why KMS could not be read. */
+export function problemOf(failure: KmsFailure, keyId: string): ProblemError {
   const { code, message, operation } = failure;
   switch (failure.kind) {
     case 'not_found':

@@ -43,19 +43,41 @@ export type PatchTarget = { declared: DeclaredKey; provider: string; policyInFor
  * @throws ProblemError invalid-input with every violation at once.
  */
 export function declaredByPatch(services: Services, target: PatchTarget, input: Input): DeclaredKey {
-  const { given, invalidFields, violations } = usablePart(input);
+  const { declared, immutable, broken, invalidFields } = merge(target, input);
+  const settled = new Set([...invalidFields, ...immutable.map(({ pointer }) => pointer.slice(1))]);
+  const violations = [...broken, ...immutable, ...argumentViolations(declared, settled, ruleContext(services))];
+  if (violations.length > 0) throw invalidInput(violations);
+  return declared;
+}
+
+/**
+ * The key that a patch declares which may change what KMS fixes when a key is made.
+ * @returns with what makes a replacement needed: empty when PATCH would do.
+ * @throws ProblemError invalid-input with every violation at once.
+ */
+export function declaredByReplacement(
+  services: Services,
+  target: PatchTarget,
+  input: Input,
+): { declared: DeclaredKey; immutable: Violation[] } {
+  const { declared, immutable, broken, invalidFields } = merge(target, input);
+  const moves = immutable.filter(({ pointer }) => pointer === '/provider');
+  const violations = [...broken, ...moves, ...argumentViolations(declared, invalidFields, ruleContext(services))];
+  if (violations.length > 0) throw invalidInput(violations);
+  return { declared, immutable };
+}
+
+function merge(target: PatchTarget, input: Input) {
+  const { given, invalidFields, violations: broken } = usablePart(input);
   const { lifecycle, pending_window_in_days } = target.declared;
   const patched = mergePatch(patchBase(target, given) as Json, given as Json) as Given;
-  const declared = { ...complete(patched), lifecycle, pending_window_in_days };
+  const declared: DeclaredKey = { ...complete(patched), lifecycle, pending_window_in_days };
   const immutable = immutableChanges(target.declared, declared);
   if ('provider' in given && (given.provider ?? standardProvider) !== target.provider) {
     const detail = `The key is in KMS at provider ${target.provider} and can't be moved: a replacement is needed.`;
     immutable.push({ pointer: '/provider', detail });
   }
-  const settled = new Set([...invalidFields, ...immutable.map(({ pointer }) => pointer.slice(1))]);
-  violations.push(...immutable, ...argumentViolations(declared, settled, ruleContext(services)));
-  if (violations.length > 0) throw invalidInput(violations);
-  return declared;
+  return { declared, immutable, broken, invalidFields };
 }
 
 /** What the patch is merged into. */

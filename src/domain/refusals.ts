@@ -1,0 +1,65 @@
+/**
+ * What KMS would refuse of a plan, as far as that can be known beforehand. Source: AWS KMS developer guide, "Key states of
+ * AWS KMS keys", "Rotate AWS KMS keys"; kms-facts for the limits.
+ */
+import { afterStep } from './after-step.ts';
+import { isPendingDeletion } from './planner.ts';
+import { mostTags } from './tags.ts';
+import type { DesiredKey, ObservedKey, Step } from './types.ts';
+
+export type Refusal = { operation: string; field: string | null; code: string; detail: string };
+
+type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
+
+/**
+ * The refusals that carrying out the steps would meet, and what is asked for that no step can reach.
+ * @param observed the key before the first step; null: it is to be made.
+ */
+export function refusalsOf(desired: DesiredKey, observed: ObservedKey | null, steps: Step[]): Refusal[] {
+  if (observed === null) return [];
+  const found: Refusal[] = [];
+  if (desired.lifecycle === 'managed' && desired.enable_key_rotation && observed.rotation === null) {
+    const detail = `Rotation does not apply to this key: its origin is ${observed.origin}, its spec ${observed.customer_master_key_spec}.`;
+    const step = { operation: 'EnableKeyRotation', field: 'enable_key_rotation' };
+    found.push({ ...step, code: 'UnsupportedOperationException', detail });
+  }
+  let reached = observed;
+  for (const step of steps) {
+    if (step.operation === 'CreateKey') continue;
+    const refused = refusalBy(reached, step);
+    if (refused !== null) found.push({ operation: step.operation, field: step.field, ...refused });
+    reached = afterStep(reached, step);
+  }
+  return found;
+}
+
+function refusalBy(key: ObservedKey, step: UpdateStep): { code: string; detail: string } | null {
+  const { operation } = step;
+  if (key.key_state === 'Creating' || key.key_state === 'Updating') {
+    return invalidState(`The key is ${key.key_state}: KMS takes no change until it is done.`);
+  }
+  if (isPendingDeletion(key)) {
+    return operation === 'CancelKeyDeletion' ? null : invalidState('The key is pending deletion.');
+  }
+  if (key.key_state === 'PendingImport' && (operation === 'EnableKey' || operation === 'DisableKey')) {
+    return invalidState('The key waits for the import of its key material.');
+  }
+  if (operation === 'EnableKeyRotation' || operation === 'DisableKeyRotation') return rotationRefusal(key);
+  if (operation === 'TagResource') {
+    const count = Object.keys({ ...key.tags, ...step.parameters.Tags }).length;
+    if (count > mostTags) {
+      const detail = `The key would have ${count} tags, AWS's own among them; KMS allows ${mostTags}.`;
+      return { code: 'TagException', detail };
+    }
+  }
+  return null;
+}
+
+function rotationRefusal(key: ObservedKey): { code: string; detail: string } | null {
+  if (key.key_state === 'Enabled') return null;
+  return { code: 'DisabledException', detail: `The key is ${key.key_state}: its rotation can't be changed.` };
+}
+
+function invalidState(detail: string) {
+  return { code: 'KMSInvalidStateException', detail };
+}

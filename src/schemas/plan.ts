@@ -1,0 +1,54 @@
+/** What a write would do, without doing it. */
+import { type Static, Type } from 'typebox';
+import { InputError, nullable, ref } from './common.ts';
+import { Drift } from './key.ts';
+
+export const PlanStep = Type.Object(
+  {
+    operation: Type.String({ description: "KMS's operation.", examples: ['CreateKey', 'PutKeyPolicy'] }),
+    parameters: Type.Unsafe<Record<string, unknown>>({
+      type: 'object',
+      additionalProperties: true,
+      description:
+        "KMS's own parameters, as they would be sent. The id of a key that does not exist yet stands as <key_id>, that of its record as <id>.",
+    }),
+    field: nullable(Type.String({ description: 'The argument that the step brings in line; null: all of them.' })),
+  },
+  { $id: 'PlanStep', additionalProperties: false },
+);
+
+export const PlanRefusal = Type.Object(
+  {
+    operation: Type.String({ description: "KMS's operation." }),
+    field: nullable(Type.String()),
+    code: Type.String({ description: "KMS's error.", examples: ['UnsupportedOperationException'] }),
+    detail: Type.String({ description: 'Why KMS would refuse it.' }),
+  },
+  { $id: 'PlanRefusal', additionalProperties: false },
+);
+
+export const Plan = Type.Object(
+  {
+    steps: Type.Array(ref(PlanStep), {
+      description: 'The KMS calls, in order; with `replacement`, those of a replace.',
+    }),
+    changes: Type.Unsafe<Record<string, { before: unknown; after: unknown }>>({
+      type: 'object',
+      additionalProperties: { $ref: 'Change#' },
+      description: 'How the desired state would change, by field.',
+    }),
+    replacement: Type.Array(ref(InputError), {
+      description: 'Fields that KMS fixes when a key is made: PATCH refuses them, POST …/replace makes a new KMS key.',
+    }),
+    refusals: Type.Array(ref(PlanRefusal), {
+      description: 'What KMS would refuse, as far as that can be known beforehand.',
+    }),
+    drift: Type.Array(ref(Drift), { description: 'In what KMS differs from the desired state now.' }),
+  },
+  { $id: 'Plan', additionalProperties: false },
+);
+
+export type Plan = Static<typeof Plan>;
+export type PlanRefusal = Static<typeof PlanRefusal>;
+
+export const planSchemas = [PlanStep, PlanRefusal, Plan];

@@ -1,0 +1,110 @@
+/** Tells what a write would do, out of the planner that does it and a fresh look at KMS. Records nothing. */
+import type { KeyRow } from '../../database/client.ts';
+import { changedFields } from '../../domain/changes.ts';
+import { differences } from '../../domain/drift.ts';
+import { plan } from '../../domain/planner.ts';
+import { refusalsOf } from '../../domain/refusals.ts';
+import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
+import type { Kms } from '../../kms/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import { observeKey } from '../../kms/observe.ts';
+import { parametersOf } from '../../kms/parameters.ts';
+import type { Plan } from '../../schemas/plan.ts';
+import type { Services } from '../context.ts';
+import { ProblemError } from '../problems.ts';
+import { columnsOf, type DeclaredKey, declaredOf, desiredOf, driftOf, observedOf } from './declared.ts';
+import { findKey } from './find.ts';
+import { problemOf } from './import.ts';
+import { declaredByCreate, declaredByReplacement, type Input } from './input.ts';
+import { assertManaged } from './preconditions.ts';
+
+/** What stands for ids that are not known before the write. */
+const unknownId = '<id>';
+const unknownKeyId = '<key_id>';
+
+/** What POST /keys would do. @throws ProblemError invalid-input, as that would. */
+export function planCreate(services: Services, input: Input): Plan {
+  const { declared } = declaredByCreate(services, input);
+  const desired = desiredBy({ id: unknownId }, declared, services);
+  const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
+  return {
+    steps: toSteps(plan(desired, null), unknownKeyId),
+    changes: changedFields(null, shown),
+    replacement: [],
+    refusals: [],
+    drift: [],
+  };
+}
+
+/**
+ * What PATCH would do, or POST …/replace where the body changes what KMS fixes when a key is made.
+ * @throws ProblemError not-found, conflict, invalid-input as those would; temporarily-unavailable, refused-by-kms when
+ * KMS can't be asked.
+ */
+export async function planUpdate(services: Services, id: string, input: Input): Promise<Plan> {
+  const row = await findKey(services, id);
+  assertManaged(row);
+  const before = declaredOf(row);
+  const target = { declared: before, provider: row.provider, policyInForce: observedOf(row)?.policy ?? null };
+  const { declared, immutable } = declaredByReplacement(services, target, input);
+  const changes = changedFields(before, declared);
+  const kms = services.kmsFor(row.provider);
+  if (kms === undefined) {
+    throw new ProblemError('temporarily-unavailable', `There is no provider ${row.provider} to ask.`);
+  }
+  const observed = row.key_id === null ? null : await observe(kms, row.key_id);
+  if (observed === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
+  const drift = observed === null ? [] : driftNow(services, row, observed);
+  const desired = desiredBy(row, declared, services);
+  if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };
+  const steps = plan(desired, observed);
+  return {
+    steps: toSteps(steps, observed?.key_id ?? unknownKeyId),
+    changes,
+    replacement: [],
+    refusals: refusalsOf(desired, observed, steps),
+    drift,
+  };
+}
+
+function planReplacement(row: KeyRow, desired: DesiredKey): Pick<Plan, 'steps' | 'refusals'> {
+  const steps = toSteps(plan(desired, null), unknownKeyId);
+  if (row.key_id === null) return { steps, refusals: [] };
+  const parameters = { PendingWindowInDays: row.deletion_window_in_days };
+  const deletion: Step = { operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters };
+  return { steps: [...steps, ...toSteps([deletion], row.key_id)], refusals: [] };
+}
+
+async function observe(kms: Kms, keyId: string): Promise<ObservedKey | 'gone'> {
+  try {
+    return await observeKey(kms, keyId);
+  } catch (error) {
+    if (!(error instanceof KmsFailure)) throw error;
+    if (error.kind === 'not_found') return 'gone';
+    throw problemOf(error, keyId);
+  }
+}
+
+/** What the row would aim at with this declaration. */
+function desiredBy(row: Pick<KeyRow, 'id'>, declared: DeclaredKey, services: Services): DesiredKey {
+  const columns = { ...columnsOf(declared), policy: declared.policy };
+  return desiredOf({ ...row, ...columns } as KeyRow, services.ownershipTagName);
+}
+
+function driftNow(services: Services, row: KeyRow, observed: ObservedKey): Plan['drift'] {
+  const now = new Date().toISOString();
+  const known = new Map(driftOf(row).map(({ field, since }) => [field, since]));
+  return differences(desiredOf(row, services.ownershipTagName), observed).map((difference) => ({
+    ...difference,
+    since: known.get(difference.field) ?? now,
+  }));
+}
+
+function toSteps(steps: Step[], keyId: string): Plan['steps'] {
+  return steps.map((step) => ({ operation: step.operation, parameters: parametersOf(step, keyId), field: step.field }));
+}
+
+function lost(row: KeyRow): Plan['refusals'][number] {
+  const detail = `KMS has no key ${row.key_id} (any more). POST …/recreate makes a new one; what the old one encrypted is lost.`;
+  return { operation: 'DescribeKey', field: null, code: 'NotFoundException', detail };
+}

@@ -1,0 +1,62 @@
+import { test } from 'tap';
+import { plan } from '../../src/domain/planner.ts';
+import { refusalsOf } from '../../src/domain/refusals.ts';
+import type { DesiredKey, ObservedKey } from '../../src/domain/types.ts';
+
+const fixed = {
+  key_usage: 'ENCRYPT_DECRYPT',
+  customer_master_key_spec: 'SYMMETRIC_DEFAULT',
+  custom_key_store_id: null,
+  xks_key_id: null,
+  multi_region: false,
+} as const;
+const observed: ObservedKey = {
+  ...fixed,
+  arn: 'arn:aws:kms:us-east-1:111122223333:key/k',
+  key_id: 'k',
+  key_state: 'Enabled',
+  origin: 'AWS_KMS',
+  description: 'a',
+  policy: {},
+  rotation: { enabled: false, period_in_days: null },
+  tags: { 'keyward:id': 'x' },
+  deletion_date: null,
+};
+const desired: DesiredKey = {
+  ...fixed,
+  description: 'b',
+  policy: null,
+  bypass_policy_lockout_safety_check: false,
+  deletion_window_in_days: 30,
+  is_enabled: true,
+  enable_key_rotation: true,
+  rotation_period_in_days: 365,
+  tags: {},
+  tags_all: {},
+  lifecycle: 'managed',
+  ownership_tag: { name: 'keyward:id', value: 'x' },
+};
+
+function codes(key: ObservedKey, wanted = desired): string[] {
+  return refusalsOf(wanted, key, plan(wanted, key)).map(({ operation, code }) => `${operation} ${code}`);
+}
+
+test('refusals', async (t) => {
+  t.same(codes(observed), []);
+  t.same(codes({ ...observed, key_state: 'Disabled' }), [], 'the key is enabled first');
+  t.same(codes({ ...observed, key_state: 'PendingDeletion' }), [], 'the deletion is cancelled first');
+  t.same(codes({ ...observed, rotation: null, origin: 'EXTERNAL' }), [
+    'EnableKeyRotation UnsupportedOperationException',
+  ]);
+  t.same(codes({ ...observed, key_state: 'Updating' }), [
+    'EnableKeyRotation KMSInvalidStateException',
+    'UpdateKeyDescription KMSInvalidStateException',
+  ]);
+  t.same(codes({ ...observed, key_state: 'Unavailable' }), ['EnableKeyRotation DisabledException']);
+  const awsTags = Object.fromEntries(Array.from({ length: 49 }, (_, index) => [`aws:tag${index}`, '']));
+  t.same(codes({ ...observed, tags: { ...observed.tags, ...awsTags } }, { ...desired, tags_all: { a: '1' } }), [
+    'TagResource TagException',
+  ]);
+  const waiting: ObservedKey = { ...observed, key_state: 'PendingImport', rotation: null, origin: 'EXTERNAL' };
+  t.same(codes(waiting, { ...desired, enable_key_rotation: false, rotation_period_in_days: null }), []);
+});
