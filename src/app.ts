@@ -15,6 +15,7 @@ import actions from './routes/keys/actions.ts';
 import history from './routes/keys/history.ts';
 import plan from './routes/keys/plan.ts';
 import read from './routes/keys/read.ts';
+import rotations from './routes/keys/rotations.ts';
 import write from './routes/keys/write.ts';
 import unmanaged from './routes/unmanaged.ts';
 import type { Services } from './services/context.ts';
@@ -68,7 +69,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(metrics);
   if (role === 'worker') return app;
   await app.register(idempotency);
-  for (const routes of [read, write, actions, unmanaged, plan, history, events]) {
+  for (const routes of [read, write, actions, unmanaged, plan, rotations, history, events]) {
     await app.register(routes, { prefix: '/v1' });
   }
   return app;

@@ -3,7 +3,14 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import { Pool } from 'pg';
 import { PrismaClient } from '../generated/prisma/client.ts';
 
-export type { Event, Key as KeyRow, KmsWrite, PrismaClient, Revision } from '../generated/prisma/client.ts';
+export type {
+  Event,
+  Key as KeyRow,
+  KmsWrite,
+  OnDemandRotation,
+  PrismaClient,
+  Revision,
+} from '../generated/prisma/client.ts';
 export { Prisma } from '../generated/prisma/client.ts';
 
 export type Database = { prisma: PrismaClient; pool: Pool; close(): Promise<void> };

@@ -17,6 +17,8 @@ export function afterStep(key: ObservedKey, step: UpdateStep, deletionDate: stri
       return { ...key, key_state: 'Disabled' };
     case 'EnableKeyRotation':
       return { ...key, rotation: { enabled: true, period_in_days: step.parameters.RotationPeriodInDays } };
+    case 'RotateKeyOnDemand':
+      return key;
     case 'DisableKeyRotation':
       return { ...key, rotation: { enabled: false, period_in_days: null } };
     case 'UpdateKeyDescription':

@@ -82,6 +82,7 @@ export type ObservedKey = {
 /** One KMS call of a plan. `field` names the argument that it brings in line. */
 export type Step =
   | { operation: 'CreateKey'; field: null; parameters: CreateKeyParameters }
+  | { operation: 'RotateKeyOnDemand'; field: null; parameters: Record<string, never> }
   | { operation: 'CancelKeyDeletion'; field: 'lifecycle'; parameters: Record<string, never> }
   | { operation: 'EnableKey' | 'DisableKey'; field: StepField; parameters: Record<string, never> }
   | {

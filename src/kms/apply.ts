@@ -7,6 +7,7 @@ import {
   EnableKeyCommand,
   EnableKeyRotationCommand,
   PutKeyPolicyCommand,
+  RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
   type ScheduleKeyDeletionResponse,
   TagResourceCommand,
@@ -58,6 +59,8 @@ function send({ writes }: Kms, KeyId: string, step: UpdateStep): Promise<object 
       return writes.send(new EnableKeyRotationCommand({ KeyId, ...step.parameters }));
     case 'DisableKeyRotation':
       return writes.send(new DisableKeyRotationCommand({ KeyId }));
+    case 'RotateKeyOnDemand':
+      return writes.send(new RotateKeyOnDemandCommand({ KeyId }));
     case 'UpdateKeyDescription':
       return writes.send(new UpdateKeyDescriptionCommand({ KeyId, ...step.parameters }));
     case 'PutKeyPolicy':

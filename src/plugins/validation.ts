@@ -9,6 +9,7 @@ import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
 import { keySchemas } from '../schemas/key.ts';
 import { planSchemas } from '../schemas/plan.ts';
+import { rotationSchemas } from '../schemas/rotation.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
 
 const schemas = [
@@ -16,6 +17,7 @@ const schemas = [
   ...keySchemas,
   ...historySchemas,
   ...planSchemas,
+  ...rotationSchemas,
   ...unmanagedSchemas,
 ];
 const shared = { allErrors: true, strict: false, allowUnionTypes: true, useDefaults: false, removeAdditional: false };

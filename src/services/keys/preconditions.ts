@@ -18,6 +18,20 @@ export function assertMatches(row: KeyRow, ifMatch: string | undefined): void {
   );
 }
 
+/** @throws ProblemError conflict for a key that KMS does not have (yet), or that is being replaced. */
+export function assertSettledInKms(row: KeyRow): void {
+  assertNotReplacing(row);
+  if (row.key_id === null || row.synced_generation === 0) {
+    throw conflict('KMS does not have the key as declared yet: ask again when it is in_sync.', row.id);
+  }
+}
+
+/** @throws ProblemError conflict while a new KMS key is being made for the record. */
+export function assertNotReplacing(row: KeyRow): void {
+  if (row.replacement === null) return;
+  throw conflict('A replacement of the key is under way: ask again when it has ended.', row.id);
+}
+
 /** @throws ProblemError conflict for a key whose deletion is scheduled, or that is gone or being let go of. */
 export function assertManaged(row: KeyRow): void {
   if (row.state === 'deleted') throw conflict('The key has been deleted; it can only be read.', row.id);

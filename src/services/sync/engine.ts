@@ -22,6 +22,7 @@ import { recordDriftFound, recordObservation, recordRetry, type Work } from './r
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
 import { isFinal } from './retry.ts';
+import { rotateOnDemand } from './rotation.ts';
 import { recordDone, recordSkipped, sendWrite } from './send.ts';
 
 /** Milliseconds after a key's deletion date at which KMS is asked whether it is gone. */
@@ -98,6 +99,7 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
   const reached = await applyAll(services, kms, known, observed, aim === 'enforce' ? plan(desired, observed) : []);
+  await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
   if (row.lifecycle === 'released') {
     // The record goes when no older write can bring the ownership tag back.
     return unverified > 0

@@ -1,0 +1,44 @@
+/** The rotations of a key so far, as KMS lists them. */
+import { KmsFailure } from '../../kms/errors.ts';
+import { listRotations, type Rotation } from '../../kms/rotations.ts';
+import type { PageQuery } from '../../schemas/history.ts';
+import type { Services } from '../context.ts';
+import type { Page } from '../history/pages.ts';
+import { findKey } from '../keys/find.ts';
+import { problemOf } from '../keys/import.ts';
+import { conflict, ProblemError } from '../problems.ts';
+
+const standardLimit = 50;
+
+/**
+ * One page. A key that can't be rotated, or that KMS has not yet, has none.
+ * @throws ProblemError not-found, conflict for a key that KMS has deleted, malformed-request for a cursor that no page
+ * gave, temporarily-unavailable.
+ */
+export async function listKeyRotations(services: Services, id: string, query: PageQuery): Promise<Page<Rotation>> {
+  const row = await findKey(services, id);
+  const marker = query.cursor === undefined ? null : decode(query.cursor);
+  if (row.key_id === null) return { items: [], nextCursor: null };
+  if (row.state === 'deleted') throw conflict('KMS has deleted the key, and its rotations with it.', id);
+  const kms = services.kmsFor(row.provider);
+  if (kms === undefined) throw new ProblemError('temporarily-unavailable', `There is no provider ${row.provider}.`);
+  try {
+    const { rotations, next } = await listRotations(kms, row.key_id, query.limit ?? standardLimit, marker);
+    return { items: rotations, nextCursor: next === null ? null : Buffer.from(next).toString('base64url') };
+  } catch (error) {
+    if (!(error instanceof KmsFailure)) throw error;
+    if (error.code === 'UnsupportedOperationException') return { items: [], nextCursor: null };
+    if (error.code === 'InvalidMarkerException') throw unknownCursor();
+    throw problemOf(error, row.key_id);
+  }
+}
+
+function decode(cursor: string): string {
+  const marker = Buffer.from(cursor, 'base64url').toString();
+  if (marker !== '' && Buffer.from(marker).toString('base64url') === cursor) return marker;
+  throw unknownCursor();
+}
+
+function unknownCursor(): ProblemError {
+  return new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of this list gave.');
+}

@@ -1,0 +1,67 @@
+/** Asks for an on-demand rotation. The sync of the key carries it out. */
+import { v7 as uuidv7 } from 'uuid';
+import type { KeyRow, OnDemandRotation } from '../../database/client.ts';
+import type { Services } from '../context.ts';
+import type { Accepted, Command } from '../keys/commands.ts';
+import { findKey } from '../keys/find.ts';
+import { assertManaged, assertMatches, assertSettledInKms } from '../keys/preconditions.ts';
+import { invalidInput, type KmsError, keyNotFound, refusedByKms } from '../problems.ts';
+
+/**
+ * Rotates a key's material now.
+ * @throws ProblemError not-found, stale-generation, conflict; invalid-input for a key that can't be rotated;
+ * refused-by-kms with KMS's words.
+ */
+export async function rotateKey(services: Services, id: string, command: Command): Promise<Accepted> {
+  const row = await findKey(services, id);
+  assertMatches(row, command.ifMatch);
+  assertManaged(row);
+  assertRotatable(row);
+  assertSettledInKms(row);
+  const rotationId = command.newId ?? uuidv7();
+  await record(services, row, rotationId, command);
+  const settled = await services.changes.waitFor(id, command.wait, async () => {
+    const rotation = await services.database.prisma.onDemandRotation.findUnique({ where: { id: rotationId } });
+    return rotation !== null && rotation.outcome !== 'pending' ? rotation : undefined;
+  });
+  if (settled?.outcome === 'refused') throw refusal(settled);
+  return { row: await findKey(services, id), pending: settled === undefined };
+}
+
+/** Rotation is for symmetric encryption keys whose material KMS makes. */
+function assertRotatable(row: KeyRow): void {
+  if (row.customer_master_key_spec === 'SYMMETRIC_DEFAULT' && row.custom_key_store_id === null) return;
+  const kind = row.custom_key_store_id === null ? row.customer_master_key_spec : 'a key in a custom key store';
+  const detail = `KMS rotates only symmetric encryption keys (SYMMETRIC_DEFAULT) with key material of its own; this is ${kind}.`;
+  throw invalidInput([{ pointer: '', detail }]);
+}
+
+/** An observation is asked for along with it: a sync that is under way then comes back to the key. */
+async function record(services: Services, row: KeyRow, rotationId: string, by: Command): Promise<void> {
+  await services.database.prisma.$transaction(async (transaction) => {
+    // An earlier run of the same request had recorded it, and was cut off before it answered.
+    if ((await transaction.onDemandRotation.findUnique({ where: { id: rotationId } })) !== null) return;
+    const requested = await transaction.$executeRaw`
+      UPDATE keys
+      SET rotations_open = true, requested_observation = requested_observation + 1,
+          due_at = least(due_at, now() + interval '5 seconds')
+      WHERE id = ${row.id}::uuid`;
+    if (requested === 0) throw keyNotFound(row.id);
+    const asked = { key_ref: row.id, actor: by.actor, request_id: by.requestId };
+    await transaction.onDemandRotation.create({ data: { id: rotationId, ...asked } });
+    const data = { origin: 'rotate', rotation_id: rotationId };
+    await transaction.event.create({
+      data: { ...asked, type: 'rotation.requested', generation: row.generation, data },
+    });
+    await services.queue.wake(transaction, row.id);
+  });
+}
+
+function refusal(rotation: OnDemandRotation) {
+  const error = rotation.error as KmsError;
+  const aftermath =
+    error.code === 'LimitExceededException'
+      ? 'KMS allows ten on-demand rotations in the life of a key. Automatic rotation (enable_key_rotation) has no such limit; POST …/replace makes a new KMS key.'
+      : 'The key was not rotated.';
+  return refusedByKms(error, rotation.key_ref, aftermath);
+}
