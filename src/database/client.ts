@@ -5,6 +5,7 @@ import { PrismaClient } from '../generated/prisma/client.ts';
 
 export type {
   Event,
+  FormerKey,
   Key as KeyRow,
   KmsWrite,
   OnDemandRotation,

@@ -52,6 +52,7 @@ const fieldsOf: Record<Step['operation'], readonly (keyof ObservedKey)[]> = {
   DisableKey: ['key_state'],
   EnableKeyRotation: ['rotation'],
   DisableKeyRotation: ['rotation'],
+  RotateKeyOnDemand: [],
   UpdateKeyDescription: ['description'],
   PutKeyPolicy: ['policy'],
   UntagResource: ['tags'],

@@ -1,10 +1,11 @@
 /** Creates, changes and imports keys. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { acceptJson } from '../../plugins/bodies.ts';
+import { acceptJson, refuseBody } from '../../plugins/bodies.ts';
 import { ref } from '../../schemas/common.ts';
 import { KeyCreate, KeyImport, KeyParams, KeyPatch } from '../../schemas/key.ts';
 import { type Accepted, createKey, updateKey } from '../../services/keys/commands.ts';
 import { importKey } from '../../services/keys/import.ts';
+import { recreateKey, replaceKey } from '../../services/keys/replace.ts';
 import { invalidInput } from '../../services/problems.ts';
 import {
   commandOf,
@@ -66,6 +67,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   );
 
   await app.register(patchRoute);
+  await app.register(replacementRoutes);
 };
 
 const patchRoute: FastifyPluginAsyncTypebox = async (app) => {
@@ -92,6 +94,54 @@ const patchRoute: FastifyPluginAsyncTypebox = async (app) => {
     },
   );
 };
+
+const replacementRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  acceptJson(app, 'application/merge-patch+json');
+  app.post(
+    '/keys/:id/replace',
+    {
+      attachValidation: true,
+      schema: {
+        operationId: 'replaceKey',
+        tags: ['Keys'],
+        summary: 'Replace the KMS key by one with other immutable arguments',
+        description:
+          "The body is that of PATCH, with new values for immutable fields. A new KMS key is made, the record moves to it, and the old one's deletion is scheduled with its window: what it encrypted has to be encrypted anew before that.",
+        consumes: ['application/merge-patch+json', 'application/json'],
+        params: KeyParams,
+        headers: conditionalWriteHeaders,
+        body: ref(KeyPatch),
+        response: writeAnswers(200, 'The record has the new KMS key.', 404, 409, 412, 413, 415),
+      },
+    },
+    async (request, reply) => {
+      const command = commandOf(request, reply);
+      return sendKey(reply, await replaceKey(app.services, request.params.id, inputOf(request), command), 200);
+    },
+  );
+
+  app.post(
+    '/keys/:id/recreate',
+    {
+      preValidation: refuseBody,
+      schema: {
+        operationId: 'recreateKey',
+        tags: ['Keys'],
+        summary: 'Make a new KMS key for a record whose key KMS has lost',
+        description: `Only for a key that is gone from KMS for good. ${dataIsLost}`,
+        params: KeyParams,
+        headers: conditionalWriteHeaders,
+        response: writeAnswers(200, `The record has a new KMS key. ${dataIsLost}`, 404, 409, 412),
+      },
+    },
+    async (request, reply) => {
+      const accepted = await recreateKey(app.services, request.params.id, commandOf(request, reply));
+      return sendKey(reply.header('keyward-warning', dataIsLost), accepted, 200);
+    },
+  );
+};
+
+const dataIsLost = 'Data that was encrypted under the lost key cannot be decrypted any more.';
 
 function sendNewKey(reply: Parameters<typeof sendKey>[0], accepted: Accepted) {
   return sendKey(reply.header('location', `/v1/keys/${accepted.row.id}`), accepted, 201);

@@ -8,7 +8,7 @@ import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 import { findKey, lookUpKey } from './find.ts';
 import { declaredByCreate, declaredByPatch, type Input } from './input.ts';
 import { type Origin, recordChange, recordNewKey } from './intents.ts';
-import { assertManaged, assertMatches } from './preconditions.ts';
+import { assertManaged, assertMatches, assertNotReplacing } from './preconditions.ts';
 import { keptRow, type Settlement, waitForGeneration, waitForObservation } from './settlement.ts';
 
 /** What comes with every command. */
@@ -102,6 +102,7 @@ export async function deleteKey(
     const declared = declaredOf(row);
     if (row.lifecycle === 'pending_deletion') return declared;
     assertManaged(row);
+    assertNotReplacing(row);
     if (row.deletion_protection) {
       throw conflict('The key has deletion_protection; set it to false before deleting the key.', id);
     }
@@ -126,6 +127,7 @@ export function restoreKey(services: Services, id: string, command: Command): Pr
 export async function releaseKey(services: Services, id: string, command: Command): Promise<Accepted | null> {
   const settlement = await declareChange(services, id, command, 'release', (row) => {
     if (row.state === 'deleted') throw conflict('KMS has deleted the key: there is nothing to release.', id);
+    assertNotReplacing(row);
     return { ...declaredOf(row), lifecycle: 'released', pending_window_in_days: null };
   });
   return settlement.kind === 'removed' ? null : keptRow(settlement, id);

@@ -49,7 +49,7 @@ export async function recordNewKey(services: Services, key: NewKey, by: Actor): 
 export async function recordChange(
   services: Services,
   row: KeyRow,
-  change: { declared: DeclaredKey; origin: Origin },
+  change: { declared: DeclaredKey; origin: Origin; columns?: { replacement: string } },
   by: Actor,
 ): Promise<number | null> {
   const generation = row.generation + 1;
@@ -58,6 +58,7 @@ export async function recordChange(
       where: { id: row.id, generation: row.generation },
       data: {
         ...columnsOf(change.declared),
+        ...change.columns,
         generation,
         state: stateWhileSyncing(row, change.declared),
         error: Prisma.DbNull,

@@ -15,12 +15,14 @@ import { desiredOf, driftOf, observedOf } from '../keys/declared.ts';
 import { adoptDrift, isAdoptable } from './adoption.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
 import { recordGone, recordRemoved } from './endings.ts';
+import { deleteFormerKeys } from './former-keys.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost } from './lease.ts';
 import { findRecentWrites, timeUntilVerifiable } from './open-writes.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
+import { beginReplacement } from './replacement.ts';
 import { isFinal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { recordDone, recordSkipped, sendWrite } from './send.ts';
@@ -57,7 +59,8 @@ async function syncOnce(services: Services, work: Work): Promise<KeyRow | null> 
   const kms = services.kmsFor(work.row.provider);
   try {
     if (kms === undefined) throw noProvider(work.row);
-    const row = await settleOpenWrites(services, kms, work);
+    const settled = await settleOpenWrites(services, kms, work);
+    const row = await beginReplacement(services, { ...work, row: settled });
     return await converge(services, kms, { ...work, row });
   } catch (error) {
     return recordFailure(services, work, error);
@@ -100,7 +103,9 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
   const reached = await applyAll(services, kms, known, observed, aim === 'enforce' ? plan(desired, observed) : []);
   await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
+  const hindrance = await deleteFormerKeys(services, kms, work);
   if (row.lifecycle === 'released') {
+    if (hindrance !== null) return recordRetry(services, work, hindrance.failure);
     // The record goes when no older write can bring the ownership tag back.
     return unverified > 0
       ? recordRetry(services, work, lateWrite(), { dueIn: unverified })
@@ -111,12 +116,16 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
     observed: reached,
     drift,
     holds: aim === 'enforce',
-    dueAt: nextLook(reached, {
-      settling,
-      refresh: services.times.refresh,
-      isToBeMended: isToBeMended(row, aim, drift),
-    }),
+    dueAt: earliest(
+      hindrance?.dueAt,
+      nextLook(reached, {
+        settling,
+        refresh: services.times.refresh,
+        isToBeMended: isToBeMended(row, aim, drift),
+      }),
+    ),
     unverified,
+    error: hindrance?.error ?? null,
   });
 }
 
@@ -219,6 +228,10 @@ function lateWrite(): KmsFailure {
   const message =
     'An earlier write has an unknown outcome; Keyward lets go of the key when it can no longer take effect';
   return new KmsFailure('fault', 'WriteOutcomeUnknown', message, 'UntagResource', false);
+}
+
+function earliest(first: Date | undefined, second: Date): Date {
+  return first !== undefined && first < second ? first : second;
 }
 
 function noProvider(row: KeyRow): KmsFailure {

@@ -9,6 +9,7 @@ import type { FailurePoint } from '../failure-points.ts';
 import { driftOf, errorOf } from '../keys/declared.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
 import { findOpenWrites, timeUntilVerifiable } from './open-writes.ts';
+import { recordReplaced, replacedColumns } from './replacement.ts';
 import { retryDelay } from './retry.ts';
 
 /** One key, as it was when its sync began, and the right to record results for it. */
@@ -20,19 +21,26 @@ type Columns = Prisma.KeyUpdateManyMutationInput;
 type Next = KeyRow | null;
 
 /**
- * Records an observation that ends the sync.
- * @param drift what differs from the desired state; empty when KMS holds it.
- * @param holds whether the generation at hand is now held by KMS.
- * @param unverified milliseconds after which the key has to be looked at again, because a write of unknown outcome may
- * land until then; 0: none may.
+ * What a sync ends with.
+ * - drift: what differs from the desired state; empty when KMS holds it.
+ * - holds: whether the generation at hand is now held by KMS.
+ * - unverified: milliseconds after which the key has to be looked at again, because a write of unknown outcome may land
+ *   until then; 0: none may.
+ * - error: what goes wrong beside the key itself; null: nothing.
  */
-export function recordObservation(
-  services: Services,
-  work: Work,
-  result: { observed: ObservedKey; drift: Drift[]; holds: boolean; dueAt: Date; unverified: number },
-): Promise<Next> {
+export type Observation = {
+  observed: ObservedKey;
+  drift: Drift[];
+  holds: boolean;
+  dueAt: Date;
+  unverified: number;
+  error: SyncError | null;
+};
+
+/** Records an observation that ends the sync. */
+export function recordObservation(services: Services, work: Work, result: Observation): Promise<Next> {
   const { row } = work;
-  const { observed, drift, holds, unverified } = result;
+  const { observed, drift, holds, unverified, error } = result;
   const now = new Date();
   const columns = {
     ...columnsOfObservation(observed, now),
@@ -41,12 +49,13 @@ export function recordObservation(
     attempts: 0,
     writes_open: unverified > 0,
     served_observation: row.requested_observation,
-    ...(holds ? { synced_generation: row.generation, last_synced_at: now } : {}),
+    ...(holds ? { synced_generation: row.generation, last_synced_at: now, ...replacedColumns(row) } : {}),
   };
   const state = row.lifecycle === 'pending_deletion' ? 'pending_deletion' : drift.length > 0 ? 'drifted' : 'in_sync';
-  const status = { ...columns, state, ...clearedError(row, holds) };
+  const status = { ...columns, state, ...(error === null ? clearedError(row, holds) : { error }) };
   return finish(services, work, status, 'sync-recorded', async (transaction) => {
     if (holds && row.generation > row.synced_generation) await settleRevisions(transaction, row);
+    if (holds) await recordReplaced(services, transaction, row, observed);
     await recordDriftEvents(transaction, row, drift);
   });
 }

@@ -7,6 +7,7 @@ import { columnsOf, type DeclaredKey, declaredOf } from '../keys/declared.ts';
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { LeaseLost } from './lease.ts';
 import { finalError, recordFailed, refuseRevisions, type Work } from './record.ts';
+import { keyToReturnTo, recordReturn } from './replacement.ts';
 
 /** How long drift that KMS refuses to have mended, or a refused revert, is left alone. */
 const pauseAfterRefusal = 600_000;
@@ -18,9 +19,9 @@ const pauseAfterRefusal = 600_000;
  * @returns the row to go on with, or null when there is nothing left to do.
  */
 export async function takeBack(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
-  // CreateKey may have given the row its identity since the work began.
-  const { arn, key_id } = await currentRow(services.database.prisma, work.lease.fence);
-  const row = { ...work.row, arn, key_id };
+  // CreateKey may have given the row its identity since the work began, and a replacement may have begun.
+  const { arn, key_id, replacement, former_keys_open } = await currentRow(services.database.prisma, work.lease.fence);
+  const row = { ...work.row, arn, key_id, replacement, former_keys_open };
   const refused = await findRevision(services, row.id, row.generation);
   const isRevert = refused?.origin === 'revert';
   if (isRevert || row.generation === row.synced_generation) {
@@ -46,10 +47,12 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
   const generation = row.generation + 1;
   services.log.warn({ key: row.id, operation: failure.operation, ...error }, 'KMS refused the change; taking it back');
   const next = await services.database.prisma.$transaction(async (transaction) => {
+    const { former, columns } = await keyToReturnTo(transaction, row);
     const [reverted] = await transaction.key.updateManyAndReturn({
       where: { ...lease.fence, generation: row.generation },
       data: {
         ...columnsOf(target),
+        ...columns,
         generation,
         state: stateWhileSyncing(row, target),
         error,
@@ -60,6 +63,7 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
     });
     // A newer change overtook the refused one: it is tried as it stands.
     if (reverted === undefined) return currentRow(transaction, lease.fence);
+    await recordReturn(transaction, row, former);
     await refuseRevisions(transaction, row, error);
     const by = { actor: 'keyward', requestId: (await requestOf(transaction, row)) ?? 'none' };
     const revision = {

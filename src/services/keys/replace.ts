@@ -1,0 +1,101 @@
+/** Gives a record a new KMS key in place of the one it has, or has lost. The sync carries it out. */
+import type { KeyRow } from '../../database/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import { describeKey } from '../../kms/observe.ts';
+import type { Services } from '../context.ts';
+import { conflict, invalidInput, ProblemError } from '../problems.ts';
+import type { Accepted, Command } from './commands.ts';
+import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
+import { findKey } from './find.ts';
+import { problemOf } from './import.ts';
+import { declaredByReplacement, type Input } from './input.ts';
+import { recordChange } from './intents.ts';
+import { assertManaged, assertMatches, assertSettledInKms } from './preconditions.ts';
+import { keptRow, waitForGeneration } from './settlement.ts';
+
+/**
+ * Replaces the KMS key by one with other immutable arguments, and schedules the old one's deletion with its window.
+ * @param input what PATCH takes, and immutable fields too.
+ * @throws ProblemError not-found, stale-generation, conflict (also with deletion_protection), refused-by-kms;
+ * invalid-input, also when nothing changes that needs a replacement.
+ */
+export function replaceKey(services: Services, id: string, input: Input, command: Command): Promise<Accepted> {
+  return supersede(services, id, command, 'replace', async (row) => {
+    assertSettledInKms(row);
+    if (isLost(row)) throw conflict('KMS has lost the key: POST …/recreate makes a new one.', id);
+    if (row.deletion_protection) {
+      const detail = 'A replacement schedules the deletion of the KMS key, and the key has deletion_protection.';
+      throw conflict(`${detail} Set it to false first.`, id);
+    }
+    const target = {
+      declared: declaredOf(row),
+      provider: row.provider,
+      policyInForce: observedOf(row)?.policy ?? null,
+    };
+    const { declared, immutable } = declaredByReplacement(services, target, input);
+    if (immutable.length > 0) return declared;
+    const detail = 'None of the fields that KMS fixes when a key is made is changed: PATCH does the rest.';
+    throw invalidInput([{ pointer: '', detail }]);
+  });
+}
+
+/**
+ * Makes a new KMS key for a record whose key KMS has lost for good. What the lost one encrypted stays lost.
+ * @throws ProblemError not-found, stale-generation, refused-by-kms, temporarily-unavailable; conflict when KMS has the key.
+ */
+export function recreateKey(services: Services, id: string, command: Command): Promise<Accepted> {
+  return supersede(services, id, command, 'recreate', async (row) => {
+    assertSettledInKms(row);
+    if (!isLost(row) || row.key_id === null || (await isInKms(services, row, row.key_id))) {
+      throw conflict('KMS has the key, as far as is known: only one that is lost for good is made anew.', id);
+    }
+    return declaredOf(row);
+  });
+}
+
+function isLost(row: KeyRow): boolean {
+  return row.state === 'failed' && row.key_state === null;
+}
+
+async function isInKms(services: Services, row: KeyRow, keyId: string): Promise<boolean> {
+  const kms = services.kmsFor(row.provider);
+  if (kms === undefined) throw new ProblemError('temporarily-unavailable', `There is no provider ${row.provider}.`);
+  try {
+    await describeKey(kms, keyId);
+    return true;
+  } catch (error) {
+    if (!(error instanceof KmsFailure)) throw error;
+    if (error.kind === 'not_found') return false;
+    throw problemOf(error, keyId);
+  }
+}
+
+async function supersede(
+  services: Services,
+  id: string,
+  command: Command,
+  origin: 'replace' | 'recreate',
+  decide: (row: KeyRow) => Promise<DeclaredKey>,
+): Promise<Accepted> {
+  const deadline = Date.now() + command.wait;
+  for (;;) {
+    const row = await findKey(services, id);
+    assertMatches(row, command.ifMatch);
+    assertManaged(row);
+    const change = { declared: await decide(row), origin, columns: { replacement: `${origin}_asked` } };
+    const generation = await recordChange(services, row, change, command);
+    if (generation === null) continue;
+    const settled = keptRow(await waitForGeneration(services, id, generation, command.wait), id);
+    return settled.pending ? settled : waitForFormerKeys(services, id, deadline - Date.now());
+  }
+}
+
+/** KMS holds the new key; the old one's deletion is scheduled right after. When KMS refuses that, `status.error` tells. */
+async function waitForFormerKeys(services: Services, id: string, milliseconds: number): Promise<Accepted> {
+  await services.changes.waitFor(id, Math.max(0, milliseconds), async () => {
+    const row = await findKey(services, id);
+    return row.former_keys_open && row.error === null ? undefined : row;
+  });
+  const row = await findKey(services, id);
+  return { row, pending: row.former_keys_open };
+}

@@ -1,0 +1,137 @@
+/**
+ * One KMS key takes the place of another. The record lets go of the old key before the new one is made, so that making it
+ * is a creation like any other (I3); the old key is on record as a former one, which no search by ownership tag takes for
+ * the new one. It is let be until KMS holds the new key as declared, and comes back when KMS refuses that.
+ */
+import { v7 as uuidv7 } from 'uuid';
+import { type FormerKey, type KeyRow, Prisma, type Transaction } from '../../database/client.ts';
+import type { ObservedKey } from '../../domain/types.ts';
+import type { Services } from '../context.ts';
+import type { DeclaredKey } from '../keys/declared.ts';
+import { LeaseLost } from './lease.ts';
+import type { Work } from './record.ts';
+
+/** Days until a key is deleted that KMS made for a replacement which it then refused. Nobody can have used it. */
+const shortestWindow = 7;
+
+/**
+ * Lets go of the old key, if a replacement asks for it.
+ * @returns the row, without a KMS key then.
+ * @throws LeaseLost
+ */
+export async function beginReplacement(services: Services, { row, lease }: Work): Promise<KeyRow> {
+  const { replacement, key_id: keyId, arn } = row;
+  if (replacement === null || replacement === 'begun' || keyId === null || arn === null) return row;
+  const isLost = replacement === 'recreate_asked';
+  return services.database.prisma.$transaction(async (transaction) => {
+    const former = {
+      id: uuidv7(),
+      key_ref: row.id,
+      key_id: keyId,
+      arn,
+      generation: row.generation,
+      reason: isLost ? 'gone' : 'replaced',
+      window_in_days: await windowOf(transaction, row),
+      deletion: isLost ? 'gone' : 'waiting',
+    };
+    await transaction.formerKey.create({ data: former });
+    await moveJournal(transaction, row.id, former.id);
+    const [begun] = await transaction.key.updateManyAndReturn({
+      where: lease.fence,
+      data: { ...noKey, replacement: 'begun', status_version: { increment: 1 } },
+    });
+    if (begun === undefined) throw new LeaseLost(row.id);
+    return begun;
+  });
+}
+
+const noKey = {
+  arn: null,
+  key_id: null,
+  key_state: null,
+  observed: Prisma.DbNull,
+  drift: [],
+  deletion_date: null,
+  last_observed_at: null,
+};
+
+/** The window that the old key was declared with. */
+async function windowOf(transaction: Transaction, row: KeyRow): Promise<number> {
+  const where = { key_ref_generation: { key_ref: row.id, generation: row.synced_generation } };
+  const held = await transaction.revision.findUnique({ where, select: { desired: true } });
+  const declared = held?.desired as unknown as DeclaredKey | undefined;
+  return declared?.deletion_window_in_days ?? row.deletion_window_in_days;
+}
+
+/** What the journal tells of one KMS key says nothing of another. Refused writes stay with the record. */
+async function moveJournal(transaction: Transaction, from: string, to: string): Promise<void> {
+  const settled = { key_ref: from, outcome: { in: ['done', 'unknown'] } };
+  await transaction.kmsWrite.updateMany({ where: settled, data: { key_ref: to } });
+}
+
+/** The columns that say, with the new generation held, that the replacement is done. */
+export function replacedColumns(row: KeyRow): Prisma.KeyUpdateManyMutationInput {
+  if (row.replacement !== 'begun') return {};
+  return { replacement: null, former_keys_open: true, due_at: new Date() };
+}
+
+/** Puts on record which key took the place of which, and wakes the sync that looks after the old one. */
+export async function recordReplaced(
+  services: Services,
+  transaction: Transaction,
+  row: KeyRow,
+  { key_id, arn }: Pick<ObservedKey, 'key_id' | 'arn'>,
+): Promise<void> {
+  if (row.replacement !== 'begun') return;
+  const former = await latestFormerKey(transaction, row);
+  const revision = await transaction.revision.findFirst({
+    where: { key_ref: row.id, origin: { in: ['replace', 'recreate'] }, generation: { lte: row.generation } },
+    orderBy: { generation: 'desc' },
+  });
+  if (former === null || revision === null) return;
+  const changes = { key_id: { before: former.key_id, after: key_id }, arn: { before: former.arn, after: arn } };
+  const { generation, actor, request_id } = revision;
+  await transaction.revision.update({
+    where: { key_ref_generation: { key_ref: row.id, generation } },
+    data: { changes: { ...(revision.changes as Prisma.InputJsonObject), ...changes } },
+  });
+  const isLost = former.reason === 'gone';
+  const warning = isLost ? { warning: `Data that was encrypted under ${former.arn} can't be decrypted any more.` } : {};
+  const data = { origin: revision.origin, changes, ...warning };
+  const type = isLost ? 'key.recreated' : 'key.replaced';
+  await transaction.event.create({ data: { key_ref: row.id, type, generation, actor, request_id, data } });
+  await services.queue.wake(transaction, row.id);
+}
+
+function latestFormerKey(transaction: Transaction, { id, synced_generation }: KeyRow): Promise<FormerKey | null> {
+  return transaction.formerKey.findFirst({
+    where: { key_ref: id, reason: { in: ['replaced', 'gone'] }, generation: { gt: synced_generation } },
+    orderBy: { generation: 'desc' },
+  });
+}
+
+/** The old key of a replacement that KMS refused, and the columns that give it back to the record. */
+export async function keyToReturnTo(transaction: Transaction, row: KeyRow) {
+  if (row.replacement !== 'begun') return { former: null, columns: { replacement: null } };
+  const former = await latestFormerKey(transaction, row);
+  if (former === null) return { former, columns: { replacement: null } };
+  const { key_id, arn, created_at } = former;
+  // It had been seen in KMS when it was let go of: not to find it there now is no matter of waiting.
+  const columns = { ...noKey, key_id, arn, last_observed_at: created_at, replacement: null };
+  return { former, columns: { ...columns, former_keys_open: row.key_id !== null || row.former_keys_open } };
+}
+
+/** Takes the old key off the record of former ones; the key that was made in its place, if any, goes there. */
+export async function recordReturn(transaction: Transaction, row: KeyRow, former: FormerKey | null): Promise<void> {
+  if (former === null) return;
+  await transaction.formerKey.delete({ where: { id: former.id } });
+  if (row.key_id !== null && row.arn !== null) {
+    const id = uuidv7();
+    const { generation, key_id, arn } = row;
+    const refused = { reason: 'refused', deletion: 'waiting', window_in_days: shortestWindow };
+    await transaction.formerKey.create({ data: { id, key_ref: row.id, key_id, arn, generation, ...refused } });
+    await moveJournal(transaction, row.id, id);
+  }
+  // What was written to a key that is lost tells nothing of where it is now.
+  if (former.reason === 'replaced') await moveJournal(transaction, former.id, row.id);
+}

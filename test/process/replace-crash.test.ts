@@ -1,0 +1,73 @@
+import { type Test, test } from 'tap';
+import type { Key } from '../../src/schemas/key.ts';
+import { allKeyIds, metadata, tags } from '../support/kms-truth.ts';
+import { startProcess, temporaryFolder } from '../support/process.ts';
+import { eventually, kmsClient } from '../support/service.ts';
+
+const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
+const count = 24;
+
+test(`SIGKILL in the middle of ${count} replacements: one new key each, the old one scheduled once`, async (suite) => {
+  suite.jobs = 3;
+  for (const calls of [3, 20, 40]) {
+    suite.test(`after ${calls} KMS writes`, { buffered: true }, (t) => killAfter(t, calls));
+  }
+});
+
+async function killAfter(t: Test, callsBeforeTheEnd: number): Promise<void> {
+  const DATA_DIR = await temporaryFolder(t);
+  const first = await startProcess(t, { DATA_DIR });
+  const create = async () => (await first.call('POST', '/v1/keys', { is_enabled: false })).body;
+  const olds = await Promise.all(Array.from({ length: count }, create));
+  await fetch(`${first.kmsUrl}/_local/settings`, {
+    method: 'PUT',
+    body: JSON.stringify({ latency_milliseconds: 20 }),
+  });
+  await fetch(`${first.kmsUrl}/_local/calls`, { method: 'DELETE' });
+  const replace = async ({ id }: Key) => {
+    const headers = { prefer: 'respond-async' };
+    return (await first.call('POST', `/v1/keys/${id}/replace`, ecc, headers).catch(() => undefined))?.status === 202;
+  };
+  const accepted = Promise.all(olds.map(replace));
+  await eventually('KMS was called', async () => {
+    const answer = await fetch(`${first.kmsUrl}/_local/calls`);
+    const { counts } = (await answer.json()) as { counts: Record<string, number> };
+    const { CreateKey = 0, DisableKey = 0, ScheduleKeyDeletion = 0 } = counts;
+    return CreateKey + DisableKey + ScheduleKeyDeletion >= callsBeforeTheEnd;
+  });
+  first.child.kill('SIGKILL');
+  const wasAccepted = await accepted;
+  await first.ended;
+
+  const second = await startProcess(t, { DATA_DIR });
+  const kms = kmsClient(second.kmsUrl ?? '');
+  t.teardown(() => kms.destroy());
+  const keys = await eventually(
+    'all keys are in sync',
+    async () => {
+      const { body } = await second.call<{ items: Key[] }>('GET', '/v1/keys?limit=200');
+      return body.items.every(({ status }) => status.state === 'in_sync' && status.error === null) && body.items;
+    },
+    110_000,
+  );
+  const inKms = new Map<string, string[]>();
+  for (const keyId of await allKeyIds(kms)) {
+    const owner = (await tags(kms, keyId))['keyward:id'] ?? 'nobody';
+    inKms.set(owner, [...(inKms.get(owner) ?? []), keyId]);
+  }
+  t.equal(keys.length, count);
+  for (const [index, old] of olds.entries()) {
+    const key = keys.find(({ id }) => id === old.id);
+    const isReplaced = key?.customer_master_key_spec === 'ECC_NIST_P256';
+    if (wasAccepted[index]) t.ok(isReplaced, 'what was accepted is done');
+    t.equal(key?.key_id === old.key_id, !isReplaced);
+    t.same(new Set(inKms.get(old.id)), new Set([old.key_id, key?.key_id]), 'exactly one new key');
+    t.match(await metadata(kms, key?.key_id ?? ''), { KeyState: 'Disabled', KeySpec: key?.customer_master_key_spec });
+    if (!isReplaced) continue;
+    await eventually('the old one is scheduled', async () => {
+      return (await metadata(kms, old.key_id ?? '')).KeyState === 'PendingDeletion';
+    });
+  }
+  second.child.kill('SIGTERM');
+  await second.ended;
+}
