@@ -61,6 +61,7 @@ export function invalidInput(violations: Violation[]): ProblemError {
 
 export function refusedByKms(kmsError: KmsError, keyId: string, aftermath: string): ProblemError {
   const call = kmsError.operation === null ? 'KMS refused' : `KMS refused ${kmsError.operation}`;
-  const detail = `${call}: ${kmsError.code}: ${kmsError.message} ${aftermath}`;
+  const words = kmsError.message.replace(/[^.!?]$/, '$&.');
+  const detail = `${call}: ${kmsError.code}: ${words} ${aftermath}`;
   return new ProblemError('refused-by-kms', detail, { keyId, kmsError });
 }

@@ -9,7 +9,7 @@ import { findKey, lookUpKey } from './find.ts';
 import { declaredByCreate, declaredByPatch, type Input } from './input.ts';
 import { type Origin, recordChange, recordNewKey } from './intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from './preconditions.ts';
-import { keptRow, type Settlement, waitForGeneration, waitForObservation } from './settlement.ts';
+import { keptRow, refusal, type Settlement, waitForGeneration, waitForObservation } from './settlement.ts';
 
 /** What comes with every command. */
 export type Command = Actor & {
@@ -50,13 +50,15 @@ export async function settleNewKey(
   command: Command,
 ): Promise<Accepted> {
   const settlement = await waitForGeneration(services, id, 1, command.wait);
-  if (settlement.kind === 'refused') await removeRefused(services, id, keyId);
+  if (settlement.kind === 'refused' && (await removeRefused(services, id, keyId))) {
+    throw refusal(settlement, 'Nothing was made, and no record is left.');
+  }
   return keptRow(settlement, id);
 }
 
-/** The record goes, its events stay. A key that has been changed since stays too. */
-async function removeRefused(services: Services, id: string, keyId: string | null): Promise<void> {
-  await services.database.prisma.$transaction(async (transaction) => {
+/** The record goes, its events stay. A key that has been changed since stays too. @returns whether it went. */
+async function removeRefused(services: Services, id: string, keyId: string | null): Promise<boolean> {
+  const isRemoved = await services.database.prisma.$transaction(async (transaction) => {
     const { count } = await transaction.key.deleteMany({
       where: {
         id,
@@ -69,8 +71,10 @@ async function removeRefused(services: Services, id: string, keyId: string | nul
       },
     });
     if (count > 0) await transaction.revision.deleteMany({ where: { key_ref: id } });
+    return count > 0;
   });
   await services.failurePoints.pass('refused-record-removed');
+  return isRemoved;
 }
 
 /** Changes a key. @throws ProblemError not-found, stale-generation, conflict, invalid-input, refused-by-kms. */

@@ -101,8 +101,13 @@ async function idFor(services: Services, observed: ObservedKey, newId: string): 
   const claimed = observed.tags[ownershipTagName];
   if (claimed === undefined || !uuid.test(claimed)) return newId;
   const claimant = await services.database.prisma.key.findUnique({ where: { id: claimed }, select: { arn: true } });
-  if (claimant === null) return claimed;
+  if (claimant === null) return (await hasHistory(services, claimed)) ? newId : claimed;
   throw conflict(`${observed.arn} carries the ownership tag of the managed key ${claimed}.`, claimed);
+}
+
+/** A key that was let go of, and whose tag somebody has put back: its generations are over. */
+async function hasHistory(services: Services, id: string): Promise<boolean> {
+  return (await services.database.prisma.revision.findFirst({ where: { key_ref: id } })) !== null;
 }
 
 function declaredByKms(observed: ObservedKey, ownershipTagName: string): DeclaredKey {

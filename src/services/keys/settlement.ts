@@ -83,11 +83,14 @@ export function keptRow(settlement: Settlement, id: string): { row: KeyRow; pend
   return { row: settlement.row, pending: settlement.kind === 'pending' };
 }
 
+type Refused = Extract<Settlement, { kind: 'refused' }>;
+
 /** The problem that tells of a refused change. */
-export function refusal({ row, error, operation }: Extract<Settlement, { kind: 'refused' }>) {
-  const isBack = row.synced_generation === row.generation;
-  const aftermath = isBack
-    ? 'The whole change was taken back.'
-    : `The key is ${row.state}; its status tells what is going on.`;
+export function refusal({ row, error, operation }: Refused, aftermath = aftermathOf(row)) {
   return refusedByKms({ code: error.code, message: error.message, operation }, row.id, aftermath);
+}
+
+function aftermathOf(row: KeyRow): string {
+  if (row.synced_generation === row.generation) return 'The whole change was taken back.';
+  return `The key is ${row.state}; its status tells what is going on.`;
 }
