@@ -3,6 +3,7 @@ import type { KeyRow } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { differences } from '../../domain/drift.ts';
 import { plan } from '../../domain/planner.ts';
+import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
 import { refusalsOf } from '../../domain/refusals.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
@@ -12,6 +13,7 @@ import { parametersOf } from '../../kms/parameters.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
 import { ProblemError } from '../problems.ts';
+import { findRecentWrites } from '../sync/open-writes.ts';
 import { columnsOf, type DeclaredKey, declaredOf, desiredOf, driftOf, observedOf } from './declared.ts';
 import { findKey } from './find.ts';
 import { problemOf } from './import.ts';
@@ -52,9 +54,11 @@ export async function planUpdate(services: Services, id: string, input: Input): 
   if (kms === undefined) {
     throw new ProblemError('temporarily-unavailable', `There is no provider ${row.provider} to ask.`);
   }
-  const observed = row.key_id === null ? null : await observe(kms, row.key_id);
-  if (observed === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
-  const drift = observed === null ? [] : driftNow(services, row, observed);
+  const isChange = Object.keys(changes).length > 0;
+  const look = row.key_id === null ? null : await observe(services, kms, row, row.key_id);
+  if (look === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
+  const drift = look === null ? [] : driftNow(services, row, look.seen);
+  const observed = look === null ? null : isChange || !isHeld(row) ? look.written : look.seen;
   const desired = desiredBy(row, declared, services);
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };
   const steps = plan(desired, observed);
@@ -75,14 +79,32 @@ function planReplacement(row: KeyRow, desired: DesiredKey): Pick<Plan, 'steps' |
   return { steps: [...steps, ...toSteps([deletion], row.key_id)], refusals: [] };
 }
 
-async function observe(kms: Kms, keyId: string): Promise<ObservedKey | 'gone'> {
+/**
+ * As the sync looks at it, since reads may be stale: `written` has all of Keyward's latest writes in it, for a change to
+ * build on; `seen` shows what somebody else changed.
+ */
+async function observe(
+  services: Services,
+  kms: Kms,
+  row: KeyRow,
+  keyId: string,
+): Promise<{ written: ObservedKey; seen: ObservedKey } | 'gone'> {
   try {
-    return await observeKey(kms, keyId);
+    const writes = await findRecentWrites(services, row.id);
+    const read = await observeKey(kms, keyId);
+    const expected = observedOf(row);
+    const seen = expected === null ? read : withoutStaleFields(read, expected, writes);
+    return { written: withRecentWrites(read, writes), seen };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;
     if (error.kind === 'not_found') return 'gone';
     throw problemOf(error, keyId);
   }
+}
+
+/** Whether KMS was made to hold the desired state, as far as is known. */
+function isHeld(row: KeyRow): boolean {
+  return row.generation === row.synced_generation && !row.writes_open;
 }
 
 /** What the row would aim at with this declaration. */
