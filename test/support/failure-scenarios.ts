@@ -1,8 +1,8 @@
 /** Changes that, together, come by every failure point. */
-import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import { CreateKeyCommand, type KMSClient, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import type { FailurePoint } from '../../src/services/failure-points.ts';
 import { ownPolicy } from './kms-truth.ts';
-import type { Call, kmsControl } from './service.ts';
+import { type Call, eventually, type kmsControl } from './service.ts';
 
 /** What a scenario works with. `fault` befalls the next call of an operation. */
 export type Stage = { call: Call; kms: KMSClient; control: ReturnType<typeof kmsControl> };
@@ -33,6 +33,13 @@ const ofOneWrite: FailurePoint[] = [
   'write-closed',
   'sync-recorded',
 ];
+
+/** A key of which somebody else has changed the description. */
+async function withDrift(stage: Stage, drift_policy: string): Promise<string> {
+  const { body: key } = await stage.call('POST', '/v1/keys', { ...declared, drift_policy });
+  await stage.kms.send(new UpdateKeyDescriptionCommand({ KeyId: key.key_id ?? '', Description: 'theirs' }));
+  return path(key);
+}
 
 export const scenarios: Scenario[] = [
   {
@@ -130,5 +137,23 @@ export const scenarios: Scenario[] = [
     prepare: (stage) => create(stage, declared),
     act: ({ call }, key) => call('POST', `${key}/refresh`),
     wanted: (row) => row?.['state'] === 'in_sync',
+  },
+  {
+    name: 'drift that is mended',
+    points: ['intent-recorded'],
+    prepare: (stage) => withDrift(stage, 'enforce'),
+    act: ({ call }, key) => call('POST', `${key}/sync`),
+    wanted: (row) => row?.['state'] === 'in_sync' && row['description'] === 'made' && row['generation'] === 1,
+  },
+  {
+    name: 'drift that is adopted',
+    points: ['intent-recorded'],
+    prepare: (stage) => withDrift(stage, 'adopt'),
+    // A look finds it, and the next one, by the clock, takes it over.
+    act: async ({ call }, key) => {
+      await call('POST', `${key}/refresh`);
+      return eventually('it is adopted', async () => (await call('GET', key)).body.status.generation === 2);
+    },
+    wanted: (row) => row?.['state'] === 'in_sync' && row['description'] === 'theirs' && row['generation'] === 2,
   },
 ];
