@@ -1,5 +1,6 @@
 /** What an event changed, and where the change came from. */
-import type { Json } from './types.ts';
+import { afterStep } from './after-step.ts';
+import type { Json, ObservedKey, Step } from './types.ts';
 
 type Members = { [member: string]: Json };
 
@@ -8,17 +9,26 @@ export type BeforeAndAfter = { before: Members | null; after: Members | null };
 
 /**
  * Reads an event's data. A change of desired state tells each field; drift tells what was declared and what KMS was seen
- * to hold; a KMS write tells what KMS was given.
+ * to hold; a KMS write tells the fields that it changed, CreateKey what KMS was given.
  */
 export function beforeAndAfter(type: string, data: Members): BeforeAndAfter {
-  const { changes, drift, parameters, outcome } = data;
+  const { changes, drift, operation, parameters, before, outcome } = data;
   if (isMembers(changes)) return { before: side(changes, 'before'), after: side(changes, 'after') };
   if (Array.isArray(drift)) {
     const entries = Object.fromEntries(drift.filter(isMembers).map((entry) => [String(entry['field']), entry]));
     const [declared, seen] = [side(entries, 'desired'), side(entries, 'observed')];
     return type === 'drift.resolved' ? { before: seen, after: declared } : { before: declared, after: seen };
   }
-  return { before: null, after: isMembers(parameters) && outcome === 'done' ? parameters : null };
+  if (outcome !== 'done' || !isMembers(parameters)) return { before: null, after: null };
+  return isMembers(before) ? fieldsOfWrite(String(operation), parameters, before) : { before: null, after: parameters };
+}
+
+/** The fields that a write changed, as they were and as it left them. */
+function fieldsOfWrite(operation: string, parameters: Members, before: Members): BeforeAndAfter {
+  const step = { operation, parameters } as unknown as Exclude<Step, { operation: 'CreateKey' }>;
+  const after = afterStep(before as unknown as ObservedKey, step) as unknown as Members;
+  const changed = Object.keys(before).map((field): [string, Json] => [field, after[field] ?? null]);
+  return { before, after: Object.fromEntries(changed) };
 }
 
 /** The origin of an event out of that of the revision it belongs to. */

@@ -13,7 +13,7 @@ declare module 'fastify' {
 }
 
 const writes = new Set(['POST', 'PATCH', 'PUT', 'DELETE']);
-const keptHeaders = ['content-type', 'location', 'etag', 'preference-applied'];
+const keptHeaders = ['content-type', 'location', 'etag', 'preference-applied', 'keyward-warning'];
 
 export default fp(
   async (app) => {

@@ -134,8 +134,9 @@ test('history', async (t) => {
         actor: 'keyward',
         origin: 'api',
         request_id: 'the-patch',
-        after: { Description: 'b' },
-        data: { operation: 'UpdateKeyDescription', outcome: 'done' },
+        before: { description: 'a' },
+        after: { description: 'b' },
+        data: { operation: 'UpdateKeyDescription', parameters: { Description: 'b' }, outcome: 'done' },
       },
       {
         type: 'desired_state.changed',

@@ -112,11 +112,12 @@ export async function closeEntry(
   failure?: KmsFailure,
 ): Promise<void> {
   const error = failure === undefined ? null : { code: failure.code, message: failure.message };
-  const count = await transaction.$executeRaw`
+  const [closed] = await transaction.$queryRaw<{ before: Prisma.InputJsonObject | null }[]>`
     UPDATE kms_writes
     SET outcome = ${outcome}, error = ${error === null ? null : JSON.stringify(error)}::json, finished_at = clock_timestamp()
-    WHERE id = ${entry.id}::uuid AND (outcome IS NULL OR (outcome = 'unknown' AND ${outcome} <> 'unknown'))`;
-  if (count === 0 || outcome === 'skipped') return;
+    WHERE id = ${entry.id}::uuid AND (outcome IS NULL OR (outcome = 'unknown' AND ${outcome} <> 'unknown'))
+    RETURNING before`;
+  if (closed === undefined || outcome === 'skipped') return;
   await transaction.event.create({
     data: {
       key_ref: row.id,
@@ -127,6 +128,7 @@ export async function closeEntry(
         operation: entry.step.operation,
         parameters: entry.step.parameters as Prisma.InputJsonObject,
         outcome,
+        ...(closed.before === null ? {} : { before: closed.before }),
         ...(error === null ? {} : { error }),
       },
     },
