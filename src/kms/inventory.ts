@@ -2,8 +2,8 @@
 import { ListKeysCommand } from '@aws-sdk/client-kms';
 import type { Tags } from '../domain/types.ts';
 import type { Kms } from './client.ts';
-import { call, KmsFailure } from './errors.ts';
-import { type DescribedKey, describeKey, readTags } from './observe.ts';
+import { call } from './errors.ts';
+import { type DescribedKey, describeKey, readTags, unlessHidden } from './observe.ts';
 
 export type ListedKey = { key_id: string; arn: string };
 
@@ -33,13 +33,4 @@ export async function inspectKey(kms: Kms, keyId: string): Promise<{ key: Descri
 /** A key's tags; null when they can't be read. One call. @throws KmsFailure */
 export function tagsOf(kms: Kms, keyId: string): Promise<Tags | null> {
   return unlessHidden(() => readTags(kms, keyId));
-}
-
-async function unlessHidden<Told>(ask: () => Promise<Told>): Promise<Told | null> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof KmsFailure && (error.kind === 'not_found' || error.kind === 'refused')) return null;
-    throw error;
-  }
 }

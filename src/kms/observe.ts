@@ -117,6 +117,16 @@ export async function readTags(kms: Kms, keyId: string): Promise<Tags> {
   return Object.fromEntries(tags);
 }
 
+/** A key may be gone by now, not be seen everywhere yet, or have a policy that shuts Keyward out: null. */
+export async function unlessHidden<Told>(ask: () => Promise<Told>): Promise<Told | null> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof KmsFailure && (error.kind === 'not_found' || error.kind === 'refused')) return null;
+    throw error;
+  }
+}
+
 function unusable(operation: string): KmsFailure {
   return new KmsFailure(
     'fault',

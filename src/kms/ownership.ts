@@ -1,9 +1,9 @@
 /** Finds a key by its ownership tag, after a CreateKey whose outcome is unknown. */
-import { ListKeysCommand } from '@aws-sdk/client-kms';
 import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
 import type { Kms } from './client.ts';
-import { call, KmsFailure } from './errors.ts';
-import { describeKey, readTags } from './observe.ts';
+import { call } from './errors.ts';
+import { listKeys } from './inventory.ts';
+import { describeKey, readTags, unlessHidden } from './observe.ts';
 
 export type Wanted = {
   /** The value of the ownership tag. */
@@ -22,6 +22,7 @@ export type OwnershipSearch = {
 
 /** How many keys are looked at at once. */
 const concurrency = 8;
+const largestPage = 1000;
 /** Milliseconds by which KMS's clock may differ from the one that `madeSince` is told by. */
 const clockTolerance = 600_000;
 
@@ -87,28 +88,16 @@ export function searchByTaggingApi(kms: Kms, ownershipTagName: string): Ownershi
 }
 
 async function* keyPages(kms: Kms): AsyncGenerator<string[]> {
-  let marker: string | undefined;
+  let marker: string | null = null;
   do {
-    const page = await call('ListKeys', () =>
-      kms.reads.send(new ListKeysCommand({ Limit: 1000, ...(marker === undefined ? {} : { Marker: marker }) })),
-    );
-    yield (page.Keys ?? []).flatMap(({ KeyId }) => (KeyId === undefined ? [] : [KeyId]));
-    marker = page.Truncated ? page.NextMarker : undefined;
-  } while (marker !== undefined);
+    const page: Awaited<ReturnType<typeof listKeys>> = await listKeys(kms, largestPage, marker);
+    yield page.keys.map(({ key_id }) => key_id);
+    marker = page.next;
+  } while (marker !== null);
 }
 
 /** Milliseconds since the epoch; null when KMS does not tell. */
 async function creationDateOf(kms: Kms, keyId: string): Promise<number | null> {
   const described = await unlessHidden(() => describeKey(kms, keyId));
   return described === null ? null : described.created_at.getTime();
-}
-
-/** A key may be gone by now, not be seen everywhere yet, or have a policy that shuts Keyward out: null. */
-async function unlessHidden<Told>(ask: () => Promise<Told>): Promise<Told | null> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof KmsFailure && (error.kind === 'not_found' || error.kind === 'refused')) return null;
-    throw error;
-  }
 }

@@ -1,11 +1,12 @@
 /** CreateKey. Source: AWS KMS API reference, CreateKey. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { type KeySpec, type KeyUsage, keySpecs, keyUsages, usageFitsSpec } from '../../../domain/key-specs.ts';
 import type { Context, Operation } from '../context.ts';
 import { metadataOf } from '../describe.ts';
 import { KmsError, limitExceeded, unsupported, validation } from '../errors.ts';
+import { newKey } from '../new-key.ts';
 import { optionalBoolean, optionalOneOf, optionalString, type Parameters } from '../parameters.ts';
-import { acceptPolicy, defaultPolicy } from '../policy.ts';
+import { acceptPolicy } from '../policy.ts';
 import type { StoredKey, StoredKeyStore } from '../store.ts';
 import { findConnectedStore } from './key-stores.ts';
 import { mergeTags, readTags } from './tags.ts';
@@ -28,28 +29,19 @@ export const createKey: Operation = (context, parameters) => {
   if (keyStore !== undefined) assertStoreTakes({ spec, multiRegion });
   const xksKeyId = externalKeyFor(context, parameters, keyStore);
   if (store.countKeys(caller) >= mostKeys) throw limitExceeded(`The account has ${mostKeys} KMS keys already.`);
-  const now = clock.now();
+  const plain = newKey(caller, clock.now());
   const key: StoredKey = {
-    account: caller.account,
-    region: caller.region,
-    keyId: multiRegion ? `mrk-${randomBytes(16).toString('hex')}` : randomUUID(),
-    createdAt: now,
+    ...plain,
+    keyId: multiRegion ? `mrk-${randomBytes(16).toString('hex')}` : plain.keyId,
     description: optionalString(parameters, 'Description', { max: 8192 }) ?? '',
     usage,
     spec,
     origin,
-    manager: 'CUSTOMER',
     enabled: origin !== 'EXTERNAL',
-    unavailable: false,
-    deletionAt: null,
-    windowAfterReplicas: null,
     multiRegion,
     primaryRegion: multiRegion ? caller.region : null,
-    replicaRegions: [],
-    policy: policy === undefined ? defaultPolicy(caller.account) : acceptPolicy(policy, caller, bypass),
+    policy: policy === undefined ? plain.policy : acceptPolicy(policy, caller, bypass),
     tags: mergeTags([], readTags(parameters)),
-    rotation: { enabled: false, periodInDays: 365, since: now },
-    rotations: [],
     customKeyStoreId: keyStore?.id ?? null,
     xksKeyId,
   };
