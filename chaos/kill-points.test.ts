@@ -1,15 +1,15 @@
 import path from 'node:path';
 import { Client } from 'pg';
 import tap, { type Test, test } from 'tap';
-import { type ForeignKeys, violations } from '../../chaos/invariants.ts';
-import { Replica } from '../../chaos/replica.ts';
-import { heldKey, unsettledKeys } from '../../chaos/truth.ts';
-import { startLocalKms } from '../../src/local/kms/index.ts';
-import type { FailurePoint } from '../../src/services/failure-points.ts';
-import { type Scenario, scenarios } from '../support/failure-scenarios.ts';
-import { allKeyIds, metadata } from '../support/kms-truth.ts';
-import { startBackends, startProcess, temporaryFolder } from '../support/process.ts';
-import { eventually, kmsClient, kmsControl } from '../support/service.ts';
+import { startLocalKms } from '../src/local/kms/index.ts';
+import type { FailurePoint } from '../src/services/failure-points.ts';
+import { type Scenario, scenarios } from '../test/support/failure-scenarios.ts';
+import { allKeyIds, metadata } from '../test/support/kms-truth.ts';
+import { startBackends, startProcess, temporaryFolder } from '../test/support/process.ts';
+import { eventually, kmsClient, kmsControl } from '../test/support/service.ts';
+import { type ForeignKeys, violations } from './invariants.ts';
+import { Replica } from './replica.ts';
+import { heldKey, unsettledKeys } from './truth.ts';
 
 const quick = { WRITE_DEADLINE_SECONDS: '3', SETTLE_SECONDS: '1', LEASE_SECONDS: '2', LOG_LEVEL: 'silent' };
 const atOnce = 4;
