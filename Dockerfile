@@ -6,9 +6,10 @@ COPY scripts/generate.ts scripts/
 COPY prisma.config.ts ./
 COPY prisma prisma
 # Without optional dependencies: embedded PostgreSQL is for laptops. Prisma's command line has done its work by then, and
-# Node is here already.
+# Node is here already. Of Prisma's query compilers, which are half of what is left, only PostgreSQL's is loaded.
 RUN npm ci --omit=dev --omit=optional \
-  && npm uninstall --ignore-scripts --omit=dev --omit=optional prisma node
+  && npm uninstall --ignore-scripts --omit=dev --omit=optional prisma node \
+  && find node_modules/@prisma/client/runtime -name 'query_compiler_*' ! -name 'query_compiler_fast_bg.postgresql.*' -delete
 COPY src src
 COPY docs/problems docs/problems
 
