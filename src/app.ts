@@ -64,11 +64,12 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(routing);
   await app.register(bodies);
   await app.register(validation);
+  // Before every plugin with routes of its own: what it gives a request, those that came before would lack.
+  await app.register(idempotency);
   if (role !== 'worker') await app.register(docs);
   await app.register(health);
   await app.register(metrics);
   if (role === 'worker') return app;
-  await app.register(idempotency);
   for (const routes of [read, write, actions, unmanaged, plan, rotations, history, events]) {
     await app.register(routes, { prefix: '/v1' });
   }

@@ -30,6 +30,10 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
   const { body: yaml } = await call<string>('GET', '/openapi.yaml');
   t.same(parse(yaml), document, 'as YAML it says the same');
 
+  for (const page of ['/docs', '/docs/', '/docs/static/swagger-ui.css', '/problems/conflict']) {
+    t.equal((await call('GET', page)).status, 200, page);
+  }
+
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, ...operation })),
   );
