@@ -11,6 +11,9 @@ import { type Call, caller } from './service.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
+/** Those of `npm start`. */
+const nodeOptions = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'];
+
 /** Whatever ends sometime: a test, a benchmark. */
 export type Owner = { teardown(release: () => unknown): unknown };
 
@@ -22,7 +25,7 @@ export type Run = { child: ChildProcess; stdout: () => string; stderr: () => str
 /** Runs a program of the project with these variables and no others of its own. */
 export function run(t: Owner, program: string, environment: Record<string, string>, args: string[] = []): Run {
   const { PATH = '', HOME = '', TMPDIR } = process.env;
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(root, program), ...args], {
+  const child = spawn(process.execPath, [...nodeOptions, path.join(root, program), ...args], {
     env: { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
