@@ -108,6 +108,22 @@ test('faults by operation', async (t) => {
     t.equal(await description(), 'untouched');
   });
 
+  t.test(
+    'every error is HTTP 400 but for KMSInternalException, DependencyTimeoutException and KeyUnavailable',
+    async (t) => {
+      for (const [type, httpStatusCode] of [
+        ['KMSInternalException', 500],
+        ['DependencyTimeoutException', 500],
+        ['KeyUnavailableException', 500],
+        ['AccessDeniedException', 400],
+        ['LimitExceededException', 400],
+      ] as const) {
+        await control.fault({ operation: 'UpdateKeyDescription', kind: 'error', type, message: 'On purpose.' });
+        await t.rejects(update('x'), { name: type, message: 'On purpose.', $metadata: { httpStatusCode } });
+      }
+    },
+  );
+
   t.test('the connection is reset before or after the effect', async (t) => {
     await control.fault({ operation: 'UpdateKeyDescription', kind: 'reset_before_effect' });
     await t.rejects(update('before'), { code: 'ECONNRESET' });

@@ -9,13 +9,14 @@ import {
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { account, refuses, startKms } from '../support/local-kms.ts';
+import { caller } from '../support/service.ts';
 
 const root = { Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${account}:root` }, Action: 'kms:*', Resource: '*' };
 const policyOf = (...statements: object[]) => JSON.stringify({ Version: '2012-10-17', Statement: statements });
 const malformed = 'MalformedPolicyDocumentException';
 
 test('policies', async (t) => {
-  const { kms, create } = await startKms(t);
+  const { kms, create, url } = await startKms(t);
   const { KeyId } = await create();
   const put = (Policy: string) => kms.send(new PutKeyPolicyCommand({ KeyId, Policy }));
 
@@ -77,6 +78,20 @@ test('policies', async (t) => {
       policyOf({ Sid: 'x'.repeat(bytes - policyOf({ Sid: '', ...root }).length), ...root });
     await t.resolves(put(sized(32_768)));
     await refuses(t, put(sized(32_769)), 'ValidationException');
+  });
+
+  t.test('a deleted principal in a policy turns into its unique id', async (t) => {
+    for (const [arn, id] of [
+      [`arn:aws:iam::${account}:role/app`, /^AROA[A-Z0-9]{17}$/],
+      [`arn:aws:iam::${account}:user/ann`, /^AIDA[A-Z0-9]{17}$/],
+    ] as const) {
+      await put(policyOf(root, { ...root, Principal: { AWS: arn } }));
+      const { body } = await caller(url)<{ unique_id: string }>('POST', '/_local/deleted-principals', { arn });
+      t.match(body.unique_id, id);
+      const { Policy = '' } = await kms.send(new GetKeyPolicyCommand({ KeyId }));
+      t.same(JSON.parse(Policy).Statement[1].Principal, { AWS: body.unique_id });
+    }
+    t.equal((await caller(url)('POST', '/_local/deleted-principals', { arn: 'x' })).status, 400);
   });
 
   t.test('the only policy is called default', async (t) => {

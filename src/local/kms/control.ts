@@ -6,11 +6,14 @@ import type { CallLog } from './call-log.ts';
 import type { Clock } from './clock.ts';
 import { KmsError } from './errors.ts';
 import { type Fault, type Faults, faultKinds } from './faults.ts';
+import { deletePrincipal } from './principals.ts';
 import type { Quotas } from './quotas.ts';
 import { applySettings, changedSettings, type Settings } from './settings.ts';
 import type { StaleReads } from './stale-reads.ts';
+import type { Store } from './store.ts';
 
 export type Control = {
+  store: Store;
   calls: CallLog;
   faults: Faults;
   clock: Clock;
@@ -53,6 +56,8 @@ export function answerControl(control: Control, method: string, url: URL, body: 
     case 'POST /_local/clock':
       clock.advance(nonNegative(body, 'advance_seconds') * 1000);
       return { now: new Date(clock.now()).toISOString() };
+    case 'POST /_local/deleted-principals':
+      return { unique_id: deletePrincipal(control.store, arnIn(body)) };
     default:
       throw new KmsError('NotFound', `There is no ${method} ${url.pathname}`, 404);
   }
@@ -63,6 +68,12 @@ function nonNegative(body: unknown, member: string): number {
   if (typeof value !== 'number' || !(value >= 0))
     throw new KmsError('BadRequest', `${member} must be a number, 0 or more`);
   return value;
+}
+
+function arnIn(body: unknown): string {
+  const arn = (body as Record<string, unknown> | null)?.['arn'];
+  if (typeof arn === 'string' && /^arn:aws[a-z-]*:iam::\d{12}:(user|role)\/.+$/.test(arn)) return arn;
+  throw new KmsError('BadRequest', 'arn must be the ARN of a user or role');
 }
 
 function toFault(given: unknown): Fault {

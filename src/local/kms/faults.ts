@@ -58,8 +58,15 @@ export function errorOf(fault: Fault): KmsError | undefined {
     case 'internal_error':
       return new KmsError('KMSInternalException', 'An internal error occurred.', 500);
     case 'error':
-      return new KmsError(fault.type ?? 'ValidationException', fault.message ?? 'An error on purpose.');
+      return asked(fault.type ?? 'ValidationException', fault.message ?? 'An error on purpose.');
     default:
       return undefined;
   }
+}
+
+/** Every error is HTTP 400 but for KMS's own faults. Source: AWS KMS API reference, the errors of each operation. */
+const ownFaults = new Set(['KMSInternalException', 'DependencyTimeoutException', 'KeyUnavailableException']);
+
+function asked(type: string, message: string): KmsError {
+  return new KmsError(type, message, ownFaults.has(type) ? 500 : 400);
 }

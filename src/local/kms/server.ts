@@ -50,7 +50,7 @@ export function buildServer(store: Store, settings: Settings): Server {
   const quotas = new Quotas();
   applySettings(settings, quotas, staleReads);
   const clock = new Clock(store);
-  const control: Control = { calls: new CallLog(), faults: new Faults(), clock, settings, quotas, staleReads };
+  const control: Control = { store, calls: new CallLog(), faults: new Faults(), clock, settings, quotas, staleReads };
   return createServer((request, response) => {
     answer(store, control, request, response).catch((error: unknown) => {
       if (response.destroyed) return;

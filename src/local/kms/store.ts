@@ -155,6 +155,13 @@ export class Store {
     return count;
   }
 
+  /** Keys whose policy has the text in it. */
+  keysWithPolicyText(text: string): StoredKey[] {
+    return this.#prepare("SELECT document FROM keys WHERE instr(document ->> 'policy', ?) > 0")
+      .all(text)
+      .map((row) => JSON.parse(String(row['document'])) as StoredKey);
+  }
+
   keysInStore({ account, region }: Place, storeId: string): StoredKey[] {
     return this.#prepare(
       "SELECT document FROM keys WHERE account = ? AND region = ? AND document ->> 'customKeyStoreId' = ?",
