@@ -4,7 +4,7 @@ import type { Key } from '../../src/schemas/key.ts';
 import { allKeyIds, metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
 import { eventually, type Problem, startService } from '../support/service.ts';
 
-const quick = { WRITE_DEADLINE_SECONDS: '3', SETTLE_SECONDS: '1' };
+const quick = { WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
 type Service = Awaited<ReturnType<typeof startService>>;
 
 async function untilInState({ call }: Service, id: string, state: string): Promise<Key> {
