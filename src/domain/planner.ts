@@ -24,7 +24,7 @@ export function plan(desired: DesiredKey, observed: ObservedKey | null): Step[] 
 }
 
 /** Whether KMS has the key's deletion on its calendar. */
-export function isPendingDeletion({ key_state }: ObservedKey): boolean {
+export function isPendingDeletion({ key_state }: Pick<ObservedKey, 'key_state'>): boolean {
   return key_state === 'PendingDeletion' || key_state === 'PendingReplicaDeletion';
 }
 

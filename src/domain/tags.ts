@@ -24,6 +24,14 @@ export function withoutReserved(tags: Tags, ownershipTagName: string): Tags {
   return Object.fromEntries(visible);
 }
 
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** The id that a key's ownership tag has in it; null where there is no such tag, or no id of ours in it. */
+export function claimedIdIn(tags: Tags, ownershipTagName: string): string | null {
+  const claim = Object.hasOwn(tags, ownershipTagName) ? tags[ownershipTagName] : undefined;
+  return claim !== undefined && uuid.test(claim) ? claim : null;
+}
+
 /** A member name as a segment of an RFC 6901 pointer. */
 export function pointerSegment(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1');

@@ -1,6 +1,7 @@
 /** Takes a key that somebody made outside into management, as it is. */
 import { v7 as uuidv7 } from 'uuid';
-import { mostTags, withoutReserved } from '../../domain/tags.ts';
+import { isPendingDeletion } from '../../domain/planner.ts';
+import { claimedIdIn, mostTags, withoutReserved } from '../../domain/tags.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -11,8 +12,6 @@ import { type Accepted, type Command, settleNewKey } from './commands.ts';
 import type { DeclaredKey } from './declared.ts';
 import { lookUpKey } from './find.ts';
 import { recordNewKey } from './intents.ts';
-
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
  * Imports a key. Nothing in KMS is changed but the ownership tag.
@@ -83,7 +82,7 @@ function assertImportable(key: DescribedKey): void {
   if (key.is_replica) {
     throw invalid('/key_id', `${key.arn} is a multi-Region replica: import its primary key.`);
   }
-  if (key.key_state === 'PendingDeletion' || key.key_state === 'PendingReplicaDeletion') {
+  if (isPendingDeletion(key)) {
     throw invalid('/key_id', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
   }
 }
@@ -98,8 +97,8 @@ async function idFor(services: Services, observed: ObservedKey, newId: string): 
   if (visibleTags >= mostTags) {
     throw invalid('/key_id', `${observed.arn} has ${visibleTags} tags, so there is no room for the ownership tag.`);
   }
-  const claimed = observed.tags[ownershipTagName];
-  if (claimed === undefined || !uuid.test(claimed)) return newId;
+  const claimed = claimedIdIn(observed.tags, ownershipTagName);
+  if (claimed === null) return newId;
   const claimant = await services.database.prisma.key.findUnique({ where: { id: claimed }, select: { arn: true } });
   if (claimant === null) return (await hasHistory(services, claimed)) ? newId : claimed;
   throw conflict(`${observed.arn} carries the ownership tag of the managed key ${claimed}.`, claimed);

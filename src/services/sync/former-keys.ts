@@ -1,6 +1,7 @@
 /** Schedules the deletion of keys that others took the place of. */
 import type { FormerKey } from '../../database/client.ts';
-import type { ObservedKey, Step } from '../../domain/types.ts';
+import { isPendingDeletion } from '../../domain/planner.ts';
+import type { Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -10,11 +11,8 @@ import type { Services } from '../context.ts';
 import { openJournal } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
-import { retryDelay } from './retry.ts';
+import { pauseAfterRefusal, retryDelay } from './retry.ts';
 import { recordDone, sendWrite } from './send.ts';
-
-/** Milliseconds until KMS is asked again for what it has refused. */
-const pauseAfterRefusal = 600_000;
 
 /** What hinders the deletion of a former key, and when it is tried again. */
 export type Hindrance = { failure: KmsFailure; error: SyncError; dueAt: Date };
@@ -52,7 +50,7 @@ export async function deleteFormerKeys(services: Services, kms: Kms, work: Work)
 async function deleteFormerKey(services: Services, kms: Kms, work: Work, former: FormerKey): Promise<void> {
   const before = await describe(kms, former.key_id);
   if (before === null) return settle(services, former, 'gone', null);
-  if (isPending(before)) return settle(services, former, 'scheduled', before.deletion_date);
+  if (isPendingDeletion(before)) return settle(services, former, 'scheduled', before.deletion_date);
   const parameters = { PendingWindowInDays: former.window_in_days };
   const deletionDate = await schedule(services, kms, work, former, {
     operation: 'ScheduleKeyDeletion',
@@ -89,10 +87,6 @@ async function describe(kms: Kms, keyId: string): Promise<DescribedKey | null> {
     if (error instanceof KmsFailure && error.kind === 'not_found') return null;
     throw error;
   }
-}
-
-function isPending({ key_state }: Pick<ObservedKey, 'key_state'>): boolean {
-  return key_state === 'PendingDeletion' || key_state === 'PendingReplicaDeletion';
 }
 
 async function settle(services: Services, { id }: FormerKey, deletion: string, date: string | null): Promise<void> {

@@ -1,16 +1,15 @@
 /** A change that KMS refuses for good is taken back whole (I5). */
-import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
+import type { KeyRow, Transaction } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/queue.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
+import { findRevision } from '../history/revisions.ts';
 import { columnsOf, type DeclaredKey, declaredOf } from '../keys/declared.ts';
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { LeaseLost } from './lease.ts';
 import { finalError, recordFailed, refuseRevisions, type Work } from './record.ts';
 import { keyToReturnTo, recordReturn } from './replacement.ts';
-
-/** How long drift that KMS refuses to have mended, or a refused revert, is left alone. */
-const pauseAfterRefusal = 600_000;
+import { pauseAfterRefusal } from './retry.ts';
 
 /**
  * Records the refusal and turns the desired state back, as a new generation, to the last one that KMS held; the sync
@@ -91,9 +90,4 @@ async function currentRow(transaction: Transaction, fence: { id: string; lease_t
 async function requestOf(transaction: Transaction, row: KeyRow): Promise<string | undefined> {
   const where = { key_ref_generation: { key_ref: row.id, generation: row.generation } };
   return (await transaction.revision.findUnique({ where, select: { request_id: true } }))?.request_id;
-}
-
-function findRevision(services: Services, keyId: string, generation: number) {
-  const where: Prisma.RevisionWhereUniqueInput = { key_ref_generation: { key_ref: keyId, generation } };
-  return services.database.prisma.revision.findUnique({ where });
 }

@@ -3,6 +3,8 @@ import type { KmsFailure } from '../../kms/errors.ts';
 
 const firstDelay = 500;
 const longestDelay = 60_000;
+/** Milliseconds until KMS is asked again for what it has refused: drift to mend, a revert, a former key's deletion. */
+export const pauseAfterRefusal = 600_000;
 
 /**
  * How often a call is tried that KMS refuses for a reason that may pass: a state that moved under us, a principal

@@ -4,6 +4,7 @@
  * Nothing is ever deleted.
  */
 import { randomUUID } from 'node:crypto';
+import { claimedIdIn } from '../../domain/tags.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type ListedKey, listKeys, tagsOf } from '../../kms/inventory.ts';
@@ -14,8 +15,6 @@ const largestPage = 1000;
 const concurrency = 8;
 /** Days for which what was read of a foreign key's tags is taken to be so. */
 const recheckDays = 1;
-
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
  * Sweeps every provider. Costs one ListKeys call for 1000 keys, and ListResourceTags once a day for each key that Keyward has no
@@ -70,8 +69,7 @@ async function lookAt(services: Services, { provider, kms, sweep }: Sweep, keys:
 
 async function readOne(services: Services, { provider, kms, sweep }: Sweep, key: ListedKey): Promise<void> {
   const tags = await tagsOf(kms, key.key_id);
-  const claim = tags?.[services.ownershipTagName];
-  const claimedId = claim !== undefined && uuid.test(claim) ? claim : null;
+  const claimedId = tags === null ? null : claimedIdIn(tags, services.ownershipTagName);
   if (claimedId !== null && (await adopt(services, provider, claimedId, key))) return;
   await remember(services, { provider, sweep, claimedId }, key);
 }
