@@ -12,7 +12,7 @@ import {
 import { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import { metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
-import { eventually, startService } from '../support/service.ts';
+import { eventually, startService, withMovedClock } from '../support/service.ts';
 
 const declared = {
   description: 'mine',
@@ -214,7 +214,7 @@ test('POST …/refresh shows drift and leaves it; the drift policy sees to it so
 });
 
 test('a key that is gone for good is failed with a clear error, and never silently made anew', async (t) => {
-  const { call, kms, control } = await startService(t, { REFRESH_INTERVAL_SECONDS: '1' });
+  const { call, kms, control } = await startService(t, { REFRESH_INTERVAL_SECONDS: '1', ...withMovedClock });
   const { body: key } = await call('POST', '/v1/keys', { drift_policy: 'report' });
   await kms.send(new ScheduleKeyDeletionCommand({ KeyId: key.key_id ?? '', PendingWindowInDays: 7 }));
   await control.advanceClock(8 * 86_400);

@@ -1,12 +1,12 @@
 import { CancelKeyDeletionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { metadata, rotation, tags } from '../support/kms-truth.ts';
-import { eventually, type Problem, startService } from '../support/service.ts';
+import { eventually, type Problem, startService, withMovedClock } from '../support/service.ts';
 
 const day = 86_400_000;
 
 test('the end of a key, and taking it back', async (t) => {
-  const { call, kms, control } = await startService(t);
+  const { call, kms, control } = await startService(t, withMovedClock);
   const create = async (body: object = {}) => {
     const { body: key } = await call('POST', '/v1/keys', body);
     return { ...key, key_id: key.key_id ?? '' };

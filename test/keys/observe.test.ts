@@ -9,10 +9,10 @@ import {
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
-import { type Problem, startService } from '../support/service.ts';
+import { type Problem, startService, withMovedClock } from '../support/service.ts';
 
 test('refresh and sync', async (t) => {
-  const { call, kms, control } = await startService(t);
+  const { call, kms, control } = await startService(t, withMovedClock);
   // Left alone by the drift policy: what a look or a sync does is to be seen by itself.
   const create = async (body: object = {}) => {
     const { body: key } = await call('POST', '/v1/keys', { drift_policy: 'report', ...body });

@@ -1,11 +1,11 @@
 import { DescribeKeyCommand, ReplicateKeyCommand, ScheduleKeyDeletionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
-import { kmsClient, startService } from '../support/service.ts';
+import { kmsClient, startService, withMovedClock } from '../support/service.ts';
 
 const day = 86_400;
 
 test('the window of a multi-Region primary starts when its last replica is gone, and then KMS deletes it', async (t) => {
-  const { call, kms, kmsUrl, control } = await startService(t);
+  const { call, kms, kmsUrl, control } = await startService(t, withMovedClock);
   const europe = kmsClient(kmsUrl, '111122223333', 'eu-west-1');
   t.teardown(() => europe.destroy());
   const { body: key } = await call('POST', '/v1/keys', { multi_region: true });

@@ -83,6 +83,12 @@ export function kmsControl(endpoint: string) {
   };
 }
 
+/**
+ * For tests that move the clock of KMS: a key that is gone a moment after it was made, by ours, is one that KMS does not show
+ * yet, and would be asked for again until it has settled.
+ */
+export const withMovedClock = { SETTLE_SECONDS: '0' };
+
 /** Starts a service; it is stopped when the test ends. */
 export async function startService(t: Test, environment: Record<string, string> = {}) {
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-'));
