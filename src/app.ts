@@ -17,6 +17,7 @@ import plan from './routes/keys/plan.ts';
 import read from './routes/keys/read.ts';
 import rotations from './routes/keys/rotations.ts';
 import write from './routes/keys/write.ts';
+import providers from './routes/providers.ts';
 import unmanaged from './routes/unmanaged.ts';
 import type { Services } from './services/context.ts';
 import { ProblemError } from './services/problems.ts';
@@ -70,7 +71,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(health);
   await app.register(metrics);
   if (role === 'worker') return app;
-  for (const routes of [read, write, actions, unmanaged, plan, rotations, history, events]) {
+  for (const routes of [read, write, actions, providers, unmanaged, plan, rotations, history, events]) {
     await app.register(routes, { prefix: '/v1' });
   }
   return app;

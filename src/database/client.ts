@@ -10,6 +10,7 @@ export type {
   KmsWrite,
   OnDemandRotation,
   PrismaClient,
+  Provider as ProviderRow,
   Revision,
 } from '../generated/prisma/client.ts';
 export { Prisma } from '../generated/prisma/client.ts';

@@ -1,6 +1,6 @@
 /** How a key in KMS compares with what was declared. The planner and the drift report both read it. */
 import { policiesEqual } from './policy-equivalence.ts';
-import { isReservedByAws } from './tags.ts';
+import { isIgnored, isReservedByAws } from './tags.ts';
 import type { DesiredKey, ObservedKey, Tags } from './types.ts';
 
 export type Comparison = {
@@ -10,7 +10,7 @@ export type Comparison = {
   rotation: 'enable_key_rotation' | 'rotation_period_in_days' | null;
   /** With the ownership tag. */
   tagsToSet: Tags;
-  /** Names. AWS's own tags are never among them. */
+  /** Names. AWS's own tags, and those left to other systems, are never among them. */
   tagsToRemove: string[];
 };
 
@@ -25,7 +25,9 @@ export function compareKey(desired: DesiredKey, observed: ObservedKey): Comparis
     tagsToSet: Object.fromEntries(
       Object.entries(wanted).filter(([tag, text]) => !Object.hasOwn(observed.tags, tag) || observed.tags[tag] !== text),
     ),
-    tagsToRemove: Object.keys(observed.tags).filter((tag) => !Object.hasOwn(wanted, tag) && !isReservedByAws(tag)),
+    tagsToRemove: Object.keys(observed.tags).filter(
+      (tag) => !Object.hasOwn(wanted, tag) && !isReservedByAws(tag) && !isIgnored(tag, desired.ignore_tags),
+    ),
   };
 }
 

@@ -1,8 +1,8 @@
 /** The rules that KMS has for the arguments of a key, as far as they can be known beforehand. */
 import { usageFitsSpec, usagesBySpec } from './key-specs.ts';
-import { tagViolations } from './tags.ts';
+import { type TagSettings, tagViolations } from './tags.ts';
 import { depthOf, hasUnstorableText, unstorableText } from './text.ts';
-import type { ImmutableArguments, KeyArguments, PolicyDocument, Tags, Violation } from './types.ts';
+import type { ImmutableArguments, KeyArguments, PolicyDocument, Violation } from './types.ts';
 
 /** Bytes of a policy as JSON text in UTF-8. */
 const largestPolicy = 32_768;
@@ -45,7 +45,7 @@ export function withDefaults(given: GivenArguments): KeyArguments {
   return complete;
 }
 
-export type RuleContext = { ownershipTagName: string; defaultTags: Tags };
+export type RuleContext = { ownershipTagName: string; tagSettings: TagSettings };
 
 type Rule = {
   /** The rule is left out when one of these is not even of its type. */
@@ -63,7 +63,7 @@ const rules: Rule[] = [
   { fields: ['policy'], violations: ({ policy }) => (policy === null ? [] : policyFaults(policy)) },
   {
     fields: ['tags'],
-    violations: ({ tags }, { defaultTags, ownershipTagName }) => tagViolations(tags, defaultTags, ownershipTagName),
+    violations: ({ tags }, { tagSettings, ownershipTagName }) => tagViolations(tags, tagSettings, ownershipTagName),
   },
   ...(['description', 'custom_key_store_id', 'xks_key_id'] as const).map((field) => ({
     fields: [field],

@@ -23,6 +23,18 @@ export function plan(desired: DesiredKey, observed: ObservedKey | null): Step[] 
   }
 }
 
+/**
+ * The steps for tags of some names only, whatever else differs. None for a key pending deletion: its tags can't be changed.
+ */
+export function planTagsNamed(desired: DesiredKey, observed: ObservedKey, names: readonly string[]): Step[] {
+  if (desired.lifecycle !== 'managed' || isPendingDeletion(observed)) return [];
+  const { tagsToSet, tagsToRemove } = compareKey(desired, observed);
+  return planTags({
+    tagsToSet: Object.fromEntries(Object.entries(tagsToSet).filter(([name]) => names.includes(name))),
+    tagsToRemove: tagsToRemove.filter((name) => names.includes(name)),
+  });
+}
+
 /** Whether KMS has the key's deletion on its calendar. */
 export function isPendingDeletion({ key_state }: Pick<ObservedKey, 'key_state'>): boolean {
   return key_state === 'PendingDeletion' || key_state === 'PendingReplicaDeletion';
@@ -103,7 +115,7 @@ function enableRotation(desired: DesiredKey, field: 'enable_key_rotation' | 'rot
 }
 
 /** Tags go before tags come: a key never has more than KMS allows on the way. */
-function planTags({ tagsToSet, tagsToRemove }: Comparison): Step[] {
+function planTags({ tagsToSet, tagsToRemove }: Pick<Comparison, 'tagsToSet' | 'tagsToRemove'>): Step[] {
   const steps: Step[] = [];
   if (tagsToRemove.length > 0) {
     steps.push({ operation: 'UntagResource', field: 'tags', parameters: { TagKeys: tagsToRemove } });

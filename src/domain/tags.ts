@@ -13,9 +13,47 @@ export function isReservedByAws(name: string): boolean {
   return /^aws:/i.test(name);
 }
 
-/** A provider's default tags overlaid by a key's own, which win. */
-export function mergeTags(defaultTags: Tags, tags: Tags): Tags {
-  return { ...defaultTags, ...tags };
+/** Tags that other systems look after, by name and by the beginning of their name: Terraform's `ignore_tags`. */
+export type IgnoreTags = { keys: string[]; key_prefixes: string[] };
+
+/** What a provider says of the tags of all its keys. */
+export type TagSettings = { default_tags: Tags; ignore_tags: IgnoreTags };
+
+/** Whether tags of this name are left to other systems: neither set, nor removed, nor drift. */
+export function isIgnored(name: string, { keys, key_prefixes }: IgnoreTags): boolean {
+  return keys.includes(name) || key_prefixes.some((prefix) => name.startsWith(prefix));
+}
+
+/**
+ * A provider's default tags overlaid by a key's own, which win, without those that are ignored: Terraform's `tags_all`.
+ * The ownership tag is not among them.
+ */
+export function mergeTags({ default_tags, ignore_tags }: TagSettings, tags: Tags): Tags {
+  const merged = Object.entries({ ...default_tags, ...tags });
+  return Object.fromEntries(merged.filter(([name]) => !isIgnored(name, ignore_tags)));
+}
+
+/**
+ * The tags of a key in KMS that its owner can be said to have asked for: those of the default tags that KMS holds as they
+ * are come from the provider, unless the owner declared them too.
+ * @param observed all of the key's tags in KMS.
+ */
+export function ownTags(observed: Tags, settings: TagSettings, ownershipTagName: string, declared: Tags = {}): Tags {
+  const { default_tags, ignore_tags } = settings;
+  const isDefault = ([name, value]: [string, string]) =>
+    Object.hasOwn(default_tags, name) && default_tags[name] === value && !Object.hasOwn(declared, name);
+  const kept = Object.entries(declared).filter(([name]) => isIgnored(name, ignore_tags));
+  const found = Object.entries(withoutReserved(observed, ownershipTagName)).filter(
+    (tag) => !isDefault(tag) && !isIgnored(tag[0], ignore_tags),
+  );
+  return Object.fromEntries([...kept, ...found]);
+}
+
+/** The names that are in one of two sets of tags and not, or with another value, in the other. */
+export function changedTagNames(before: Tags, after: Tags): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  const valueIn = (tags: Tags, name: string) => (Object.hasOwn(tags, name) ? tags[name] : undefined);
+  return [...names].filter((name) => valueIn(before, name) !== valueIn(after, name));
 }
 
 /** The tags that an owner may see and set: neither the ownership tag nor AWS's own. */
@@ -39,20 +77,28 @@ export function pointerSegment(name: string): string {
 
 /**
  * What is wrong with the tags of one key. Lengths are in Unicode characters.
- * @param defaultTags of the provider; they count towards the limit.
+ * @param settings of the provider; its default tags count towards the limit.
  */
-export function tagViolations(tags: Tags, defaultTags: Tags, ownershipTagName: string): Violation[] {
-  const violations = Object.entries(tags).flatMap(([name, value]) =>
-    [nameFault(name, ownershipTagName), valueFault(value)]
-      .filter((detail) => detail !== null)
-      .map((detail) => ({ pointer: `/tags/${pointerSegment(name)}`, detail })),
-  );
-  const total = Object.keys(mergeTags(defaultTags, tags)).length + 1;
+export function tagViolations(tags: Tags, settings: TagSettings, ownershipTagName: string): Violation[] {
+  const violations = tagFaults(tags, '/tags', ownershipTagName);
+  const total = Object.keys(mergeTags(settings, tags)).length + 1;
   if (total > mostTags) {
     const detail = `A key has at most ${mostTags} tags; with the provider's default tags and the ownership tag these are ${total}.`;
     violations.push({ pointer: '/tags', detail });
   }
   return violations;
+}
+
+/**
+ * What is wrong with names and values of tags.
+ * @param pointer of the tags in the body.
+ */
+export function tagFaults(tags: Tags, pointer: string, ownershipTagName: string): Violation[] {
+  return Object.entries(tags).flatMap(([name, value]) =>
+    [nameFault(name, ownershipTagName), valueFault(value)]
+      .filter((detail) => detail !== null)
+      .map((detail) => ({ pointer: `${pointer}/${pointerSegment(name)}`, detail })),
+  );
 }
 
 function nameFault(name: string, ownershipTagName: string): string | null {

@@ -1,6 +1,7 @@
 /** The vocabulary of the pure core. Field names are those of Terraform's `aws_kms_key`. */
 
 import type { KeySpec, KeyUsage } from './key-specs.ts';
+import type { IgnoreTags } from './tags.ts';
 
 /** Any JSON value, as JSON.parse gives it. */
 export type Json = null | boolean | number | string | Json[] | { [member: string]: Json };
@@ -41,8 +42,9 @@ export type KeyArguments = ImmutableArguments & {
 /** What the planner aims at. */
 export type DesiredKey = KeyArguments & {
   lifecycle: Lifecycle;
-  /** `tags` over the provider's default tags; without the ownership tag. */
+  /** `tags` over the provider's default tags; without the ownership tag and those that are ignored. */
   tags_all: Tags;
+  ignore_tags: IgnoreTags;
   /** The ownership tag, which every managed key carries in KMS. */
   ownership_tag: { name: string; value: string };
 };

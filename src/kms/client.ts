@@ -1,15 +1,10 @@
 /** Clients for KMS: where it is, and as whom to ask. */
 import { KMSClient } from '@aws-sdk/client-kms';
 import { ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
-import {
-  createCredentialChain,
-  fromContainerMetadata,
-  fromEnv,
-  fromIni,
-  fromNodeProviderChain,
-  fromTokenFile,
-} from '@aws-sdk/credential-providers';
+import { STSClient } from '@aws-sdk/client-sts';
 import { type OnCall, tellOfCalls } from './call-count.ts';
+import { type AssumeRole, credentialsFor } from './credentials.ts';
+import { type CallerIdentity, rememberedIdentity } from './identity.ts';
 import { backdatedSigner, demandPermits, type WriteTimes } from './permit.ts';
 
 /** Milliseconds after which a call is given up. */
@@ -20,6 +15,8 @@ export type KmsTarget = {
   /** null: AWS itself. */
   endpoint: string | null;
   region: string;
+  /** null: the credentials that the service has are used as they are. */
+  assumeRole: AssumeRole | null;
   onCall: OnCall;
   times: WriteTimes;
   /** Whether AWS is to refuse writes that come late, by a signature that expires early. */
@@ -37,14 +34,18 @@ export type Kms = {
   writes: KMSClient;
   /** AWS's index of tags, where keys are looked for by it. */
   tagging: ResourceGroupsTaggingAPIClient;
+  sts: STSClient;
+  region: string;
+  /**
+   * Whose account it is; null where that can't be told.
+   * @throws KmsFailure of kind `credentials`.
+   */
+  identity(): Promise<CallerIdentity | null>;
   close(): void;
 };
 
-/**
- * Makes the clients. Credentials come from the SDK's own chain; an endpoint other than AWS, where none are configured,
- * is called with fixed ones that mean nothing to AWS.
- */
-export function openKms({ endpoint, region, onCall, times, expiringWrites }: KmsTarget): Kms {
+/** Makes the clients. */
+export function openKms({ endpoint, region, assumeRole, onCall, times, expiringWrites }: KmsTarget): Kms {
   const requestHandler = (requestTimeout: number) => ({
     connectionTimeout: connectTimeout,
     requestTimeout,
@@ -55,9 +56,10 @@ export function openKms({ endpoint, region, onCall, times, expiringWrites }: Kms
   const shared = {
     region,
     ...(endpoint === null ? {} : { endpoint }),
-    credentials: endpoint === null ? fromNodeProviderChain() : credentialsForOtherEndpoints(),
+    credentials: credentialsFor({ endpoint, region, assumeRole }),
   };
-  const reads = new KMSClient({ ...shared, requestHandler: requestHandler(readTimeout), maxAttempts: 3 });
+  const forQuestions = { ...shared, requestHandler: requestHandler(readTimeout), maxAttempts: 3 };
+  const reads = new KMSClient(forQuestions);
   const writes = new KMSClient({
     ...shared,
     requestHandler: requestHandler(times.requestTimeout),
@@ -66,30 +68,17 @@ export function openKms({ endpoint, region, onCall, times, expiringWrites }: Kms
   });
   demandPermits(writes);
   for (const client of [reads, writes]) tellOfCalls(client, onCall);
-  const tagging = new ResourceGroupsTaggingAPIClient({
-    ...shared,
-    requestHandler: requestHandler(readTimeout),
-    maxAttempts: 3,
-  });
+  const tagging = new ResourceGroupsTaggingAPIClient(forQuestions);
+  const sts = new STSClient(forQuestions);
   return {
     reads,
     writes,
     tagging,
+    sts,
+    region,
+    identity: rememberedIdentity(sts),
     close: () => {
-      for (const client of [reads, writes, tagging]) client.destroy();
+      for (const client of [reads, writes, tagging, sts]) client.destroy();
     },
   };
-}
-
-/** The chain without the instance metadata service, whose look-up takes seconds where there is none. */
-function credentialsForOtherEndpoints() {
-  const inContainer =
-    process.env['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI'] ?? process.env['AWS_CONTAINER_CREDENTIALS_FULL_URI'];
-  return createCredentialChain(
-    fromEnv(),
-    fromIni(),
-    fromTokenFile(),
-    ...(inContainer === undefined ? [] : [fromContainerMetadata()]),
-    async () => ({ accessKeyId: '111122223333', secretAccessKey: 'not-a-secret-for-a-local-kms' }),
-  );
 }

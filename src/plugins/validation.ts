@@ -9,6 +9,7 @@ import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
 import { keySchemas } from '../schemas/key.ts';
 import { planSchemas } from '../schemas/plan.ts';
+import { providerSchemas } from '../schemas/provider.ts';
 import { rotationSchemas } from '../schemas/rotation.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
 
@@ -19,6 +20,7 @@ const schemas = [
   ...planSchemas,
   ...rotationSchemas,
   ...unmanagedSchemas,
+  ...providerSchemas,
 ];
 const shared = { allErrors: true, strict: false, allowUnionTypes: true, useDefaults: false, removeAdditional: false };
 
@@ -79,6 +81,8 @@ function describe({ keyword, params, message, instancePath }: ErrorObject): stri
       return `It must be ${params['limit']} or less.`;
     case 'minLength':
       return `It must have at least ${params['limit']} character${params['limit'] === 1 ? '' : 's'}.`;
+    case 'pattern':
+      return `It must match ${params['pattern']}.`;
     case 'maxLength':
       return `It must have at most ${params['limit']} characters.`;
     default:

@@ -59,7 +59,13 @@ export const Event = Type.Object(
   {
     id: Type.String({ description: 'Grows from event to event.' }),
     type: Type.String({ examples: ['desired_state.changed', 'kms.write', 'drift.detected', 'drift.resolved'] }),
-    key: Type.String({ format: 'uuid', description: "Keyward's id of the key, which may be gone." }),
+    key: nullable(
+      Type.String({
+        format: 'uuid',
+        description: "Keyward's id of the key, which may be gone; null: a provider's event.",
+      }),
+    ),
+    provider: nullable(Type.String({ description: "The provider; null: a key's event." })),
     generation: Type.Integer({ description: 'Of the desired state that the event belongs to.' }),
     origin: nullable(stringEnum(eventOrigins, { description: 'Where the change came from.' })),
     actor: Type.String({ description: 'Who did it; keyward for its own doing.' }),
@@ -92,7 +98,12 @@ const type = Type.Optional(Type.String({ description: 'Only events of this type.
 export const PageQuery = Type.Object(page, { additionalProperties: false });
 export const KeyEventQuery = Type.Object({ ...page, type }, { additionalProperties: false });
 export const EventQuery = Type.Object(
-  { ...page, type, key: Type.Optional(Type.String({ description: 'Only events of the key with this Keyward id.' })) },
+  {
+    ...page,
+    type,
+    key: Type.Optional(Type.String({ description: 'Only events of the key with this Keyward id.' })),
+    provider: Type.Optional(Type.String({ description: "Only this provider's own events." })),
+  },
   { additionalProperties: false },
 );
 

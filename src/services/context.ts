@@ -8,6 +8,7 @@ import type { WriteTimes } from '../kms/permit.ts';
 import type { ChangeFeed } from './changes.ts';
 import type { FailurePoints } from './failure-points.ts';
 import type { Metrics } from './metrics.ts';
+import type { Clients } from './providers/access.ts';
 
 /** Milliseconds. */
 export type Times = {
@@ -16,8 +17,6 @@ export type Times = {
   write: WriteTimes;
   /** How long KMS's answers may be older than a write. */
   settle: number;
-  /** How often each key is observed. */
-  refresh: number;
 };
 
 export type Services = {
@@ -25,10 +24,13 @@ export type Services = {
   queue: Queue;
   changes: ChangeFeed;
   metrics: Metrics;
-  /** The way to KMS for a provider, by its name; undefined for one that does not exist. */
-  kmsFor(provider: string): Kms | undefined;
-  providerNames(): string[];
+  /** The clients of each provider. `accessTo` checks that they lead to the right account before it gives them out. */
+  clients: Clients;
+  /** Which share of KMS's request quotas all processes together spend. */
+  quotaShare: number;
   ownershipTagName: string;
+  /** Whether keys are looked for by the Resource Groups Tagging API. */
+  asksTagging: boolean;
   /** The way to find a key by its ownership tag. */
   ownershipSearchFor(kms: Kms): OwnershipSearch;
   times: Times;

@@ -4,7 +4,7 @@ import { type Config, dataFolder, settleTime } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { startQueue } from '../database/queue.ts';
-import { type Kms, openKms } from '../kms/client.ts';
+import type { Kms } from '../kms/client.ts';
 import { type OwnershipSearch, searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
 import { writeTimes } from '../kms/permit.ts';
 import { startLocalKms } from '../local/kms/index.ts';
@@ -14,6 +14,8 @@ import type { Services, Times } from './context.ts';
 import { openFailurePoints } from './failure-points.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { createMetrics } from './metrics.ts';
+import { openClients } from './providers/access.ts';
+import { seedProvider } from './providers/seed.ts';
 import { startWorker } from './sync/worker.ts';
 
 /** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
@@ -63,23 +65,19 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const failurePoints = openFailurePoints(config);
   const times = timesOf(config);
   const expiringWrites = !failurePoints.isOff('no-fencing');
-  const kms = openKms({
-    endpoint,
-    region: config.AWS_REGION,
-    onCall: metrics.kmsCall,
-    times: times.write,
-    expiringWrites,
-  });
-  onClose(async () => kms.close());
+  const clients = openClients({ endpoint, onCall: metrics.kmsCall, times: times.write, expiringWrites });
+  onClose(async () => clients.close());
+  await seedProvider(database, config, log);
 
   const services: Services = {
     database,
     queue,
     changes,
     metrics,
-    kmsFor: (provider) => (provider === 'default' ? kms : undefined),
-    providerNames: () => ['default'],
+    clients,
+    quotaShare: 0.5,
     ownershipTagName: config.OWNERSHIP_TAG,
+    asksTagging: config.OWNERSHIP_SEARCH === 'tagging',
     ownershipSearchFor: ownershipSearches(config),
     times,
     failurePoints,
@@ -100,7 +98,6 @@ function timesOf(config: Config): Times {
     lease: config.LEASE_SECONDS * 1000,
     write: writeTimes(config.WRITE_DEADLINE_SECONDS * 1000),
     settle: settleTime(config),
-    refresh: config.REFRESH_INTERVAL_SECONDS * 1000,
   };
 }
 

@@ -4,6 +4,7 @@ import { afterCreate, afterStep } from '../../src/domain/after-step.ts';
 import { differences } from '../../src/domain/drift.ts';
 import { keySpecs, usagesBySpec } from '../../src/domain/key-specs.ts';
 import { plan } from '../../src/domain/planner.ts';
+import { mergeTags } from '../../src/domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step, Tags } from '../../src/domain/types.ts';
 
 /** KMS as its developer guide has it: what a key's state refuses. */
@@ -45,6 +46,13 @@ const immutable = fc.constantFrom(...keySpecs).chain((spec) =>
     multi_region: fc.boolean(),
   }),
 );
+/** Few enough to leave room for the tags that others may have put there. */
+function withIgnored(tags: Tags) {
+  const ignore_tags = { keys: ['team'], key_prefixes: ['tag1'] };
+  const few = Object.fromEntries(Object.entries(tags).slice(0, 36));
+  return { tags_all: mergeTags({ default_tags: {}, ignore_tags }, few), ignore_tags };
+}
+
 const ownership = { name: 'keyward:id', value: '01980e6c-0000-7000-8000-000000000000' };
 
 const pair = immutable.chain((fixed) => {
@@ -59,12 +67,14 @@ const pair = immutable.chain((fixed) => {
       enable_key_rotation: rotates ? fc.boolean() : fc.constant(false),
       rotation_period_in_days: fc.constantFrom(90, 365, 2560),
       tags_all: tagSet(49),
+      ignores: fc.boolean(),
       lifecycle: fc.constantFrom('managed', 'managed', 'managed', 'pending_deletion', 'released'),
     })
-    .map((key) => ({
+    .map(({ tags_all, ignores, ...key }) => ({
       ...fixed,
       ...key,
-      tags: key.tags_all,
+      ...(ignores ? withIgnored(tags_all) : { tags_all, ignore_tags: { keys: [], key_prefixes: [] } }),
+      tags: tags_all,
       rotation_period_in_days: key.enable_key_rotation ? key.rotation_period_in_days : null,
       ownership_tag: ownership,
     }));

@@ -33,6 +33,7 @@ const desired: DesiredKey = {
   rotation_period_in_days: 365,
   tags: {},
   tags_all: {},
+  ignore_tags: { keys: [], key_prefixes: [] },
   lifecycle: 'managed',
   ownership_tag: { name: 'keyward:id', value: 'x' },
 };

@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-kms';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
 import { test } from 'tap';
-import { standardQuotas } from '../../src/local/kms/quotas.ts';
+import { standardQuotas } from '../../src/domain/request-quotas.ts';
 import { account, describe, refuses, startKms } from '../support/local-kms.ts';
 import { caller } from '../support/service.ts';
 

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { type Test, test } from 'tap';
 import { type FailurePoint, failurePointNames } from '../../src/services/failure-points.ts';
+import { accessTo } from '../../src/services/providers/access.ts';
 import { scenarios } from '../support/failure-scenarios.ts';
 import { eventually, startService } from '../support/service.ts';
 
@@ -62,7 +63,8 @@ test('between every committed step and the next there is a failure point, and ea
     trace.push({ point });
     return pass(point);
   };
-  service.services.kmsFor('default')?.writes.middlewareStack.add(
+  const { kms } = await accessTo(service.services, 'default');
+  kms.writes.middlewareStack.add(
     (next, context) => async (args) => {
       const record = () => trace.push({ step: `KMS: ${(context as { commandName?: string }).commandName}` });
       try {

@@ -1,41 +1,7 @@
 /** Request quotas: each account and Region has its own for each operation. Off unless asked for. */
+import { standardQuotas } from '../../domain/request-quotas.ts';
 import { KmsError } from './errors.ts';
 import type { Place } from './store.ts';
-
-/** Requests a second. Source: AWS KMS developer guide, "Request quotas". */
-export const standardQuotas: Readonly<Record<string, number>> = {
-  CancelKeyDeletion: 5,
-  ConnectCustomKeyStore: 5,
-  CreateAlias: 5,
-  CreateCustomKeyStore: 5,
-  CreateKey: 5,
-  DeleteAlias: 15,
-  DeleteCustomKeyStore: 5,
-  DescribeCustomKeyStores: 5,
-  DescribeKey: 2000,
-  DisableKey: 5,
-  DisableKeyRotation: 5,
-  DisconnectCustomKeyStore: 5,
-  EnableKey: 5,
-  EnableKeyRotation: 15,
-  GetKeyPolicy: 1000,
-  GetKeyRotationStatus: 1000,
-  ListAliases: 500,
-  ListKeyPolicies: 100,
-  ListKeyRotations: 100,
-  ListKeys: 500,
-  ListResourceTags: 2000,
-  PutKeyPolicy: 15,
-  ReplicateKey: 5,
-  RotateKeyOnDemand: 5,
-  ScheduleKeyDeletion: 15,
-  TagResource: 10,
-  UntagResource: 5,
-  UpdateAlias: 5,
-  UpdateCustomKeyStore: 5,
-  UpdateKeyDescription: 5,
-  UpdatePrimaryRegion: 5,
-};
 
 /** Off; the standard ones; or the standard ones but for some operations. */
 export type QuotaSetting = boolean | Record<string, number>;

@@ -20,7 +20,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: jsonAnswer('The plan.', 'Plan'), ...problems(413, 415, 422) },
       },
     },
-    async (request, reply) => reply.type('application/json').send(planCreate(app.services, inputOf(request))),
+    async (request, reply) => reply.type('application/json').send(await planCreate(app.services, inputOf(request))),
   );
 
   await app.register(patchPlan);

@@ -18,6 +18,7 @@ type Row = EventRow & { revision_origin: string | null; revision_request_id: str
 export async function listEvents(services: Services, query: EventQuery): Promise<Page<Event>> {
   assertStorable('type', query.type);
   const { key } = query;
+  assertStorable('provider', query.provider);
   if (key !== undefined && !isUuid(key)) return { items: [], nextCursor: null };
   const { items, nextCursor } = await readPage<Row>(
     query,
@@ -25,6 +26,7 @@ export async function listEvents(services: Services, query: EventQuery): Promise
     (limit, below) => {
       const conditions = [Prisma.sql`true`];
       if (key !== undefined) conditions.push(Prisma.sql`event.key_ref = ${key}::uuid`);
+      if (query.provider !== undefined) conditions.push(Prisma.sql`event.provider = ${query.provider}`);
       if (query.type !== undefined) conditions.push(Prisma.sql`event.type = ${query.type}`);
       if (below !== null) conditions.push(Prisma.sql`event.seq < ${below}`);
       return services.database.prisma.$queryRaw<Row[]>`
@@ -61,6 +63,7 @@ function toEvent(row: Row): Event {
     id: row.seq.toString(),
     type: row.type,
     key: row.key_ref,
+    provider: row.provider,
     generation: row.generation,
     origin: eventOrigin(row.type, origin),
     actor: row.actor,

@@ -9,6 +9,7 @@ import { findKey } from '../keys/find.ts';
 import { assertRulesHold } from '../keys/input.ts';
 import { assertManaged } from '../keys/preconditions.ts';
 import { invalidInput } from '../problems.ts';
+import { settingsFor } from '../providers/settings.ts';
 import { findRevision } from './revisions.ts';
 
 /**
@@ -29,7 +30,7 @@ export async function rollbackKey(
     throw invalidInput([{ pointer: '/generation', detail: `The key has no revision of generation ${generation}.` }]);
   }
   const earlier = await desiredStateOf(services, revision);
-  return change(services, id, command, 'rollback', (row) => {
+  return change(services, id, command, 'rollback', async (row) => {
     assertManaged(row);
     const now = declaredOf(row);
     const { lifecycle, pending_window_in_days } = now;
@@ -37,7 +38,7 @@ export async function rollbackKey(
     const declared = { ...now, ...earlier, lifecycle, pending_window_in_days };
     const immutable = immutableChanges(now, declared).map(({ detail }) => ({ pointer: '/generation', detail }));
     if (immutable.length > 0) throw invalidInput(immutable);
-    assertRulesHold(services, declared);
+    assertRulesHold(services, await settingsFor(services, row.provider), declared);
     return declared;
   });
 }

@@ -4,9 +4,9 @@ import { v7 as uuidv7 } from 'uuid';
 import type { KeyRow } from '../../database/client.ts';
 import type { Actor, Services } from '../context.ts';
 import { conflict, keyNotFound } from '../problems.ts';
-import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
+import { type DeclaredKey, declaredOf } from './declared.ts';
 import { findKey, lookUpKey } from './find.ts';
-import { declaredByCreate, declaredByPatch, type Input } from './input.ts';
+import { declaredByCreate, declaredByPatch, type Input, patchTarget } from './input.ts';
 import { type Origin, recordChange, recordNewKey } from './intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from './preconditions.ts';
 import { keptRow, refusal, type Settlement, waitForGeneration, waitForObservation } from './settlement.ts';
@@ -28,10 +28,10 @@ export type Accepted = { row: KeyRow; pending: boolean };
  * @throws ProblemError invalid-input; refused-by-kms when KMS refuses it within the wait: no record is left then.
  */
 export async function createKey(services: Services, input: Input, command: Command): Promise<Accepted> {
-  const { declared, provider } = declaredByCreate(services, input);
+  const { declared, provider } = await declaredByCreate(services, input);
   const id = command.newId ?? uuidv7();
   try {
-    await recordNewKey(services, { id, provider, declared, origin: 'create' }, command);
+    await recordNewKey(services, { id, provider: provider.name, declared, origin: 'create' }, command);
   } catch (error) {
     // An earlier run of the same request had recorded it, and was cut off before it answered.
     if (command.newId === undefined || (await lookUpKey(services, id)) === undefined) throw error;
@@ -79,14 +79,9 @@ async function removeRefused(services: Services, id: string, keyId: string | nul
 
 /** Changes a key. @throws ProblemError not-found, stale-generation, conflict, invalid-input, refused-by-kms. */
 export function updateKey(services: Services, id: string, input: Input, command: Command): Promise<Accepted> {
-  return change(services, id, command, 'update', (row) => {
+  return change(services, id, command, 'update', async (row) => {
     assertManaged(row);
-    const target = {
-      declared: declaredOf(row),
-      provider: row.provider,
-      policyInForce: observedOf(row)?.policy ?? null,
-    };
-    return declaredByPatch(services, target, input);
+    return declaredByPatch(services, await patchTarget(services, row), input);
   });
 }
 
@@ -175,7 +170,7 @@ async function requestObservation(services: Services, id: string, enforce: boole
   return observation;
 }
 
-type Decision = (row: KeyRow) => DeclaredKey;
+type Decision = (row: KeyRow) => DeclaredKey | Promise<DeclaredKey>;
 
 /** Records what is decided on the key, and waits for its sync. @throws ProblemError and what the decision throws. */
 export async function change(
@@ -199,7 +194,7 @@ async function declareChange(
   for (;;) {
     const row = await findKey(services, id);
     assertMatches(row, command.ifMatch);
-    const declared = decide(row);
+    const declared = await decide(row);
     if (isDeepStrictEqual(declared, declaredOf(row))) return settled(services, row, command);
     const generation = await recordChange(services, row, { declared, origin }, command);
     if (generation !== null) return waitForGeneration(services, id, generation, command.wait);

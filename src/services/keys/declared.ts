@@ -2,6 +2,7 @@
 import type { KeyRow } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import type { KeySpec, KeyUsage } from '../../domain/key-specs.ts';
+import { mergeTags, type TagSettings } from '../../domain/tags.ts';
 import type { DesiredKey, KeyArguments, Lifecycle, ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
 
@@ -37,28 +38,34 @@ export function declaredOf(row: KeyRow): DeclaredKey {
   };
 }
 
-/** The columns of a declared key. */
-export function columnsOf(declared: DeclaredKey) {
+/** The columns of a declared key. @param settings of its provider. */
+export function columnsOf(declared: DeclaredKey, settings: TagSettings) {
   return {
     ...declared,
     policy: declared.policy === null ? Prisma.DbNull : (declared.policy as Prisma.InputJsonObject),
-    tags_all: declared.tags,
+    tags_all: mergeTags(settings, declared.tags),
   };
 }
 
-/** What the planner aims at for this row. */
-export function desiredOf(row: KeyRow, ownershipTagName: string): DesiredKey {
+/** What the planner aims at for this row. @param settings of its provider. */
+export function desiredOf(row: KeyRow, { ignore_tags }: TagSettings, ownershipTagName: string): DesiredKey {
   const declared = declaredOf(row);
   return {
     ...declared,
     deletion_window_in_days: declared.pending_window_in_days ?? declared.deletion_window_in_days,
     tags_all: row.tags_all as Tags,
+    ignore_tags,
     ownership_tag: { name: ownershipTagName, value: row.id },
   };
 }
 
 export function observedOf(row: KeyRow): ObservedKey | null {
   return row.observed as ObservedKey | null;
+}
+
+/** Names of tags that a change of the provider's settings has changed and KMS may not hold yet. */
+export function dueTagNames(row: KeyRow): string[] {
+  return (row.default_tags_due as string[] | null) ?? [];
 }
 
 export function driftOf(row: KeyRow): Drift[] {

@@ -1,13 +1,14 @@
 /** Takes a key that somebody made outside into management, as it is. */
 import { v7 as uuidv7 } from 'uuid';
 import { isPendingDeletion } from '../../domain/planner.ts';
-import { claimedIdIn, mostTags, withoutReserved } from '../../domain/tags.ts';
+import { claimedIdIn, mergeTags, mostTags, ownTags, withoutReserved } from '../../domain/tags.ts';
 import type { ObservedKey } from '../../domain/types.ts';
-import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, observeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { conflict, invalidInput, ProblemError, refusedByKms } from '../problems.ts';
+import { accessTo, homeElsewhere } from '../providers/access.ts';
+import { findSettings, noSuchProvider, type ProviderSettings } from '../providers/settings.ts';
 import { type Accepted, type Command, settleNewKey } from './commands.ts';
 import type { DeclaredKey } from './declared.ts';
 import { lookUpKey } from './find.ts';
@@ -27,11 +28,18 @@ export async function importKey(
   // An earlier run of the same request had recorded it, and was cut off before it answered.
   const recorded = command.newId === undefined ? undefined : await lookUpKey(services, command.newId);
   if (recorded !== undefined) return settleNewKey(services, recorded.id, recorded.key_id, command);
-  const kms = services.kmsFor(request.provider);
-  if (kms === undefined) throw invalid('/provider', `There is no provider ${JSON.stringify(request.provider)}.`);
-  const observed = await observeImportable(services, kms, request.key_id);
+  const settings = await findSettings(services, request.provider);
+  if (settings === null) throw noSuchProvider(request.provider);
+  const observed = await observeImportable(services, request);
   const id = await idFor(services, observed, command.newId ?? uuidv7());
-  const declared = declaredByKms(observed, services.ownershipTagName);
+  const declared = declaredByKms(observed, settings, services.ownershipTagName);
+  const total = Object.keys(mergeTags(settings, declared.tags)).length + 1;
+  if (total > mostTags) {
+    throw invalid(
+      '/key_id',
+      `With the provider's default tags and the ownership tag, ${observed.arn} would have ${total} tags; KMS takes ${mostTags}.`,
+    );
+  }
   const identity = { arn: observed.arn, key_id: observed.key_id };
   try {
     await recordNewKey(services, { id, provider: request.provider, declared, origin: 'import', identity }, command);
@@ -42,8 +50,14 @@ export async function importKey(
   return settleNewKey(services, id, observed.key_id, command);
 }
 
-async function observeImportable(services: Services, kms: Kms, keyId: string): Promise<ObservedKey> {
+async function observeImportable(
+  services: Services,
+  { key_id: keyId, provider }: { key_id: string; provider: string },
+): Promise<ObservedKey> {
   try {
+    const { kms } = await accessTo(services, provider);
+    const elsewhere = await homeElsewhere(kms, keyId);
+    if (elsewhere !== null) throw invalid('/key_id', `${keyId} is ${elsewhere} (${provider}).`);
     const described = await describeKey(kms, keyId);
     await assertUnmanaged(services, described.arn);
     assertImportable(described);
@@ -109,7 +123,7 @@ async function hasHistory(services: Services, id: string): Promise<boolean> {
   return (await services.database.prisma.revision.findFirst({ where: { key_ref: id } })) !== null;
 }
 
-function declaredByKms(observed: ObservedKey, ownershipTagName: string): DeclaredKey {
+function declaredByKms(observed: ObservedKey, settings: ProviderSettings, ownershipTagName: string): DeclaredKey {
   return {
     description: observed.description,
     key_usage: observed.key_usage,
@@ -123,8 +137,8 @@ function declaredByKms(observed: ObservedKey, ownershipTagName: string): Declare
     is_enabled: observed.key_state === 'Enabled',
     enable_key_rotation: observed.rotation?.enabled ?? false,
     rotation_period_in_days: observed.rotation?.enabled ? observed.rotation.period_in_days : null,
-    tags: withoutReserved(observed.tags, ownershipTagName),
-    drift_policy: 'enforce',
+    tags: ownTags(observed.tags, settings, ownershipTagName),
+    drift_policy: settings.drift_policy,
     deletion_protection: false,
     lifecycle: 'managed',
     pending_window_in_days: null,

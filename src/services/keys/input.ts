@@ -1,11 +1,26 @@
 /** Turns what a caller sent into a declared key, or into everything that is wrong with it. */
-import { argumentViolations, type GivenArguments, immutableChanges, withDefaults } from '../../domain/key-rules.ts';
+import type { KeyRow } from '../../database/client.ts';
+import {
+  argumentViolations,
+  type GivenArguments,
+  immutableChanges,
+  type RuleContext,
+  withDefaults,
+} from '../../domain/key-rules.ts';
 import { mergePatch } from '../../domain/merge-patch.ts';
+import type { TagSettings } from '../../domain/tags.ts';
 import { depthOf } from '../../domain/text.ts';
 import type { Json, PolicyDocument, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import { invalidInput } from '../problems.ts';
-import type { DeclaredKey } from './declared.ts';
+import {
+  findSettings,
+  type NamedProvider,
+  type ProviderSettings,
+  settingsFor,
+  standardProvider,
+} from '../providers/settings.ts';
+import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 
 /** A body and what its schema finds wrong with it. */
 export type Input = { body: unknown; violations: Violation[] };
@@ -16,27 +31,49 @@ type Given = GivenArguments & {
   deletion_protection?: boolean | null;
 };
 
-const standardProvider = 'default';
 const deepestInput = 100;
 
 /**
  * The key that the body of a POST declares.
  * @throws ProblemError invalid-input with every violation at once.
  */
-export function declaredByCreate(services: Services, input: Input): { declared: DeclaredKey; provider: string } {
+export async function declaredByCreate(
+  services: Services,
+  input: Input,
+): Promise<{ declared: DeclaredKey; provider: NamedProvider }> {
   const { given, invalidFields, violations } = usablePart(input);
-  const declared = complete(given);
-  const provider = given.provider ?? standardProvider;
-  if (!invalidFields.has('provider') && services.kmsFor(provider) === undefined) {
-    violations.push({ pointer: '/provider', detail: `There is no provider ${JSON.stringify(provider)}.` });
+  const name = given.provider ?? standardProvider;
+  const found = invalidFields.has('provider') ? null : await findSettings(services, name);
+  if (found === null && !invalidFields.has('provider')) {
+    violations.push({ pointer: '/provider', detail: `There is no provider ${JSON.stringify(name)}.` });
   }
-  violations.push(...argumentViolations(declared, invalidFields, ruleContext(services)));
-  if (violations.length > 0) throw invalidInput(violations);
-  return { declared, provider };
+  // What else is wrong is found all the same.
+  const settings = found ?? withoutSettings;
+  const declared = complete(given, settings);
+  violations.push(...argumentViolations(declared, invalidFields, ruleContext(services, settings)));
+  if (violations.length > 0 || found === null) throw invalidInput(violations);
+  return { declared, provider: { name, settings: found } };
 }
 
+const withoutSettings = {
+  default_tags: {},
+  ignore_tags: { keys: [], key_prefixes: [] },
+  drift_policy: 'enforce' as const,
+};
+
+type Settings = Pick<ProviderSettings, 'default_tags' | 'ignore_tags' | 'drift_policy'>;
+
 /** A key as it stands when a patch comes. */
-export type PatchTarget = { declared: DeclaredKey; provider: string; policyInForce: PolicyDocument | null };
+export type PatchTarget = { declared: DeclaredKey; provider: NamedProvider; policyInForce: PolicyDocument | null };
+
+/** @throws ProblemError temporarily-unavailable without its provider. */
+export async function patchTarget(services: Services, row: KeyRow): Promise<PatchTarget> {
+  return {
+    declared: declaredOf(row),
+    provider: { name: row.provider, settings: await settingsFor(services, row.provider) },
+    policyInForce: observedOf(row)?.policy ?? null,
+  };
+}
 
 /**
  * The key that the body of a PATCH declares.
@@ -45,7 +82,11 @@ export type PatchTarget = { declared: DeclaredKey; provider: string; policyInFor
 export function declaredByPatch(services: Services, target: PatchTarget, input: Input): DeclaredKey {
   const { declared, immutable, broken, invalidFields } = merge(target, input);
   const settled = new Set([...invalidFields, ...immutable.map(({ pointer }) => pointer.slice(1))]);
-  const violations = [...broken, ...immutable, ...argumentViolations(declared, settled, ruleContext(services))];
+  const violations = [
+    ...broken,
+    ...immutable,
+    ...argumentViolations(declared, settled, ruleContext(services, target.provider.settings)),
+  ];
   if (violations.length > 0) throw invalidInput(violations);
   return declared;
 }
@@ -62,7 +103,8 @@ export function declaredByReplacement(
 ): { declared: DeclaredKey; immutable: Violation[] } {
   const { declared, immutable, broken, invalidFields } = merge(target, input);
   const moves = immutable.filter(({ pointer }) => pointer === '/provider');
-  const violations = [...broken, ...moves, ...argumentViolations(declared, invalidFields, ruleContext(services))];
+  const context = ruleContext(services, target.provider.settings);
+  const violations = [...broken, ...moves, ...argumentViolations(declared, invalidFields, context)];
   if (violations.length > 0) throw invalidInput(violations);
   return { declared, immutable };
 }
@@ -71,10 +113,14 @@ function merge(target: PatchTarget, input: Input) {
   const { given, invalidFields, violations: broken } = usablePart(input);
   const { lifecycle, pending_window_in_days } = target.declared;
   const patched = mergePatch(patchBase(target, given) as Json, given as Json) as Given;
-  const declared: DeclaredKey = { ...complete(patched), lifecycle, pending_window_in_days };
+  const declared: DeclaredKey = {
+    ...complete(patched, target.provider.settings),
+    lifecycle,
+    pending_window_in_days,
+  };
   const immutable = immutableChanges(target.declared, declared);
-  if ('provider' in given && (given.provider ?? standardProvider) !== target.provider) {
-    const detail = `The key is in KMS at provider ${target.provider} and can't be moved: a replacement is needed.`;
+  if ('provider' in given && (given.provider ?? standardProvider) !== target.provider.name) {
+    const detail = `The key is in KMS at provider ${target.provider.name} and can't be moved: a replacement is needed.`;
     immutable.push({ pointer: '/provider', detail });
   }
   return { declared, immutable, broken, invalidFields };
@@ -93,10 +139,10 @@ function patchBase({ declared, policyInForce }: PatchTarget, given: Given): Part
   return base;
 }
 
-function complete(given: Given): DeclaredKey {
+function complete(given: Given, settings: Settings): DeclaredKey {
   return {
     ...withDefaults(given),
-    drift_policy: given.drift_policy ?? 'enforce',
+    drift_policy: given.drift_policy ?? settings.drift_policy,
     deletion_protection: given.deletion_protection ?? false,
     lifecycle: 'managed',
     pending_window_in_days: null,
@@ -104,13 +150,13 @@ function complete(given: Given): DeclaredKey {
 }
 
 /** For arguments that were not sent but found. @throws ProblemError invalid-input */
-export function assertRulesHold(services: Services, declared: DeclaredKey): void {
-  const violations = argumentViolations(declared, new Set(), ruleContext(services));
+export function assertRulesHold(services: Services, settings: TagSettings, declared: DeclaredKey): void {
+  const violations = argumentViolations(declared, new Set(), ruleContext(services, settings));
   if (violations.length > 0) throw invalidInput(violations);
 }
 
-function ruleContext({ ownershipTagName }: Services) {
-  return { ownershipTagName, defaultTags: {} };
+function ruleContext({ ownershipTagName }: Services, tagSettings: TagSettings): RuleContext {
+  return { ownershipTagName, tagSettings };
 }
 
 /** The part of a body that is of the right types, so that the rules can be applied to all of that. */

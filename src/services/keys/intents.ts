@@ -3,9 +3,12 @@
 import type { KeyRow, Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
+import { type TagSettings, tagViolations } from '../../domain/tags.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
 import type { revisionOrigins } from '../../schemas/history.ts';
 import type { Actor, Services } from '../context.ts';
+import { invalidInput } from '../problems.ts';
+import { holdSettings } from '../providers/settings.ts';
 import { columnsOf, type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 
 export type Origin = (typeof revisionOrigins)[number];
@@ -22,15 +25,21 @@ export type NewKey = {
   identity?: Pick<KeyRow, 'arn' | 'key_id'>;
 };
 
-/** Records a key that Keyward did not have. @throws Prisma's P2002 when the ARN is on record already. */
+/**
+ * Records a key that Keyward did not have.
+ * @throws Prisma's P2002 when the ARN is on record already; ProblemError invalid-input when the provider's settings have
+ * changed meanwhile, so that the key can't be had.
+ */
 export async function recordNewKey(services: Services, key: NewKey, by: Actor): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
+    const settings = await holdSettings(transaction, key.provider);
+    assertTagsFit(key.declared, settings, services.ownershipTagName);
     await transaction.key.create({
       data: {
         id: key.id,
         provider: key.provider,
         ...key.identity,
-        ...columnsOf(key.declared),
+        ...columnsOf(key.declared, settings),
         state: key.origin === 'create' ? 'creating' : 'updating',
         due_at: backstop(),
       },
@@ -45,6 +54,7 @@ export async function recordNewKey(services: Services, key: NewKey, by: Actor): 
  * Records a further generation of a key.
  * @param row the key as the decision was made on it.
  * @returns the new generation, or null when the key has changed since `row` was read: decide again.
+ * @throws ProblemError invalid-input when the provider's default tags have changed meanwhile and leave no room for the tags.
  */
 export async function recordChange(
   services: Services,
@@ -54,10 +64,12 @@ export async function recordChange(
 ): Promise<number | null> {
   const generation = row.generation + 1;
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
+    const settings = await holdSettings(transaction, row.provider);
+    if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
     const { count } = await transaction.key.updateMany({
       where: { id: row.id, generation: row.generation },
       data: {
-        ...columnsOf(change.declared),
+        ...columnsOf(change.declared, settings),
         ...change.columns,
         generation,
         state: stateWhileSyncing(row, change.declared),
@@ -115,6 +127,12 @@ export async function recordRevision(transaction: Transaction, revision: Revisio
       data: { origin, changes },
     },
   });
+}
+
+/** By the settings that hold when the intent is recorded: they may be others than those by which the input was checked. */
+function assertTagsFit({ tags }: DeclaredKey, settings: TagSettings, ownershipTagName: string): void {
+  const violations = tagViolations(tags, settings, ownershipTagName);
+  if (violations.length > 0) throw invalidInput(violations);
 }
 
 /** The state to show from the moment a change is recorded until KMS holds it. */

@@ -5,19 +5,19 @@ import { differences } from '../../domain/drift.ts';
 import { plan } from '../../domain/planner.ts';
 import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
 import { refusalsOf } from '../../domain/refusals.ts';
+import type { TagSettings } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
-import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
 import { parametersOf } from '../../kms/parameters.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
-import { ProblemError } from '../problems.ts';
+import { accessToKey } from '../providers/access.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
 import { columnsOf, type DeclaredKey, declaredOf, desiredOf, driftOf, observedOf } from './declared.ts';
 import { findKey } from './find.ts';
 import { problemOf } from './import.ts';
-import { declaredByCreate, declaredByReplacement, type Input } from './input.ts';
+import { declaredByCreate, declaredByReplacement, type Input, patchTarget } from './input.ts';
 import { assertManaged } from './preconditions.ts';
 
 /** What stands for ids that are not known before the write. */
@@ -25,9 +25,9 @@ const unknownId = '<id>';
 const unknownKeyId = '<key_id>';
 
 /** What POST /keys would do. @throws ProblemError invalid-input, as that would. */
-export function planCreate(services: Services, input: Input): Plan {
-  const { declared } = declaredByCreate(services, input);
-  const desired = desiredBy({ id: unknownId }, declared, services);
+export async function planCreate(services: Services, input: Input): Promise<Plan> {
+  const { declared, provider } = await declaredByCreate(services, input);
+  const desired = desiredBy({ id: unknownId }, declared, provider.settings, services);
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
   return {
     steps: toSteps(plan(desired, null), unknownKeyId),
@@ -47,19 +47,16 @@ export async function planUpdate(services: Services, id: string, input: Input): 
   const row = await findKey(services, id);
   assertManaged(row);
   const before = declaredOf(row);
-  const target = { declared: before, provider: row.provider, policyInForce: observedOf(row)?.policy ?? null };
+  const target = await patchTarget(services, row);
+  const { settings } = target.provider;
   const { declared, immutable } = declaredByReplacement(services, target, input);
   const changes = changedFields(before, declared);
-  const kms = services.kmsFor(row.provider);
-  if (kms === undefined) {
-    throw new ProblemError('temporarily-unavailable', `There is no provider ${row.provider} to ask.`);
-  }
   const isChange = Object.keys(changes).length > 0;
-  const look = row.key_id === null ? null : await observe(services, kms, row, row.key_id);
+  const look = row.key_id === null ? null : await observe(services, row, row.key_id);
   if (look === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
-  const drift = look === null ? [] : driftNow(services, row, look.seen);
+  const drift = look === null ? [] : driftNow(services, settings, row, look.seen);
   const observed = look === null ? null : isChange || !isHeld(row) ? look.written : look.seen;
-  const desired = desiredBy(row, declared, services);
+  const desired = desiredBy(row, declared, settings, services);
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };
   const steps = plan(desired, observed);
   return {
@@ -85,11 +82,11 @@ function planReplacement(row: KeyRow, desired: DesiredKey): Pick<Plan, 'steps' |
  */
 async function observe(
   services: Services,
-  kms: Kms,
   row: KeyRow,
   keyId: string,
 ): Promise<{ written: ObservedKey; seen: ObservedKey } | 'gone'> {
   try {
+    const { kms } = await accessToKey(services, row);
     const writes = await findRecentWrites(services, row.id);
     const read = await observeKey(kms, keyId);
     const expected = observedOf(row);
@@ -108,15 +105,20 @@ function isHeld(row: KeyRow): boolean {
 }
 
 /** What the row would aim at with this declaration. */
-function desiredBy(row: Pick<KeyRow, 'id'>, declared: DeclaredKey, services: Services): DesiredKey {
-  const columns = { ...columnsOf(declared), policy: declared.policy };
-  return desiredOf({ ...row, ...columns } as KeyRow, services.ownershipTagName);
+function desiredBy(
+  row: Pick<KeyRow, 'id'>,
+  declared: DeclaredKey,
+  settings: TagSettings,
+  services: Services,
+): DesiredKey {
+  const columns = { ...columnsOf(declared, settings), policy: declared.policy };
+  return desiredOf({ ...row, ...columns } as KeyRow, settings, services.ownershipTagName);
 }
 
-function driftNow(services: Services, row: KeyRow, observed: ObservedKey): Plan['drift'] {
+function driftNow(services: Services, settings: TagSettings, row: KeyRow, observed: ObservedKey): Plan['drift'] {
   const now = new Date().toISOString();
   const known = new Map(driftOf(row).map(({ field, since }) => [field, since]));
-  return differences(desiredOf(row, services.ownershipTagName), observed).map((difference) => ({
+  return differences(desiredOf(row, settings, services.ownershipTagName), observed).map((difference) => ({
     ...difference,
     since: known.get(difference.field) ?? now,
   }));

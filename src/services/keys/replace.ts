@@ -3,12 +3,13 @@ import type { KeyRow } from '../../database/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { conflict, invalidInput, ProblemError } from '../problems.ts';
+import { conflict, invalidInput } from '../problems.ts';
+import { accessToKey } from '../providers/access.ts';
 import type { Accepted, Command } from './commands.ts';
-import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
+import { type DeclaredKey, declaredOf } from './declared.ts';
 import { findKey } from './find.ts';
 import { problemOf } from './import.ts';
-import { declaredByReplacement, type Input } from './input.ts';
+import { declaredByReplacement, type Input, patchTarget } from './input.ts';
 import { recordChange } from './intents.ts';
 import { assertManaged, assertMatches, assertSettledInKms } from './preconditions.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
@@ -27,12 +28,7 @@ export function replaceKey(services: Services, id: string, input: Input, command
       const detail = 'A replacement schedules the deletion of the KMS key, and the key has deletion_protection.';
       throw conflict(`${detail} Set it to false first.`, id);
     }
-    const target = {
-      declared: declaredOf(row),
-      provider: row.provider,
-      policyInForce: observedOf(row)?.policy ?? null,
-    };
-    const { declared, immutable } = declaredByReplacement(services, target, input);
+    const { declared, immutable } = declaredByReplacement(services, await patchTarget(services, row), input);
     if (immutable.length > 0) return declared;
     const detail = 'None of the fields that KMS fixes when a key is made is changed: PATCH does the rest.';
     throw invalidInput([{ pointer: '', detail }]);
@@ -58,9 +54,8 @@ function isLost(row: KeyRow): boolean {
 }
 
 async function isInKms(services: Services, row: KeyRow, keyId: string): Promise<boolean> {
-  const kms = services.kmsFor(row.provider);
-  if (kms === undefined) throw new ProblemError('temporarily-unavailable', `There is no provider ${row.provider}.`);
   try {
+    const { kms } = await accessToKey(services, row);
     await describeKey(kms, keyId);
     return true;
   } catch (error) {

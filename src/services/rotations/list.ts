@@ -7,6 +7,7 @@ import type { Page } from '../history/pages.ts';
 import { findKey } from '../keys/find.ts';
 import { problemOf } from '../keys/import.ts';
 import { conflict, ProblemError } from '../problems.ts';
+import { accessToKey } from '../providers/access.ts';
 
 const standardLimit = 50;
 
@@ -20,9 +21,8 @@ export async function listKeyRotations(services: Services, id: string, query: Pa
   const marker = query.cursor === undefined ? null : decode(query.cursor);
   if (row.key_id === null) return { items: [], nextCursor: null };
   if (row.state === 'deleted') throw conflict('KMS has deleted the key, and its rotations with it.', id);
-  const kms = services.kmsFor(row.provider);
-  if (kms === undefined) throw new ProblemError('temporarily-unavailable', `There is no provider ${row.provider}.`);
   try {
+    const { kms } = await accessToKey(services, row);
     const { rotations, next } = await listRotations(kms, row.key_id, query.limit ?? standardLimit, marker);
     return { items: rotations, nextCursor: next === null ? null : Buffer.from(next).toString('base64url') };
   } catch (error) {

@@ -1,41 +1,65 @@
 /** drift_policy adopt: what somebody made of a key in KMS becomes its desired state, as a revision that says so. */
 import type { KeyRow, Prisma } from '../../database/client.ts';
+import { changedFields } from '../../domain/changes.ts';
 import { isPendingDeletion } from '../../domain/planner.ts';
-import { withoutReserved } from '../../domain/tags.ts';
-import type { ObservedKey } from '../../domain/types.ts';
+import { policiesEqual } from '../../domain/policy-equivalence.ts';
+import { ownTags, type TagSettings } from '../../domain/tags.ts';
+import type { ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { columnsOf, type DeclaredKey, declaredOf } from '../keys/declared.ts';
+import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../keys/declared.ts';
 import { recordRevision } from '../keys/intents.ts';
+import { holdSettings } from '../providers/settings.ts';
 import { LeaseLost } from './lease.ts';
 import { recordDriftEvents, type Work } from './record.ts';
 
 /**
- * Whether KMS's state can become the desired one. A deletion that was scheduled outside is shown and never adopted: that a
- * key is to be lost has to be asked of Keyward. Nor does a key whose store is away tell what it is.
+ * The desired state that takes KMS's over; null where there is nothing in it to take. A deletion that was scheduled outside is
+ * shown and never adopted: that a key is to be lost has to be asked of Keyward. Nor does a key whose store is away tell what
+ * it is. That a default tag is not there can't be declared of one key, and stays drift.
  */
-export function isAdoptable(observed: ObservedKey): boolean {
-  return !isPendingDeletion(observed) && observed.key_state !== 'Unavailable';
+export function adoptable(
+  services: Services,
+  row: KeyRow,
+  settings: TagSettings,
+  observed: ObservedKey,
+): DeclaredKey | null {
+  if (isPendingDeletion(observed) || observed.key_state === 'Unavailable') return null;
+  const before = declaredOf(row);
+  const declared = declaredAs(before, observed, adoptedTags(services, row, settings, observed));
+  return Object.keys(changedFields(before, declared)).length === 0 ? null : declared;
+}
+
+/** Tags that a change of the provider's settings is about to change say nothing of the owner. */
+function adoptedTags({ ownershipTagName }: Services, row: KeyRow, settings: TagSettings, observed: ObservedKey): Tags {
+  const declared = row.tags as Tags;
+  const due = dueTagNames(row);
+  const found = ownTags(observed.tags, settings, ownershipTagName, declared);
+  const keeps = ([name]: [string, string]) => due.includes(name);
+  return Object.fromEntries([
+    ...Object.entries(declared).filter(keeps),
+    ...Object.entries(found).filter((tag) => !keeps(tag)),
+  ]);
 }
 
 /**
- * Records KMS's state as a new generation.
+ * Records what was adopted as a new generation.
  * @returns the row, to go on with: the next round finds that KMS holds it.
  * @throws LeaseLost
  */
 export async function adoptDrift(
   services: Services,
   { row, lease }: Work,
-  observed: ObservedKey,
+  declared: DeclaredKey,
   drift: Drift[],
 ): Promise<KeyRow> {
   const generation = row.generation + 1;
-  const declared = declaredAs(declaredOf(row), observed, services.ownershipTagName);
   const adopted = await services.database.prisma.$transaction(async (transaction) => {
+    const settings = await holdSettings(transaction, row.provider);
     const [changed] = await transaction.key.updateManyAndReturn({
       where: { ...lease.fence, generation: row.generation },
       data: {
-        ...columnsOf(declared),
+        ...columnsOf(declared, settings),
         generation,
         drift: drift as unknown as Prisma.InputJsonArray,
         status_version: { increment: 1 },
@@ -55,15 +79,20 @@ export async function adoptDrift(
 }
 
 /** A policy that was not managed stays so. */
-function declaredAs(declared: DeclaredKey, observed: ObservedKey, ownershipTagName: string): DeclaredKey {
+function declaredAs(declared: DeclaredKey, observed: ObservedKey, tags: Tags): DeclaredKey {
   const { rotation } = observed;
   return {
     ...declared,
     description: observed.description,
-    policy: declared.policy === null ? null : observed.policy,
+    policy: adoptedPolicy(declared.policy, observed.policy),
     is_enabled: observed.key_state === 'Enabled',
     enable_key_rotation: rotation?.enabled ?? false,
     rotation_period_in_days: rotation?.enabled ? rotation.period_in_days : null,
-    tags: withoutReserved(observed.tags, ownershipTagName),
+    tags,
   };
+}
+
+/** One that is written otherwise and means the same is no change. */
+function adoptedPolicy(declared: PolicyDocument | null, observed: PolicyDocument): PolicyDocument | null {
+  return declared === null || policiesEqual(declared, observed) ? declared : observed;
 }

@@ -64,7 +64,7 @@ async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsW
   const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
   const found = await services
     .ownershipSearchFor(kms)
-    .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, row.provider, keyIds) })
+    .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, kms.region, keyIds) })
     .catch((error: KmsFailure) => {
       // That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it.
       throw new KmsFailure('fault', error.code, error.message, error.operation, true);

@@ -2,17 +2,18 @@
 import type { KeyRow } from '../../database/client.ts';
 import { afterStep } from '../../domain/after-step.ts';
 import { differences } from '../../domain/drift.ts';
-import { plan } from '../../domain/planner.ts';
+import { isPendingDeletion } from '../../domain/planner.ts';
 import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
-import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, driftOf, observedOf } from '../keys/declared.ts';
-import { adoptDrift, isAdoptable } from './adoption.ts';
+import { type Access, accessToKey } from '../providers/access.ts';
+import { adoptable, adoptDrift } from './adoption.ts';
+import { aimOf, driftIn, isHeld, isToBeMended, nextLook, stepsFor, withSince } from './aims.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
 import { recordGone, recordRemoved } from './endings.ts';
 import { deleteFormerKeys } from './former-keys.ts';
@@ -26,13 +27,6 @@ import { beginReplacement } from './replacement.ts';
 import { isFinal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { recordDone, recordSkipped, sendWrite } from './send.ts';
-
-/** Milliseconds after a key's deletion date at which KMS is asked whether it is gone. */
-const deletionGrace = 5000;
-/** Milliseconds between looks at a key whose deletion waits for its replicas, or is late. */
-const deletionPoll = 3_600_000;
-/** Milliseconds from the answer of POST …/refresh until the drift that it shows is dealt with. */
-const mendingDelay = 5000;
 
 /**
  * Syncs one key, until nothing more is asked for. Does nothing when another worker is at it: that one will see what
@@ -56,12 +50,11 @@ export async function syncKey(services: Services, keyId: string): Promise<void> 
 
 /** @returns the row when it asks for another round, else null. */
 async function syncOnce(services: Services, work: Work): Promise<KeyRow | null> {
-  const kms = services.kmsFor(work.row.provider);
   try {
-    if (kms === undefined) throw noProvider(work.row);
-    const settled = await settleOpenWrites(services, kms, work);
+    const access = await accessToKey(services, work.row);
+    const settled = await settleOpenWrites(services, access.kms, work);
     const row = await beginReplacement(services, { ...work, row: settled });
-    return await converge(services, kms, { ...work, row });
+    return await converge(services, access, { ...work, row });
   } catch (error) {
     return recordFailure(services, work, error);
   }
@@ -77,12 +70,12 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
   return recordRetry(services, work, error);
 }
 
-async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRow | null> {
+async function converge(services: Services, { kms, settings }: Access, work: Work): Promise<KeyRow | null> {
   const { row } = work;
   const { key_id: keyId } = row;
   if (keyId === null && row.lifecycle !== 'managed') return recordRemoved(services, work);
   const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
-  const aim = aimOf(row);
+  const aim = await aimOf(services, row);
   let look: Look = { observed: null, settling: 0 };
   if (keyId !== null) {
     try {
@@ -94,14 +87,14 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
     }
   }
   const { observed, settling } = look;
-  const desired = desiredOf(row, services.ownershipTagName);
-  const found = observed === null || !isHeld(row) ? [] : withSince(differences(desired, observed), driftOf(row));
-  if (aim === 'adopt' && found.length > 0 && observed !== null && isAdoptable(observed)) {
-    return adoptDrift(services, work, observed, found);
-  }
+  const desired = desiredOf(row, settings, services.ownershipTagName);
+  const found = observed === null || !isHeld(row) ? [] : driftIn(row, desired, observed);
+  const adopted =
+    aim === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
+  if (adopted) return adoptDrift(services, work, adopted, found);
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
-  const reached = await applyAll(services, kms, known, observed, aim === 'enforce' ? plan(desired, observed) : []);
+  const reached = await applyAll(services, kms, known, observed, stepsFor(aim, row, desired, observed));
   await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
   const hindrance = await deleteFormerKeys(services, kms, work);
   if (row.lifecycle === 'released') {
@@ -112,18 +105,14 @@ async function converge(services: Services, kms: Kms, work: Work): Promise<KeyRo
       : recordRemoved(services, work);
   }
   const drift = withSince(differences(desired, reached), driftOf(row));
+  const refresh = settings.refresh_interval_seconds * 1000;
+  const next = nextLook(reached, { settling, refresh, isToBeMended: isToBeMended(row, aim, drift) });
   return recordObservation(services, known, {
     observed: reached,
     drift,
-    holds: aim === 'enforce',
-    dueAt: earliest(
-      hindrance?.dueAt,
-      nextLook(reached, {
-        settling,
-        refresh: services.times.refresh,
-        isToBeMended: isToBeMended(row, aim, drift),
-      }),
-    ),
+    holds: aim === 'enforce' || aim === 'claim',
+    holdsDefaultTags: !isPendingDeletion(reached),
+    dueAt: earliest(hindrance?.dueAt, next),
     unverified,
     error: hindrance?.error ?? null,
   });
@@ -142,26 +131,6 @@ async function observeForSync(services: Services, kms: Kms, row: KeyRow, keyId: 
   const expected = observedOf(row);
   const observed = expected === null ? read : withoutStaleFields(read, expected, writes);
   return { observed, settling: observed === read ? 0 : services.times.settle };
-}
-
-/**
- * What is to be done about a difference. A change that KMS does not hold yet, POST …/sync and what a crash left are
- * enforced whatever the drift policy; POST …/refresh only looks.
- */
-function aimOf(row: KeyRow): 'enforce' | 'report' | 'adopt' {
-  if (!isHeld(row) || row.enforce_through > row.served_observation) return 'enforce';
-  if (row.requested_observation > row.served_observation) return 'report';
-  return row.drift_policy as 'enforce' | 'report' | 'adopt';
-}
-
-/** Whether KMS was made to hold the desired state, as far as is known: what differs now was changed by somebody else. */
-function isHeld(row: KeyRow): boolean {
-  return row.generation === row.synced_generation && !row.writes_open;
-}
-
-/** Whether a look found drift that the drift policy has something done about. */
-function isToBeMended(row: KeyRow, aim: string, drift: Drift[]): boolean {
-  return aim === 'report' && row.drift_policy !== 'report' && row.lifecycle === 'managed' && drift.length > 0;
 }
 
 async function applyAll(
@@ -201,29 +170,6 @@ async function applyOne(
   return afterStep(before, step, deletionDate);
 }
 
-function withSince(found: { field: string; desired: unknown; observed: unknown }[], before: Drift[]): Drift[] {
-  const now = new Date().toISOString();
-  return found.map((difference) => ({
-    ...difference,
-    since: before.find(({ field }) => field === difference.field)?.since ?? now,
-  }));
-}
-
-type NextLook = { settling: number; refresh: number; isToBeMended: boolean };
-
-/** A key pending deletion is looked at when its time has come, any other at the next refresh or when it has settled. */
-function nextLook(observed: ObservedKey, { settling, refresh, isToBeMended }: NextLook): Date {
-  const now = Date.now();
-  if (observed.key_state === 'PendingReplicaDeletion') return new Date(now + deletionPoll);
-  if (observed.key_state === 'PendingDeletion' && observed.deletion_date !== null) {
-    const due = Date.parse(observed.deletion_date) + deletionGrace;
-    return new Date(due > now ? due : now + deletionPoll);
-  }
-  if (isToBeMended) return new Date(now + mendingDelay);
-  const jittered = refresh * (0.9 + Math.random() / 5);
-  return new Date(now + (settling > 0 ? Math.min(settling, jittered) : jittered));
-}
-
 function lateWrite(): KmsFailure {
   const message =
     'An earlier write has an unknown outcome; Keyward lets go of the key when it can no longer take effect';
@@ -232,8 +178,4 @@ function lateWrite(): KmsFailure {
 
 function earliest(first: Date | undefined, second: Date): Date {
   return first !== undefined && first < second ? first : second;
-}
-
-function noProvider(row: KeyRow): KmsFailure {
-  return new KmsFailure('credentials', 'NoSuchProvider', `There is no provider ${row.provider}`, 'DescribeKey', true);
 }

@@ -32,6 +32,8 @@ export type Observation = {
   observed: ObservedKey;
   drift: Drift[];
   holds: boolean;
+  /** Whether KMS now holds the tags that a change of the provider's settings has changed. */
+  holdsDefaultTags: boolean;
   dueAt: Date;
   unverified: number;
   error: SyncError | null;
@@ -40,7 +42,7 @@ export type Observation = {
 /** Records an observation that ends the sync. */
 export function recordObservation(services: Services, work: Work, result: Observation): Promise<Next> {
   const { row } = work;
-  const { observed, drift, holds, unverified, error } = result;
+  const { observed, drift, holds, holdsDefaultTags, unverified, error } = result;
   const now = new Date();
   const columns = {
     ...columnsOfObservation(observed, now),
@@ -49,6 +51,7 @@ export function recordObservation(services: Services, work: Work, result: Observ
     attempts: 0,
     writes_open: unverified > 0,
     served_observation: row.requested_observation,
+    ...(holdsDefaultTags ? { default_tags_due: Prisma.DbNull } : {}),
     ...(holds ? { synced_generation: row.generation, last_synced_at: now, ...replacedColumns(row) } : {}),
   };
   const state = row.lifecycle === 'pending_deletion' ? 'pending_deletion' : drift.length > 0 ? 'drifted' : 'in_sync';
@@ -225,13 +228,14 @@ export async function finish(
         ...lease.fence,
         generation: row.generation,
         requested_observation: row.requested_observation,
+        tags_version: row.tags_version,
       },
       data: { ...data, ...released },
     });
     await also(transaction, count === 0);
     await announceKeyChange(transaction, row.id);
     if (count === 1) return null;
-    const { state: _state, due_at: _due, error: _error, ...stillTrue } = data;
+    const { state: _state, due_at: _due, error: _error, default_tags_due: _tags, ...stillTrue } = data;
     const [moved] = await transaction.key.updateManyAndReturn({ where: lease.fence, data: stillTrue });
     if (moved === undefined) throw new LeaseLost(row.id);
     return moved;

@@ -6,6 +6,7 @@ import type { Services } from '../context.ts';
 import { findRevision } from '../history/revisions.ts';
 import { columnsOf, type DeclaredKey, declaredOf } from '../keys/declared.ts';
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
+import { holdSettings } from '../providers/settings.ts';
 import { LeaseLost } from './lease.ts';
 import { finalError, recordFailed, refuseRevisions, type Work } from './record.ts';
 import { keyToReturnTo, recordReturn } from './replacement.ts';
@@ -46,11 +47,12 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
   const generation = row.generation + 1;
   services.log.warn({ key: row.id, operation: failure.operation, ...error }, 'KMS refused the change; taking it back');
   const next = await services.database.prisma.$transaction(async (transaction) => {
+    const settings = await holdSettings(transaction, row.provider);
     const { former, columns } = await keyToReturnTo(transaction, row);
     const [reverted] = await transaction.key.updateManyAndReturn({
       where: { ...lease.fence, generation: row.generation },
       data: {
-        ...columnsOf(target),
+        ...columnsOf(target, settings),
         ...columns,
         generation,
         state: stateWhileSyncing(row, target),

@@ -2,10 +2,13 @@
 import type { Services } from '../context.ts';
 import { formerAmong } from '../keys/former.ts';
 
-/** Those of the key ids that a record of the provider names, or had before: nobody is to be given such a key. */
-export async function knownAmong(services: Services, provider: string, keyIds: string[]): Promise<Set<string>> {
+/**
+ * Those of the key ids that a record names, or had before: nobody is to be given such a key. A key may be managed under
+ * another provider of the same account; the replicas of a multi-Region key share its id and are keys of their own.
+ */
+export async function knownAmong(services: Services, region: string, keyIds: string[]): Promise<Set<string>> {
   const rows = await services.database.prisma.key.findMany({
-    where: { provider, key_id: { in: keyIds }, state: { not: 'deleted' } },
+    where: { key_id: { in: keyIds }, arn: { contains: `:kms:${region}:` }, state: { not: 'deleted' } },
     select: { key_id: true },
   });
   const former = await formerAmong(services, keyIds);

@@ -6,6 +6,8 @@ import { inspectKey, listKeys } from '../../kms/inventory.ts';
 import type { UnmanagedKey, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
 import type { Services } from '../context.ts';
 import { ProblemError } from '../problems.ts';
+import { accessTo } from '../providers/access.ts';
+import { findSettings, standardProvider } from '../providers/settings.ts';
 import { knownAmong } from './known.ts';
 
 const standardLimit = 50;
@@ -22,13 +24,15 @@ const largestPage = 1000;
  */
 export async function listUnmanagedKeys(
   services: Services,
-  { provider = 'default', limit = standardLimit, cursor }: UnmanagedKeyQuery,
+  { provider = standardProvider, limit = standardLimit, cursor }: UnmanagedKeyQuery,
 ): Promise<{ items: UnmanagedKey[]; nextCursor: string | null }> {
-  const kms = services.kmsFor(provider);
-  if (kms === undefined) throw new ProblemError('not-found', `There is no provider ${JSON.stringify(provider)}.`);
+  if ((await findSettings(services, provider)) === null) {
+    throw new ProblemError('not-found', `There is no provider ${JSON.stringify(provider)}.`);
+  }
   const items: UnmanagedKey[] = [];
   let marker = cursor === undefined ? null : decode(cursor);
   try {
+    const { kms } = await accessTo(services, provider);
     do {
       // Never more than still fit: a page of KMS's can't be continued in its middle.
       const page = await listKeys(kms, Math.min(limit - items.length, largestPage), marker);
@@ -49,7 +53,7 @@ export async function listUnmanagedKeys(
 }
 
 async function inspectUnknown(services: Services, kms: Kms, provider: string, keyIds: string[]) {
-  const known = await knownAmong(services, provider, keyIds);
+  const known = await knownAmong(services, kms.region, keyIds);
   const unknown = keyIds.filter((keyId) => !known.has(keyId));
   const found: UnmanagedKey[] = [];
   for (let start = 0; start < unknown.length; start += concurrency) {

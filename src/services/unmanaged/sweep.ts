@@ -9,6 +9,7 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type ListedKey, listKeys, tagsOf } from '../../kms/inventory.ts';
 import type { Services } from '../context.ts';
+import { accessTo } from '../providers/access.ts';
 import { knownAmong } from './known.ts';
 
 const largestPage = 1000;
@@ -21,10 +22,10 @@ const recheckDays = 1;
  * record of.
  */
 export async function sweepUnmanagedKeys(services: Services): Promise<void> {
-  for (const provider of services.providerNames()) {
-    const kms = services.kmsFor(provider);
-    if (kms === undefined) continue;
+  const providers = await services.database.prisma.provider.findMany({ select: { name: true } });
+  for (const { name: provider } of providers) {
     try {
+      const { kms } = await accessTo(services, provider);
       await sweepProvider(services, provider, kms);
     } catch (error) {
       if (!(error instanceof KmsFailure)) throw error;
@@ -39,7 +40,7 @@ async function sweepProvider(services: Services, provider: string, kms: Kms): Pr
   do {
     const page: Awaited<ReturnType<typeof listKeys>> = await listKeys(kms, largestPage, marker);
     const keyIds = page.keys.map(({ key_id }) => key_id);
-    const known = await knownAmong(services, provider, keyIds);
+    const known = await knownAmong(services, kms.region, keyIds);
     const unknown = page.keys.filter(({ key_id }) => !known.has(key_id));
     await lookAt(services, { provider, kms, sweep }, unknown);
     marker = page.next;

@@ -1,0 +1,45 @@
+/** How many requests a second KMS takes, from all callers in an account and Region together. */
+
+/**
+ * By operation. Sources: AWS KMS developer guide, "Request quotas"; for GetResources, the Resource Groups Tagging API's
+ * endpoints and quotas.
+ */
+export const standardQuotas: Readonly<Record<string, number>> = {
+  CancelKeyDeletion: 5,
+  ConnectCustomKeyStore: 5,
+  CreateAlias: 5,
+  CreateCustomKeyStore: 5,
+  CreateGrant: 50,
+  CreateKey: 5,
+  DeleteAlias: 15,
+  DeleteCustomKeyStore: 5,
+  DescribeCustomKeyStores: 5,
+  DescribeKey: 2000,
+  DisableKey: 5,
+  DisableKeyRotation: 5,
+  DisconnectCustomKeyStore: 5,
+  EnableKey: 5,
+  EnableKeyRotation: 15,
+  GetKeyLastUsage: 5,
+  GetKeyPolicy: 1000,
+  GetKeyRotationStatus: 1000,
+  GetPublicKey: 2000,
+  GetResources: 15,
+  ListAliases: 500,
+  ListGrants: 100,
+  ListKeyPolicies: 100,
+  ListKeyRotations: 100,
+  ListKeys: 500,
+  ListResourceTags: 2000,
+  PutKeyPolicy: 15,
+  ReplicateKey: 5,
+  RevokeGrant: 50,
+  RotateKeyOnDemand: 5,
+  ScheduleKeyDeletion: 15,
+  TagResource: 10,
+  UntagResource: 5,
+  UpdateAlias: 5,
+  UpdateCustomKeyStore: 5,
+  UpdateKeyDescription: 5,
+  UpdatePrimaryRegion: 5,
+};

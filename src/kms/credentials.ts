@@ -1,0 +1,93 @@
+/** As whom AWS is asked. Credentials come from the SDK's own chain; they are never stored and never shown. */
+import {
+  createCredentialChain,
+  fromContainerMetadata,
+  fromEnv,
+  fromIni,
+  fromNodeProviderChain,
+  fromTemporaryCredentials,
+  fromTokenFile,
+} from '@aws-sdk/credential-providers';
+
+/** A role to take on before anything is asked: Terraform's `assume_role`. */
+export type AssumeRole = { role_arn: string; external_id: string | null; session_name: string | null };
+
+type Credentials = Awaited<ReturnType<ReturnType<typeof fromEnv>>>;
+type CredentialProvider = () => Promise<Credentials>;
+
+const standardSessionName = 'keyward';
+
+/** Milliseconds before their end at which credentials are asked for anew; the SDK's clients do so five minutes before. */
+const renewalTime = 330_000;
+/** Milliseconds for which credentials without an end are taken to be the ones in force. */
+const longestTrust = 300_000;
+/** Milliseconds for which a failure stands: thousands of keys that want the same credentials ask for them once. */
+const failureStands = 5000;
+
+/** Why there are no credentials. The name is the SDK's, by which such errors are known. */
+class CredentialsUnavailable extends Error {
+  override readonly name = 'CredentialsProviderError';
+}
+
+/**
+ * The credentials for one account and Region, asked for once for all clients.
+ * @param endpoint null: AWS itself. Elsewhere, where none are configured, fixed ones are used that mean nothing to AWS.
+ */
+export function credentialsFor(target: {
+  endpoint: string | null;
+  region: string;
+  assumeRole: AssumeRole | null;
+}): CredentialProvider {
+  const { endpoint, region, assumeRole } = target;
+  const base = endpoint === null ? fromNodeProviderChain() : credentialsForOtherEndpoints();
+  if (assumeRole === null) return shared(() => base());
+  const assumed = fromTemporaryCredentials({
+    masterCredentials: () => base(),
+    params: {
+      RoleArn: assumeRole.role_arn,
+      RoleSessionName: assumeRole.session_name ?? standardSessionName,
+      ...(assumeRole.external_id === null ? {} : { ExternalId: assumeRole.external_id }),
+    },
+    clientConfig: { region, ...(endpoint === null ? {} : { endpoint }) },
+  });
+  return shared(async () => {
+    try {
+      return await assumed();
+    } catch (error) {
+      // STS's AccessDenied is no word of KMS on a change: nothing may be taken back for it.
+      const { name, message } = error as Error;
+      throw new CredentialsUnavailable(`The role ${assumeRole.role_arn} can't be assumed: ${name}: ${message}`);
+    }
+  });
+}
+
+function shared(provide: CredentialProvider): CredentialProvider {
+  let known: { answer: Promise<Credentials>; until: number } | undefined;
+  return () => {
+    if (known !== undefined && Date.now() < known.until) return known.answer;
+    const asked = { answer: provide(), until: Date.now() + longestTrust };
+    asked.answer.then(
+      ({ expiration }) => {
+        if (expiration !== undefined) asked.until = expiration.getTime() - renewalTime;
+      },
+      () => {
+        asked.until = Date.now() + failureStands;
+      },
+    );
+    known = asked;
+    return asked.answer;
+  };
+}
+
+/** The chain without the instance metadata service, whose look-up takes seconds where there is none. */
+function credentialsForOtherEndpoints() {
+  const inContainer =
+    process.env['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI'] ?? process.env['AWS_CONTAINER_CREDENTIALS_FULL_URI'];
+  return createCredentialChain(
+    fromEnv(),
+    fromIni(),
+    fromTokenFile(),
+    ...(inContainer === undefined ? [] : [fromContainerMetadata()]),
+    async () => ({ accessKeyId: '111122223333', secretAccessKey: 'not-a-secret-for-a-local-kms' }),
+  );
+}

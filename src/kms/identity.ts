@@ -1,0 +1,48 @@
+/** Whose account it is that calls are made in. */
+import { GetCallerIdentityCommand, type STSClient } from '@aws-sdk/client-sts';
+import { call, KmsFailure } from './errors.ts';
+
+export type CallerIdentity = { account: string; arn: string };
+
+/** Milliseconds for which the answer is taken to be so. */
+const knownFor = 300_000;
+
+/**
+ * One GetCallerIdentity call, which needs no permission.
+ * @throws KmsFailure
+ */
+export async function readCallerIdentity(sts: STSClient): Promise<CallerIdentity> {
+  const { Account, Arn } = await call('GetCallerIdentity', () => sts.send(new GetCallerIdentityCommand({})));
+  if (Account !== undefined && Arn !== undefined) return { account: Account, arn: Arn };
+  const message = 'GetCallerIdentity answered without an account';
+  throw new KmsFailure('fault', 'UnusableAnswer', message, 'GetCallerIdentity', false);
+}
+
+/**
+ * The caller's identity, asked for once in a while. While STS is away the last answer stands; where it never answered (an
+ * endpoint that is not AWS may have no STS) it is null.
+ * @throws KmsFailure of kind `credentials`.
+ */
+export function rememberedIdentity(sts: STSClient): () => Promise<CallerIdentity | null> {
+  let last: CallerIdentity | null = null;
+  let known: { answer: Promise<CallerIdentity | null>; until: number } | undefined;
+  const ask = async () => {
+    try {
+      last = await readCallerIdentity(sts);
+      return last;
+    } catch (error) {
+      if (error instanceof KmsFailure && error.kind !== 'credentials') return last;
+      throw error;
+    }
+  };
+  return () => {
+    if (known !== undefined && Date.now() < known.until) return known.answer;
+    const asked = { answer: ask(), until: Date.now() + knownFor };
+    asked.answer.catch(() => {
+      // What credentials say is kept with them.
+      if (known === asked) known = undefined;
+    });
+    known = asked;
+    return asked.answer;
+  };
+}

@@ -1,0 +1,115 @@
+/** Which of the operations that Keyward needs the credentials may call, by calls that change nothing. */
+import { randomUUID } from 'node:crypto';
+import {
+  CancelKeyDeletionCommand,
+  CreateKeyCommand,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  DisableKeyRotationCommand,
+  EnableKeyCommand,
+  EnableKeyRotationCommand,
+  GetKeyPolicyCommand,
+  GetKeyRotationStatusCommand,
+  type KMSClient,
+  ListKeyRotationsCommand,
+  ListKeysCommand,
+  ListResourceTagsCommand,
+  PutKeyPolicyCommand,
+  RotateKeyOnDemandCommand,
+  ScheduleKeyDeletionCommand,
+  TagResourceCommand,
+  UntagResourceCommand,
+  UpdateKeyDescriptionCommand,
+} from '@aws-sdk/client-kms';
+import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
+import type { Kms } from './client.ts';
+import { call, KmsFailure } from './errors.ts';
+
+export type Permission = {
+  /** Such as kms:CreateKey. */
+  action: string;
+  /** null: it can't be told. */
+  allowed: boolean | null;
+  /** What AWS answered, where that is no plain yes. */
+  detail: string | null;
+};
+
+type Probe = {
+  operation: string;
+  /** Whether a refusal holds for every key: a policy may allow an operation for keys with the ownership tag only. */
+  isProof: boolean;
+  send(client: KMSClient): Promise<unknown>;
+};
+
+/**
+ * Asks AWS. Writes are for a key id that no key has; CreateKey is for a usage that its spec does not have, which KMS refuses
+ * whoever asks. None of them can have an effect, which is why they need no permit.
+ * @param knownKeyId of a key that is there, to read it; null: there is none.
+ * @throws KmsFailure when AWS can't be asked.
+ */
+export async function checkPermissions(
+  kms: Kms,
+  knownKeyId: string | null,
+  asksTagging: boolean,
+): Promise<Permission[]> {
+  const probes = [...readProbes(knownKeyId ?? randomUUID(), knownKeyId !== null), ...writeProbes(randomUUID())];
+  const found: Permission[] = [];
+  // One after the other: some quotas are five calls a second.
+  for (const probe of probes) {
+    found.push(await judge(`kms:${probe.operation}`, probe.isProof, () => probe.send(kms.reads)));
+  }
+  if (asksTagging) {
+    const send = () =>
+      kms.tagging.send(new GetResourcesCommand({ ResourceTypeFilters: ['kms:key'], ResourcesPerPage: 1 }));
+    found.push(await judge('tag:GetResources', true, send));
+  }
+  return found;
+}
+
+async function judge(action: string, isProof: boolean, send: () => Promise<unknown>): Promise<Permission> {
+  try {
+    await call(action, send);
+    return { action, allowed: true, detail: null };
+  } catch (error) {
+    if (!(error instanceof KmsFailure)) throw error;
+    const { code, kind, message } = error;
+    if (/^AccessDenied/.test(code)) return { action, allowed: isProof ? false : null, detail: `${code}: ${message}` };
+    // KMS looked at the request itself: the caller may make it.
+    if (kind === 'not_found' || kind === 'refused' || kind === 'conflict')
+      return { action, allowed: true, detail: null };
+    if (kind === 'credentials') throw error;
+    return { action, allowed: null, detail: `${code}: ${message}` };
+  }
+}
+
+function readProbes(KeyId: string, isProof: boolean): Probe[] {
+  const probe = (operation: string, send: Probe['send']): Probe => ({ operation, isProof, send });
+  return [
+    { operation: 'ListKeys', isProof: true, send: (client) => client.send(new ListKeysCommand({ Limit: 1 })) },
+    probe('DescribeKey', (client) => client.send(new DescribeKeyCommand({ KeyId }))),
+    probe('GetKeyPolicy', (client) => client.send(new GetKeyPolicyCommand({ KeyId, PolicyName: 'default' }))),
+    probe('GetKeyRotationStatus', (client) => client.send(new GetKeyRotationStatusCommand({ KeyId }))),
+    probe('ListKeyRotations', (client) => client.send(new ListKeyRotationsCommand({ KeyId, Limit: 1 }))),
+    probe('ListResourceTags', (client) => client.send(new ListResourceTagsCommand({ KeyId, Limit: 1 }))),
+  ];
+}
+
+function writeProbes(KeyId: string): Probe[] {
+  const probe = (operation: string, send: Probe['send']): Probe => ({ operation, isProof: false, send });
+  const impossible = { KeyUsage: 'KEY_AGREEMENT', KeySpec: 'RSA_2048' } as const;
+  const policy = { Policy: '{}', PolicyName: 'default' };
+  return [
+    probe('CreateKey', (client) => client.send(new CreateKeyCommand(impossible))),
+    probe('TagResource', (client) => client.send(new TagResourceCommand({ KeyId, Tags: [] }))),
+    probe('UntagResource', (client) => client.send(new UntagResourceCommand({ KeyId, TagKeys: [] }))),
+    probe('UpdateKeyDescription', (client) => client.send(new UpdateKeyDescriptionCommand({ KeyId, Description: '' }))),
+    probe('EnableKey', (client) => client.send(new EnableKeyCommand({ KeyId }))),
+    probe('DisableKey', (client) => client.send(new DisableKeyCommand({ KeyId }))),
+    probe('EnableKeyRotation', (client) => client.send(new EnableKeyRotationCommand({ KeyId }))),
+    probe('DisableKeyRotation', (client) => client.send(new DisableKeyRotationCommand({ KeyId }))),
+    probe('RotateKeyOnDemand', (client) => client.send(new RotateKeyOnDemandCommand({ KeyId }))),
+    probe('PutKeyPolicy', (client) => client.send(new PutKeyPolicyCommand({ KeyId, ...policy }))),
+    probe('ScheduleKeyDeletion', (client) => client.send(new ScheduleKeyDeletionCommand({ KeyId }))),
+    probe('CancelKeyDeletion', (client) => client.send(new CancelKeyDeletionCommand({ KeyId }))),
+  ];
+}

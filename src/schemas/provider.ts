@@ -1,0 +1,235 @@
+/** The provider: an account and Region as Terraform's provider block has them. */
+import { type Static, Type } from 'typebox';
+import { nullable, ref, stringEnum, Tags, Timestamp } from './common.ts';
+import { driftPolicies } from './key.ts';
+
+/** The same as in every path and body that names one. */
+const name = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$',
+  description: '1 to 64 letters, digits and _ . -, a letter or digit first.',
+  examples: ['payments-prod'],
+});
+const region = Type.String({
+  pattern: '^[a-z]{2}(-[a-z]+)+-\\d+$',
+  description: "An AWS Region, such as eu-west-1. It can't be changed while the provider has keys.",
+  examples: ['eu-west-1'],
+});
+const endpoint = Type.String({
+  pattern: '^https?://[^\\s/?#]+/?$',
+  maxLength: 2048,
+  description: 'The URL of another endpoint; null: the one that the service is configured with.',
+});
+const tagNames = (description: string) =>
+  Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { maxItems: 200, description });
+const assumeRole = {
+  role_arn: Type.String({
+    pattern: '^arn:aws[a-z-]*:iam::\\d{12}:role/[\\w+=,.@/-]{1,512}$',
+    description: 'The role to assume.',
+    examples: ['arn:aws:iam::111122223333:role/keyward'],
+  }),
+  external_id: Type.String({
+    pattern: '^[\\w+=,.@:/-]{2,1224}$',
+    description: 'What the role asks for as external id.',
+  }),
+  session_name: Type.String({ pattern: '^[\\w+=,.@-]{2,64}$', description: 'null: keyward.' }),
+};
+const accountIds = Type.Array(Type.String({ pattern: '^\\d{12}$' }), {
+  maxItems: 100,
+  description: 'Accounts that the credentials may be of; checked before the first write. Empty: any.',
+});
+const interval = Type.Integer({
+  minimum: 1,
+  maximum: 604_800,
+  description: 'How often each key is observed, give or take a tenth.',
+});
+
+export const AssumeRole = Type.Object(
+  {
+    role_arn: assumeRole.role_arn,
+    external_id: nullable(assumeRole.external_id),
+    session_name: nullable(assumeRole.session_name),
+  },
+  { $id: 'AssumeRole', additionalProperties: false, description: "Terraform's assume_role." },
+);
+
+export const IgnoreTags = Type.Object(
+  {
+    keys: tagNames('Names of tags.'),
+    key_prefixes: tagNames('What names of tags begin with.'),
+  },
+  {
+    $id: 'IgnoreTags',
+    additionalProperties: false,
+    description: "Terraform's ignore_tags: tags that are left to other systems, neither set nor removed nor drift.",
+  },
+);
+
+const optional = {
+  endpoint: Type.Optional(nullable(endpoint)),
+  allowed_account_ids: Type.Optional(nullable(accountIds)),
+  drift_policy: Type.Optional(nullable(stringEnum(driftPolicies, { description: "Of new keys that don't say." }))),
+  refresh_interval_seconds: Type.Optional(nullable(interval)),
+};
+const assumeRoleInput = Type.Optional(
+  nullable(
+    Type.Object(
+      {
+        role_arn: assumeRole.role_arn,
+        external_id: Type.Optional(nullable(assumeRole.external_id)),
+        session_name: Type.Optional(nullable(assumeRole.session_name)),
+      },
+      { additionalProperties: false },
+    ),
+  ),
+);
+const ignoreTagsInput = Type.Optional(
+  nullable(
+    Type.Object(
+      {
+        keys: Type.Optional(nullable(IgnoreTags.properties.keys)),
+        key_prefixes: Type.Optional(nullable(IgnoreTags.properties.key_prefixes)),
+      },
+      { additionalProperties: false },
+    ),
+  ),
+);
+const tagsInput = (types: string[], description: string) =>
+  Type.Optional(
+    Type.Unsafe<Record<string, string | null> | null>({
+      type: ['object', 'null'],
+      additionalProperties: { type: types },
+      description,
+    }),
+  );
+
+/** The body of POST /providers. null stands for the default. */
+export const ProviderCreate = Type.Object(
+  {
+    name,
+    region,
+    ...optional,
+    assume_role: assumeRoleInput,
+    default_tags: tagsInput(['string'], "Tags of all keys; a key's own win."),
+    ignore_tags: ignoreTagsInput,
+  },
+  { $id: 'ProviderCreate', additionalProperties: false },
+);
+
+/** The body of PATCH: RFC 7396 JSON Merge Patch. */
+export const ProviderPatch = Type.Object(
+  {
+    region: Type.Optional(region),
+    ...optional,
+    assume_role: Type.Optional(
+      nullable(
+        Type.Object(
+          {
+            role_arn: Type.Optional(assumeRole.role_arn),
+            external_id: Type.Optional(nullable(assumeRole.external_id)),
+            session_name: Type.Optional(nullable(assumeRole.session_name)),
+          },
+          { additionalProperties: false },
+        ),
+      ),
+    ),
+    default_tags: tagsInput(['string', 'null'], 'Tags to set; null removes one.'),
+    ignore_tags: ignoreTagsInput,
+  },
+  {
+    $id: 'ProviderPatch',
+    additionalProperties: false,
+    description: 'RFC 7396 JSON Merge Patch; null restores a default.',
+  },
+);
+
+export const ProviderProgress = Type.Object(
+  {
+    keys_total: Type.Integer({ description: 'Keys that are managed.' }),
+    keys_in_sync: Type.Integer({ description: 'Those that KMS holds as declared, as far as is known.' }),
+    keys_pending: Type.Integer({ description: 'Those that a change of the tags of the provider has not reached yet.' }),
+    started_at: nullable(Type.String({ format: 'date-time', description: 'When the last change of the tags began.' })),
+    expected_until: nullable(
+      Type.String({ format: 'date-time', description: 'When it will have reached all keys, by the request quotas.' }),
+    ),
+  },
+  { $id: 'ProviderProgress', additionalProperties: false },
+);
+
+export const Provider = Type.Object(
+  {
+    name,
+    region,
+    endpoint: nullable(endpoint),
+    assume_role: Type.Unsafe<Static<typeof AssumeRole> | null>({ anyOf: [{ $ref: 'AssumeRole#' }, { type: 'null' }] }),
+    allowed_account_ids: accountIds,
+    default_tags: ref(Tags),
+    ignore_tags: ref(IgnoreTags),
+    drift_policy: stringEnum(driftPolicies),
+    refresh_interval_seconds: interval,
+    progress: ref(ProviderProgress),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  },
+  { $id: 'Provider', additionalProperties: false },
+);
+
+export const ProviderList = Type.Object(
+  { items: Type.Array(ref(Provider)), next_cursor: nullable(Type.String()) },
+  { $id: 'ProviderList', additionalProperties: false },
+);
+
+export const PermissionCheck = Type.Object(
+  {
+    action: Type.String({ examples: ['kms:CreateKey'] }),
+    allowed: nullable(
+      Type.Boolean({
+        description: "null: it can't be told; the policy may allow it for keys that carry the ownership tag only.",
+      }),
+    ),
+    detail: nullable(Type.String({ description: 'What AWS answered.' })),
+  },
+  { $id: 'PermissionCheck', additionalProperties: false },
+);
+
+export const ProviderCheck = Type.Object(
+  {
+    ok: Type.Boolean({
+      description: 'The credentials work, the account is right, and no permission is known to lack.',
+    }),
+    account_id: nullable(Type.String()),
+    caller_arn: nullable(Type.String()),
+    region,
+    error: nullable(Type.Object({ code: Type.String(), message: Type.String() }, { additionalProperties: false })),
+    permissions: Type.Array(ref(PermissionCheck)),
+  },
+  { $id: 'ProviderCheck', additionalProperties: false },
+);
+
+export const ProviderListQuery = Type.Object(
+  {
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
+    cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
+  },
+  { additionalProperties: false },
+);
+
+export const ProviderParams = Type.Object({ name: Type.String({ description: "The provider's name." }) });
+
+export type ProviderCreate = Static<typeof ProviderCreate>;
+export type ProviderPatch = Static<typeof ProviderPatch>;
+export type Provider = Static<typeof Provider>;
+export type ProviderProgress = Static<typeof ProviderProgress>;
+export type ProviderCheck = Static<typeof ProviderCheck>;
+export type ProviderListQuery = Static<typeof ProviderListQuery>;
+
+export const providerSchemas = [
+  AssumeRole,
+  IgnoreTags,
+  ProviderCreate,
+  ProviderPatch,
+  ProviderProgress,
+  Provider,
+  ProviderList,
+  PermissionCheck,
+  ProviderCheck,
+];

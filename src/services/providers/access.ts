@@ -1,0 +1,93 @@
+/** The way to a provider's KMS, once it is certain that it is the right one. */
+import type { KeyRow } from '../../database/client.ts';
+import type { KmsTarget } from '../../kms/client.ts';
+import { type Kms, openKms } from '../../kms/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import type { CallerIdentity } from '../../kms/identity.ts';
+import type { Services } from '../context.ts';
+import { findSettings, type ProviderSettings } from './settings.ts';
+
+/** Milliseconds for which calls under way may go on by a client whose settings have changed. */
+const closingDelay = 60_000;
+
+/** The clients of this process, by provider. */
+export type Clients = {
+  /** Those of a provider with these settings. */
+  of(name: string, settings: ProviderSettings): Kms;
+  close(): void;
+};
+
+/** @param shared what is the same for all providers; `endpoint` is for those that have none of their own. */
+export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole'>): Clients {
+  const open = new Map<string, { target: string; kms: Kms }>();
+  return {
+    of: (name, { region, endpoint, assume_role: assumeRole }) => {
+      const target = JSON.stringify([region, endpoint, assumeRole]);
+      const known = open.get(name);
+      if (known?.target === target) return known.kms;
+      if (known !== undefined) setTimeout(known.kms.close, closingDelay).unref();
+      const kms = openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, region, assumeRole });
+      open.set(name, { target, kms });
+      return kms;
+    },
+    close: () => {
+      for (const { kms } of open.values()) kms.close();
+    },
+  };
+}
+
+export type Access = { settings: ProviderSettings; kms: Kms };
+
+/**
+ * The way to a provider's KMS.
+ * @throws KmsFailure of kind `credentials` when there is no such provider, its credentials don't work, or they are of an
+ * account that the provider does not allow.
+ */
+export async function accessTo(services: Services, name: string): Promise<Access> {
+  const settings = await findSettings(services, name);
+  if (settings === null) throw unusable('NoSuchProvider', `There is no provider ${JSON.stringify(name)}`);
+  const kms = services.clients.of(name, settings);
+  const identity = await kms.identity();
+  const fault = accountFault(name, settings, identity);
+  if (fault !== null) throw fault;
+  return { settings, kms };
+}
+
+/** What is wrong with the account that a provider's credentials are of; null: nothing. */
+export function accountFault(
+  name: string,
+  { allowed_account_ids: allowed }: ProviderSettings,
+  identity: CallerIdentity | null,
+): KmsFailure | null {
+  if (allowed.length === 0 || (identity !== null && allowed.includes(identity.account))) return null;
+  const account = identity === null ? 'an account that STS does not tell' : `account ${identity.account}`;
+  const message = `The credentials of provider ${name} are of ${account}; it allows ${allowed.join(', ')} only`;
+  return unusable('AccountNotAllowed', message);
+}
+
+/**
+ * The way to the KMS that has a key. That a key is not found by credentials of another account, or in another Region, says
+ * nothing of it.
+ * @throws KmsFailure of kind `credentials`
+ */
+export async function accessToKey(services: Services, row: Pick<KeyRow, 'provider' | 'arn'>): Promise<Access> {
+  const access = await accessTo(services, row.provider);
+  const elsewhere = row.arn === null ? null : await homeElsewhere(access.kms, row.arn);
+  if (elsewhere === null) return access;
+  throw unusable('WrongAccountOrRegion', `${row.arn} is ${elsewhere}; provider ${row.provider} must lead there`);
+}
+
+/** Says of which other account or Region an ARN is; null: of this one, as far as can be told, or it is no ARN. */
+export async function homeElsewhere(kms: Kms, arn: string): Promise<string | null> {
+  const [prefix, , , region, account] = arn.split(':');
+  if (prefix !== 'arn') return null;
+  const identity = await kms.identity();
+  const isSameAccount = identity === null || identity.account === account;
+  if (isSameAccount && region === kms.region) return null;
+  const here = `${identity === null ? '' : `account ${identity.account}, `}Region ${kms.region}`;
+  return `of account ${account}, Region ${region}, and the provider is for ${here}`;
+}
+
+function unusable(code: string, message: string): KmsFailure {
+  return new KmsFailure('credentials', code, message, 'GetCallerIdentity', true);
+}

@@ -1,0 +1,74 @@
+/** Turns what a caller sent into a provider's settings, or into everything that is wrong with it. */
+import { mergePatch } from '../../domain/merge-patch.ts';
+import { mostTags, tagFaults } from '../../domain/tags.ts';
+import type { Json, Violation } from '../../domain/types.ts';
+import type { ProviderCreate } from '../../schemas/provider.ts';
+import { invalidInput } from '../problems.ts';
+import type { ProviderSettings } from './settings.ts';
+
+/** A body and what its schema finds wrong with it. */
+type Input = { body: unknown; violations: Violation[] };
+
+type Given = Omit<ProviderCreate, 'name'>;
+
+const standardRefreshInterval = 600;
+
+/** The settings that the body of a POST declares. @throws ProblemError invalid-input with every violation at once. */
+export function settingsByCreate({ body, violations }: Input, ownershipTagName: string): ProviderSettings {
+  if (violations.length > 0)
+    throw invalidInput([...violations, ...faultsOfUsableTags(body, violations, ownershipTagName)]);
+  return checked(complete(body as Given), ownershipTagName);
+}
+
+/** The settings that the body of a PATCH declares. @throws ProblemError invalid-input with every violation at once. */
+export function settingsByPatch(
+  current: ProviderSettings,
+  { body, violations }: Input,
+  ownershipTagName: string,
+): ProviderSettings {
+  if (violations.length > 0)
+    throw invalidInput([...violations, ...faultsOfUsableTags(body, violations, ownershipTagName)]);
+  const merged = mergePatch(current as unknown as Json, body as Json) as unknown as Given;
+  return checked(complete(merged), ownershipTagName);
+}
+
+/** null stands for the default, in the whole and in its parts. */
+function complete(given: Given): ProviderSettings {
+  const { assume_role: role, ignore_tags: ignored } = given;
+  return {
+    region: given.region,
+    endpoint: given.endpoint ?? null,
+    assume_role:
+      role === null || role === undefined
+        ? null
+        : { role_arn: role.role_arn, external_id: role.external_id ?? null, session_name: role.session_name ?? null },
+    allowed_account_ids: given.allowed_account_ids ?? [],
+    default_tags: (given.default_tags ?? {}) as ProviderSettings['default_tags'],
+    ignore_tags: { keys: ignored?.keys ?? [], key_prefixes: ignored?.key_prefixes ?? [] },
+    drift_policy: given.drift_policy ?? 'enforce',
+    refresh_interval_seconds: given.refresh_interval_seconds ?? standardRefreshInterval,
+  };
+}
+
+function checked(settings: ProviderSettings, ownershipTagName: string): ProviderSettings {
+  const violations = tagFaults(settings.default_tags, '/default_tags', ownershipTagName);
+  const total = Object.keys(settings.default_tags).length + 1;
+  if (total > mostTags) {
+    const detail = `A key has at most ${mostTags} tags; with the ownership tag the default tags alone are ${total}.`;
+    violations.push({ pointer: '/default_tags', detail });
+  }
+  if (settings.assume_role !== null && settings.assume_role.role_arn === undefined) {
+    violations.push({ pointer: '/assume_role/role_arn', detail: 'This is needed.' });
+  }
+  if (violations.length > 0) throw invalidInput(violations);
+  return settings;
+}
+
+/** Where the schema has objections elsewhere, the rules on tags are looked at all the same. */
+function faultsOfUsableTags(body: unknown, violations: Violation[], ownershipTagName: string): Violation[] {
+  const tags = (body as { default_tags?: unknown } | null)?.default_tags;
+  const isUsable = !violations.some(({ pointer }) => pointer === '' || pointer.startsWith('/default_tags'));
+  if (!isUsable || tags === null || typeof tags !== 'object') return [];
+  const values = Object.entries(tags).filter(([, value]) => typeof value === 'string');
+  return tagFaults(Object.fromEntries(values), '/default_tags', ownershipTagName);
+}

@@ -1,0 +1,100 @@
+/** Providers, as the HTTP contract shows them, with how far a change of their tags has come. */
+import { Prisma, type ProviderRow } from '../../database/client.ts';
+import { standardQuotas } from '../../domain/request-quotas.ts';
+import type { Provider, ProviderListQuery, ProviderProgress } from '../../schemas/provider.ts';
+import type { Services } from '../context.ts';
+import { ProblemError } from '../problems.ts';
+import { providerNotFound } from './commands.ts';
+import { settingsOf } from './settings.ts';
+
+const standardLimit = 50;
+
+/** @throws ProblemError not-found */
+export async function findProvider(services: Services, name: string): Promise<{ row: ProviderRow; shown: Provider }> {
+  const row = name.includes('\0') ? null : await services.database.prisma.provider.findUnique({ where: { name } });
+  if (row === null) throw providerNotFound(name);
+  return { row, shown: await showProvider(services, row) };
+}
+
+/** The representation of one. */
+export async function showProvider(services: Services, row: ProviderRow): Promise<Provider> {
+  return toProvider(row, (await progressOf(services, [row])).get(row.name));
+}
+
+/** One page, by name. @throws ProblemError malformed-request for a cursor that no page gave. */
+export async function listProviders(services: Services, query: ProviderListQuery) {
+  const limit = query.limit ?? standardLimit;
+  const after = query.cursor === undefined ? {} : { name: { gt: decode(query.cursor) } };
+  const rows = await services.database.prisma.provider.findMany({
+    where: after,
+    orderBy: { name: 'asc' },
+    take: limit + 1,
+  });
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  const progress = await progressOf(services, page);
+  return {
+    items: page.map((row) => toProvider(row, progress.get(row.name))),
+    next_cursor: rows.length > limit && last !== undefined ? encode(last.name) : null,
+  };
+}
+
+const nothing = { keys_total: 0, keys_in_sync: 0, keys_pending: 0, expected_until: null };
+
+function toProvider(row: ProviderRow, progress: Omit<ProviderProgress, 'started_at'> = nothing): Provider {
+  return {
+    name: row.name,
+    ...settingsOf(row),
+    progress: { ...progress, started_at: row.tags_changed_at?.toISOString() ?? null },
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+  };
+}
+
+type Counts = { provider: string; total: number; in_sync: number; pending: number; to_tag: number; to_untag: number };
+
+async function progressOf(services: Services, rows: ProviderRow[]) {
+  if (rows.length === 0) return new Map<string, Omit<ProviderProgress, 'started_at'>>();
+  const counts = await services.database.prisma.$queryRaw<Counts[]>`
+    SELECT provider, count(*)::int AS total,
+      count(*) FILTER (WHERE state = 'in_sync' AND default_tags_due IS NULL)::int AS in_sync,
+      count(default_tags_due)::int AS pending,
+      count(*) FILTER (WHERE tags_all ?| names)::int AS to_tag,
+      count(*) FILTER (WHERE NOT tags_all ?& names)::int AS to_untag
+    FROM keys
+    CROSS JOIN LATERAL (
+      SELECT array(SELECT jsonb_array_elements_text(default_tags_due) WHERE default_tags_due IS NOT NULL) AS names
+    ) AS due
+    WHERE provider IN (${Prisma.join(rows.map(({ name }) => name))}) AND lifecycle = 'managed' AND state <> 'deleted'
+    GROUP BY provider`;
+  return new Map(
+    counts.map(({ provider, total, in_sync, pending, to_tag, to_untag }) => [
+      provider,
+      {
+        keys_total: total,
+        keys_in_sync: in_sync,
+        keys_pending: pending,
+        expected_until:
+          pending === 0 ? null : expectedUntil(services, { TagResource: to_tag, UntagResource: to_untag }),
+      },
+    ]),
+  );
+}
+
+/** Each operation has its own quota, so that the slower one decides. */
+function expectedUntil({ quotaShare }: Services, calls: Record<string, number>): string {
+  const seconds = Object.entries(calls).map(
+    ([operation, count]) => count / ((standardQuotas[operation] ?? 1) * quotaShare),
+  );
+  return new Date(Date.now() + Math.max(...seconds) * 1000).toISOString();
+}
+
+function encode(name: string): string {
+  return Buffer.from(name).toString('base64url');
+}
+
+function decode(cursor: string): string {
+  const name = Buffer.from(cursor, 'base64url').toString();
+  if (/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name) && encode(name) === cursor) return name;
+  throw new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of providers gave.');
+}

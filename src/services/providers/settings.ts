@@ -1,0 +1,73 @@
+/** What a provider says: where its keys are, how to get there, and what holds for all of them. */
+import type { ProviderRow, Transaction } from '../../database/client.ts';
+import type { TagSettings } from '../../domain/tags.ts';
+import type { AssumeRole } from '../../kms/credentials.ts';
+import type { Services } from '../context.ts';
+import { invalidInput, ProblemError } from '../problems.ts';
+
+/** The provider of keys that name none. */
+export const standardProvider = 'default';
+
+export type ProviderSettings = TagSettings & {
+  region: string;
+  /** null: the one that the service is configured with. */
+  endpoint: string | null;
+  assume_role: AssumeRole | null;
+  /** Empty: any account. */
+  allowed_account_ids: string[];
+  /** Of new keys that don't say. */
+  drift_policy: 'enforce' | 'report' | 'adopt';
+  refresh_interval_seconds: number;
+};
+
+/** A provider by its name. */
+export type NamedProvider = { name: string; settings: ProviderSettings };
+
+/** What the row says. */
+export function settingsOf(row: ProviderRow): ProviderSettings {
+  return {
+    region: row.region,
+    endpoint: row.endpoint,
+    assume_role: row.assume_role as AssumeRole | null,
+    allowed_account_ids: row.allowed_account_ids as string[],
+    default_tags: row.default_tags as ProviderSettings['default_tags'],
+    ignore_tags: row.ignore_tags as ProviderSettings['ignore_tags'],
+    drift_policy: row.drift_policy as ProviderSettings['drift_policy'],
+    refresh_interval_seconds: row.refresh_interval_seconds,
+  };
+}
+
+/** Prepared once a connection: every sync asks for it, so that no process works by settings that were changed. */
+const selectProvider = { name: 'find_provider', text: 'SELECT * FROM providers WHERE name = $1' };
+
+/** The settings as they are now; null: there is no such provider. */
+export async function findSettings(
+  services: Pick<Services, 'database'>,
+  name: string,
+): Promise<ProviderSettings | null> {
+  if (name.includes('\0')) return null;
+  const { rows } = await services.database.pool.query<ProviderRow>({ ...selectProvider, values: [name] });
+  return rows[0] === undefined ? null : settingsOf(rows[0]);
+}
+
+/** @throws ProblemError temporarily-unavailable: what needs the provider can be done once it is there (again). */
+export async function settingsFor(services: Services, name: string): Promise<ProviderSettings> {
+  const settings = await findSettings(services, name);
+  if (settings !== null) return settings;
+  throw new ProblemError('temporarily-unavailable', `There is no provider ${JSON.stringify(name)} to ask.`);
+}
+
+/**
+ * The settings, which stay as they are until the transaction ends: what is declared of a key by them must not miss a change
+ * of theirs.
+ * @throws ProblemError invalid-input
+ */
+export async function holdSettings(transaction: Transaction, name: string): Promise<ProviderSettings> {
+  const [row] = await transaction.$queryRaw<ProviderRow[]>`SELECT * FROM providers WHERE name = ${name} FOR SHARE`;
+  if (row === undefined) throw noSuchProvider(name);
+  return settingsOf(row);
+}
+
+export function noSuchProvider(name: string): ProblemError {
+  return invalidInput([{ pointer: '/provider', detail: `There is no provider ${JSON.stringify(name)}.` }]);
+}

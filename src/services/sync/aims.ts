@@ -1,0 +1,93 @@
+/** What a sync aims at, and when it is to look again. */
+import type { KeyRow } from '../../database/client.ts';
+import { differences } from '../../domain/drift.ts';
+import { plan, planTagsNamed } from '../../domain/planner.ts';
+import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
+import type { Drift } from '../../schemas/key.ts';
+import type { Services } from '../context.ts';
+import { findRevision } from '../history/revisions.ts';
+import { driftOf, dueTagNames } from '../keys/declared.ts';
+
+/** Milliseconds after a key's deletion date at which KMS is asked whether it is gone. */
+const deletionGrace = 5000;
+/** Milliseconds between looks at a key whose deletion waits for its replicas, or is late. */
+const deletionPoll = 3_600_000;
+/** Milliseconds from the answer of POST …/refresh until the drift that it shows is dealt with. */
+const mendingDelay = 5000;
+
+/**
+ * What is to be done about a difference.
+ * - enforce: put KMS in the desired state.
+ * - report: say it.
+ * - adopt: take it into the desired state.
+ * - claim: say it, and mark the key as Keyward's.
+ */
+export type Aim = 'enforce' | 'report' | 'adopt' | 'claim';
+
+/**
+ * What is aimed at now. A change that KMS does not hold yet, POST …/sync and what a crash left are
+ * enforced whatever the drift policy; POST …/refresh only looks.
+ */
+export async function aimOf(services: Services, row: KeyRow): Promise<Aim> {
+  if (await isNewImport(services, row)) return 'claim';
+  if (!isHeld(row) || row.enforce_through > row.served_observation) return 'enforce';
+  if (row.requested_observation > row.served_observation) return 'report';
+  return row.drift_policy as 'enforce' | 'report' | 'adopt';
+}
+
+/** An import changes nothing in KMS but the ownership tag, whatever the provider's default tags would have there. */
+async function isNewImport(
+  services: Services,
+  { id, key_id, generation, synced_generation }: KeyRow,
+): Promise<boolean> {
+  if (key_id === null || generation !== 1 || synced_generation !== 0) return false;
+  return (await findRevision(services, id, generation))?.origin === 'import';
+}
+
+/** The steps towards the aim. A change of the provider's default tags goes its way whatever the drift policy. */
+export function stepsFor(aim: Aim, row: KeyRow, desired: DesiredKey, observed: ObservedKey | null): Step[] {
+  if (aim === 'enforce') return plan(desired, observed);
+  if (observed === null) return [];
+  return planTagsNamed(desired, observed, aim === 'claim' ? [desired.ownership_tag.name] : dueTagNames(row));
+}
+
+/** What somebody else has changed: what a change of the provider's settings is about to change is none of it. */
+export function driftIn(row: KeyRow, desired: DesiredKey, observed: ObservedKey): Drift[] {
+  const due = new Set(dueTagNames(row).map((name) => `tags.${name}`));
+  const found = differences(desired, observed).filter(({ field }) => !due.has(field));
+  return withSince(found, driftOf(row));
+}
+
+/** Whether KMS was made to hold the desired state, as far as is known: what differs now was changed by somebody else. */
+export function isHeld(row: KeyRow): boolean {
+  return row.generation === row.synced_generation && !row.writes_open;
+}
+
+/** Whether a look found drift that the drift policy has something done about. */
+export function isToBeMended(row: KeyRow, aim: Aim, drift: Drift[]): boolean {
+  return aim === 'report' && row.drift_policy !== 'report' && row.lifecycle === 'managed' && drift.length > 0;
+}
+
+/** With the time since when each is known. */
+export function withSince(found: Omit<Drift, 'since'>[], before: Drift[]): Drift[] {
+  const now = new Date().toISOString();
+  return found.map((difference) => ({
+    ...difference,
+    since: before.find(({ field }) => field === difference.field)?.since ?? now,
+  }));
+}
+
+type NextLook = { settling: number; refresh: number; isToBeMended: boolean };
+
+/** A key pending deletion is looked at when its time has come, any other at the next refresh or when it has settled. */
+export function nextLook(observed: ObservedKey, { settling, refresh, isToBeMended }: NextLook): Date {
+  const now = Date.now();
+  if (observed.key_state === 'PendingReplicaDeletion') return new Date(now + deletionPoll);
+  if (observed.key_state === 'PendingDeletion' && observed.deletion_date !== null) {
+    const due = Date.parse(observed.deletion_date) + deletionGrace;
+    return new Date(due > now ? due : now + deletionPoll);
+  }
+  if (isToBeMended) return new Date(now + mendingDelay);
+  const jittered = refresh * (0.9 + Math.random() / 5);
+  return new Date(now + (settling > 0 ? Math.min(settling, jittered) : jittered));
+}
