@@ -3,6 +3,8 @@ export type LoggedCall = {
   seq: number;
   at: string;
   account: string;
+  /** ARN of who called. */
+  caller: string;
   region: string;
   operation: string;
   key_id: string | null;

@@ -2,26 +2,56 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Caller } from './context.ts';
 import { KmsError } from './errors.ts';
+import type { Identities, StoredSession } from './identities.ts';
+import { parseRoleArn, uniqueIdOf } from './principals.ts';
 
 /** The account of callers whose access key id is no account number. */
 export const usualAccount = '111122223333';
 
 const credential = /Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/(kms|sts|tagging)\/aws4_request/;
 
+/** How the access key ids of sessions begin: AWS's ASIA, and what tells ours from any that AWS gave out. */
+export const sessionPrefix = 'ASIALOCAL';
+
 /**
  * The Region is that of the signature's scope. An access key id of twelve digits names the account, so that several
- * accounts can be had on a laptop.
- * @throws KmsError MissingAuthenticationTokenException for an unsigned request.
+ * accounts can be had on a laptop; one that AssumeRole gave out stands for its session, in the account of the role.
+ * @throws KmsError MissingAuthenticationTokenException for an unsigned request, UnrecognizedClientException,
+ *   ExpiredTokenException, InvalidSignatureException
  */
-export function callerOf(headers: IncomingHttpHeaders): Caller {
+export function callerOf(headers: IncomingHttpHeaders, identities: Identities): Caller {
   const match = credential.exec(headers.authorization ?? '');
   if (match === null) {
     throw new KmsError('MissingAuthenticationTokenException', 'Request is missing Authentication Token');
   }
   assertFresh(headers['x-amz-date']);
   const [, accessKeyId = '', region = ''] = match;
+  if (accessKeyId.startsWith(sessionPrefix)) {
+    const session = findSession(identities, accessKeyId, headers['x-amz-security-token']);
+    return { region, ...sessionPrincipal(session.roleArn, session.name) };
+  }
   const account = /^\d{12}$/.test(accessKeyId) ? accessKeyId : usualAccount;
-  return { account, region, arn: `arn:aws:iam::${account}:user/local` };
+  const arn = `arn:aws:iam::${account}:user/local`;
+  return { account, region, arn, userId: uniqueIdOf(arn), roleArn: null };
+}
+
+/** The principal that a session is. The path of a role is no part of it. */
+export function sessionPrincipal(roleArn: string, session: string): Omit<Caller, 'region'> {
+  const { account = usualAccount, name } = parseRoleArn(roleArn) ?? {};
+  const arn = `arn:aws:sts::${account}:assumed-role/${name}/${session}`;
+  return { account, arn, userId: `${uniqueIdOf(roleArn)}:${session}`, roleArn };
+}
+
+/** Sessions end by the real clock, as signatures do: those who hold one have no other. */
+function findSession(identities: Identities, accessKeyId: string, token: unknown): StoredSession {
+  const session = identities.findSession(accessKeyId);
+  if (session === undefined || token !== session.sessionToken) {
+    throw new KmsError('UnrecognizedClientException', 'The security token included in the request is invalid.');
+  }
+  if (session.expiresAt <= Date.now()) {
+    throw new KmsError('ExpiredTokenException', 'The security token included in the request is expired');
+  }
+  return session;
 }
 
 const signatureMinutes = 5;

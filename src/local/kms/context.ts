@@ -4,7 +4,12 @@ import type { Parameters } from './parameters.ts';
 import type { Place, Store } from './store.ts';
 
 /** A signed call: where it goes and who makes it. */
-export type Caller = Place & { arn: string };
+export type Caller = Place & {
+  arn: string;
+  userId: string;
+  /** The role that was assumed; null: the caller is a user. */
+  roleArn: string | null;
+};
 
 export type Context = { store: Store; clock: Clock; caller: Caller };
 

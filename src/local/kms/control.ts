@@ -8,6 +8,7 @@ import { KmsError } from './errors.ts';
 import { type Fault, type Faults, faultKinds } from './faults.ts';
 import { deletePrincipal } from './principals.ts';
 import type { Quotas } from './quotas.ts';
+import { readRole, shownRole } from './roles.ts';
 import { applySettings, changedSettings, type Settings } from './settings.ts';
 import type { StaleReads } from './stale-reads.ts';
 import type { Store } from './store.ts';
@@ -58,6 +59,18 @@ export function answerControl(control: Control, method: string, url: URL, body: 
       return { now: new Date(clock.now()).toISOString() };
     case 'POST /_local/deleted-principals':
       return { unique_id: deletePrincipal(control.store, arnIn(body)) };
+    case 'GET /_local/roles':
+      return { roles: control.store.identities.roles().map(shownRole) };
+    case 'PUT /_local/roles': {
+      const role = readRole(body);
+      control.store.identities.saveRole(role);
+      return shownRole(role);
+    }
+    case 'DELETE /_local/roles':
+      control.store.identities.removeRole(arnIn(body));
+      return {};
+    case 'POST /_local/expired-sessions':
+      return { expired: control.store.identities.expireSessions(body === null ? undefined : arnIn(body), Date.now()) };
     default:
       throw new KmsError('NotFound', `There is no ${method} ${url.pathname}`, 404);
   }

@@ -5,11 +5,10 @@
  */
 import type { Caller } from './context.ts';
 import { malformedPolicy, validation } from './errors.ts';
+import { awsPrincipals, isLike, naming, type Statement } from './statements.ts';
 
 /** Bytes, as the developer guide has it. */
 const largestPolicy = 32_768;
-
-type Statement = Record<string, unknown>;
 
 /** The policy that a key gets when none is given. */
 export function defaultPolicy(account: string): string {
@@ -110,13 +109,6 @@ function checkStatement(statement: Statement): void {
   for (const principal of awsPrincipals(statement)) checkPrincipal(principal);
 }
 
-function awsPrincipals(statement: Statement): string[] {
-  const given = statement['Principal'] ?? statement['NotPrincipal'];
-  if (typeof given === 'string') return [given];
-  if (given === null || typeof given !== 'object') return [];
-  return [(given as Record<string, unknown>)['AWS'] ?? []].flat().map(String);
-}
-
 const wellFormedPrincipal =
   /^(\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:(root|user\/.+|role\/.+|assumed-role\/.+|federated-user\/.+)|A(ID|RO)A[A-Z0-9]{12,})$/;
 
@@ -131,25 +123,13 @@ function letsUpdatePolicy(statement: Statement, caller: Caller): boolean {
     statement['Effect'] === 'Allow' &&
     statement['Condition'] === undefined &&
     statement['Principal'] !== undefined &&
-    awsPrincipals(statement).some((principal) => isCaller(principal, caller)) &&
+    naming(statement, caller) !== null &&
     coversPutKeyPolicy(statement)
   );
 }
 
-function isCaller(principal: string, { account, arn }: Caller): boolean {
-  if (principal === '*' || principal === account || principal === arn) return true;
-  return /^arn:aws[a-z-]*:iam::(\d{12}):root$/.exec(principal)?.[1] === account;
-}
-
 function coversPutKeyPolicy(statement: Statement): boolean {
-  const matches = (pattern: unknown) =>
-    new RegExp(
-      `^${String(pattern)
-        .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
-        .replaceAll('*', '.*')
-        .replaceAll('?', '.')}$`,
-      'i',
-    ).test('kms:PutKeyPolicy');
+  const matches = (pattern: unknown) => isLike('kms:PutKeyPolicy', String(pattern), 'i');
   if (statement['NotAction'] !== undefined) return ![statement['NotAction']].flat().some(matches);
   return [statement['Action']].flat().some(matches);
 }

@@ -19,13 +19,14 @@ import { keyOperations } from './operations/keys.ts';
 import { policyOperations } from './operations/policies.ts';
 import { deleteDueKeys, replicaOperations } from './operations/replicas.ts';
 import { rotationOperations } from './operations/rotation.ts';
+import { stsOperations } from './operations/sts.ts';
 import { taggingOperations } from './operations/tagging-api.ts';
 import { tagOperations } from './operations/tags.ts';
 import type { Parameters } from './parameters.ts';
+import { jsonProtocol, type Protocol, parseJson, queryProtocol } from './protocols.ts';
 import { Quotas } from './quotas.ts';
 import { applySettings, type Settings } from './settings.ts';
 import type { Store } from './store.ts';
-import { answerSts } from './sts.ts';
 
 const operations = new Map<string, Operation>(
   [
@@ -40,7 +41,8 @@ const operations = new Map<string, Operation>(
   ].flatMap((family) => Object.entries(family)),
 );
 
-const target = /^(?:TrentService|ResourceGroupsTaggingAPI_20170126)\.(\w+)$/;
+const operationsOfSts = new Map<string, Operation>(Object.entries(stsOperations));
+
 /** Operations whose answer may be stale. */
 const isRead = /^(Describe|Get|List)/;
 
@@ -52,58 +54,67 @@ export function buildServer(store: Store, settings: Settings): Server {
   const clock = new Clock(store);
   const control: Control = { store, calls: new CallLog(), faults: new Faults(), clock, settings, quotas, staleReads };
   return createServer((request, response) => {
-    answer(store, control, request, response).catch((error: unknown) => {
+    const isQuery = request.headers['content-type']?.startsWith('application/x-www-form-urlencoded') ?? false;
+    const protocol = isQuery ? queryProtocol : jsonProtocol;
+    answer(store, control, protocol, request, response).catch((error: unknown) => {
       if (response.destroyed) return;
       const failure = error instanceof KmsError ? error : new KmsError('KMSInternalException', String(error), 500);
-      sendJson(response, failure.status, { __type: failure.type, message: failure.message });
+      sendError(response, protocol, protocol.error(failure));
     });
   });
 }
 
-async function answer(store: Store, control: Control, request: IncomingMessage, response: ServerResponse) {
+async function answer(
+  store: Store,
+  control: Control,
+  protocol: Protocol,
+  request: IncomingMessage,
+  response: ServerResponse,
+) {
   const body = await text(request);
   const url = new URL(request.url ?? '/', 'http://localhost');
   if (url.pathname.startsWith('/_local/')) {
     const result = answerControl(control, request.method ?? 'GET', url, body === '' ? null : parseJson(body));
-    return sendJson(response, 200, result, 'application/json');
+    return send(response, 200, JSON.stringify(result), 'application/json');
   }
-  const caller = callerOf(request.headers);
-  if (request.headers['content-type']?.startsWith('application/x-www-form-urlencoded')) {
-    const { status, xml } = answerSts(caller, body);
-    return response.writeHead(status, { 'content-type': 'text/xml' }).end(xml);
-  }
-  const operation = target.exec(String(request.headers['x-amz-target']))?.[1] ?? '';
-  const handler = operations.get(operation);
+  const caller = callerOf(request.headers, store.identities);
+  const { operation, parameters } = protocol.read(request.headers, body);
+  const handler = (protocol === queryProtocol ? operationsOfSts : operations).get(operation);
   if (handler === undefined) throw new KmsError('UnknownOperationException', `Unknown operation ${operation}`);
-  const parameters = parseParameters(body);
   if (control.settings.latency_milliseconds > 0) await delay(control.settings.latency_milliseconds);
   const fault = control.faults.draw(operation);
   const run = () => handler({ store, clock: control.clock, caller }, parameters);
-  return callWithFault(control, { operation, caller, parameters, fault }, run, response, store);
+  return callWithFault(control, { operation, protocol, caller, parameters, fault }, run, response, store);
 }
 
-type Call = { operation: string; caller: Caller; parameters: Parameters; fault: Fault | undefined };
+type Call = {
+  operation: string;
+  protocol: Protocol;
+  caller: Caller;
+  parameters: Parameters;
+  fault: Fault | undefined;
+};
 
 function callWithFault(control: Control, call: Call, run: () => object, response: ServerResponse, store: Store): void {
-  const { fault } = call;
+  const { fault, operation, protocol } = call;
   if (fault?.kind.endsWith('before_effect')) {
     log(control, call, fault.kind);
     if (fault.kind === 'reset_before_effect') reset(response);
     return;
   }
-  const result = attempt(() => {
+  const outcome = attempt(() => {
     const failure = fault === undefined ? undefined : errorOf(fault);
     if (failure !== undefined) throw failure;
-    control.quotas.spend(call.caller, call.operation);
+    control.quotas.spend(call.caller, operation);
     deleteDueKeys({ store, clock: control.clock });
-    return isRead.test(call.operation) ? store.staleReads.during(call.operation, run) : run();
+    return isRead.test(operation) ? store.staleReads.during(operation, run) : run();
   });
+  const result = outcome instanceof KmsError ? protocol.error(outcome) : outcome;
   log(control, call, result instanceof KmsError ? result.type : null);
   if (fault?.kind === 'no_answer_after_effect') return;
   if (fault?.kind === 'reset_after_effect') reset(response);
-  else if (result instanceof KmsError) {
-    sendJson(response, result.status, { __type: result.type, message: result.message });
-  } else sendJson(response, 200, result);
+  else if (result instanceof KmsError) sendError(response, protocol, result);
+  else send(response, 200, protocol.write(operation, result), protocol.type);
 }
 
 function attempt(run: () => object): object | KmsError {
@@ -120,6 +131,7 @@ function log({ calls, clock }: Control, { operation, caller, parameters }: Call,
   calls.add({
     at: new Date(clock.now()).toISOString(),
     account: caller.account,
+    caller: caller.arn,
     region: caller.region,
     operation,
     key_id: typeof keyId === 'string' ? keyId : null,
@@ -128,26 +140,14 @@ function log({ calls, clock }: Control, { operation, caller, parameters }: Call,
   });
 }
 
-function parseParameters(body: string): Parameters {
-  const value = body === '' ? {} : parseJson(body);
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-    throw new KmsError('SerializationException', 'The body is not a JSON object');
-  }
-  return value as Parameters;
-}
-
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw new KmsError('SerializationException', 'The body is not valid JSON');
-  }
-}
-
 function reset(response: ServerResponse): void {
   response.socket?.resetAndDestroy();
 }
 
-function sendJson(response: ServerResponse, status: number, body: object, type = 'application/x-amz-json-1.1'): void {
-  response.writeHead(status, { 'content-type': type, 'x-amzn-requestid': randomUUID() }).end(JSON.stringify(body));
+function sendError(response: ServerResponse, protocol: Protocol, error: KmsError): void {
+  send(response, error.status, protocol.writeError(error), protocol.type);
+}
+
+function send(response: ServerResponse, status: number, body: string, type: string): void {
+  response.writeHead(status, { 'content-type': type, 'x-amzn-requestid': randomUUID() }).end(body);
 }

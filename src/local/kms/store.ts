@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { KeySpec, KeyUsage } from '../../domain/key-specs.ts';
+import { Identities } from './identities.ts';
 import { StaleReads } from './stale-reads.ts';
 
 /** Where keys live: accounts and Regions are kept apart. */
@@ -85,6 +86,8 @@ export class Store {
   readonly #keyCounts = new Map<string, number>();
   /** What readers may still see of the past. */
   readonly staleReads = new StaleReads();
+  /** Roles and their sessions. */
+  readonly identities: Identities;
 
   /** @param dataDir folder of the database file; made if it is not there. */
   constructor(dataDir: string) {
@@ -92,6 +95,7 @@ export class Store {
     this.#database = new DatabaseSync(path.join(dataDir, 'local-kms.sqlite'));
     this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;');
     this.#database.exec(schema);
+    this.identities = new Identities(this.#database);
   }
 
   close(): void {
