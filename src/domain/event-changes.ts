@@ -34,6 +34,7 @@ function fieldsOfWrite(operation: string, parameters: Members, before: Members):
 /** The origin of an event out of that of the revision it belongs to. */
 export function eventOrigin(type: string, revisionOrigin: string | null): EventOrigin | null {
   if (type.startsWith('drift.') || revisionOrigin === 'drift') return 'drift';
+  if (type.startsWith('provider.')) return 'api';
   if (revisionOrigin === null) return null;
   const own = (['import', 'rollback', 'revert'] as const).find((origin) => origin === revisionOrigin);
   return own ?? 'api';

@@ -55,6 +55,11 @@ async function isUnknown(services: Services, id: string): Promise<boolean> {
   return (await services.database.prisma.event.findFirst({ where: { key_ref: id }, select: { seq: true } })) === null;
 }
 
+/** Whether an event goes back to the request that its generation goes back to. */
+function isOfRevision(type: string, { cause }: { [member: string]: Json }): boolean {
+  return !type.startsWith('drift.') && cause !== 'provider';
+}
+
 /** A KMS write goes back to the request whose generation it serves. */
 function toEvent(row: Row): Event {
   const data = row.data as { [member: string]: Json };
@@ -67,7 +72,7 @@ function toEvent(row: Row): Event {
     generation: row.generation,
     origin: eventOrigin(row.type, origin),
     actor: row.actor,
-    request_id: row.request_id ?? (row.type.startsWith('drift.') ? null : row.revision_request_id),
+    request_id: row.request_id ?? (isOfRevision(row.type, data) ? row.revision_request_id : null),
     ...beforeAndAfter(row.type, data),
     data,
     created_at: row.created_at.toISOString(),

@@ -106,7 +106,7 @@ export function permitFor(services: Services, lease: Lease, entry: JournalEntry)
  */
 export async function closeEntry(
   transaction: Transaction,
-  row: Pick<KeyRow, 'id' | 'generation'>,
+  row: KeyRow,
   entry: RecordedWrite,
   outcome: Outcome,
   failure?: KmsFailure,
@@ -128,11 +128,19 @@ export async function closeEntry(
         operation: entry.step.operation,
         parameters: entry.step.parameters as Prisma.InputJsonObject,
         outcome,
+        ...causeOf(row, entry),
         ...(closed.before === null ? {} : { before: closed.before }),
         ...(error === null ? {} : { error }),
       },
     },
   });
+}
+
+/** A write that carries out a change of the provider's goes back to none of the key's own generations. */
+function causeOf(row: KeyRow, { step: { operation } }: RecordedWrite): { cause?: 'provider' } {
+  const isOfTags = operation === 'TagResource' || operation === 'UntagResource';
+  const isDue = row.default_tags_due !== null && row.generation === row.synced_generation;
+  return isOfTags && isDue ? { cause: 'provider' } : {};
 }
 
 /** What a failure tells of the write's outcome. */

@@ -1,0 +1,116 @@
+import { CreateAliasCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
+import { test } from 'tap';
+import type { Provider, ProviderCheck } from '../../src/schemas/provider.ts';
+import { metadata } from '../support/kms-truth.ts';
+import { addProvider } from '../support/providers.ts';
+import { caller, eventually, kmsClient, type Problem, startService } from '../support/service.ts';
+
+const own = '111122223333';
+const other = '444455556666';
+const role = `arn:aws:iam::${other}:role/keyward`;
+
+test('keys of two accounts and three Regions in one service', async (t) => {
+  const { call, kmsUrl } = await startService(t);
+  const places = [own, other].flatMap((account) =>
+    ['us-east-1', 'eu-west-1', 'ap-southeast-2'].map((region) => ({ account, region, name: `p-${account}-${region}` })),
+  );
+  for (const { account, region, name } of places) {
+    const assume_role = account === own ? null : { role_arn: role, external_id: 'portal', session_name: null };
+    await addProvider(call, { name, region, assume_role, allowed_account_ids: [account] });
+  }
+  await Promise.all(
+    places.map(async ({ account, region, name }) => {
+      const kms = kmsClient(kmsUrl, account, region);
+      const { body: key, status } = await call('POST', '/v1/keys', { provider: name, description: name });
+      t.equal(status, 201, name);
+      t.match(key.arn, new RegExp(`^arn:aws:kms:${region}:${account}:key/`));
+      t.equal((await metadata(kms, key.key_id ?? '')).Description, name, 'it lands where its provider says');
+      t.equal((await call('PATCH', `/v1/keys/${key.id}`, { description: 'changed' })).status, 200);
+      t.equal((await metadata(kms, key.key_id ?? '')).Description, 'changed');
+
+      const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: 'theirs' }));
+      await kms.send(new CreateAliasCommand({ AliasName: 'alias/theirs', TargetKeyId: KeyMetadata?.KeyId ?? '' }));
+      const elsewhere = places.find((place) => place.account !== account && place.region === region);
+      const farther = places.find((place) => place.account === account && place.region !== region);
+      for (const wrong of [elsewhere, farther]) {
+        for (const key_id of [KeyMetadata?.Arn, `arn:aws:kms:${region}:${account}:alias/theirs`]) {
+          const answer = await call<Problem>('POST', '/v1/keys/import', { provider: wrong?.name, key_id });
+          t.equal(answer.status, 422);
+          t.match(answer.body.errors, [{ pointer: '/key_id', detail: `account ${account}, Region ${region}` }]);
+        }
+      }
+      const imported = await call('POST', '/v1/keys/import', { provider: name, key_id: 'alias/theirs' });
+      t.match(imported, { status: 201, body: { arn: KeyMetadata?.Arn, provider: name, description: 'theirs' } });
+    }),
+  );
+  const { body } = await call<{ items: object[] }>('GET', `/v1/keys?provider=p-${other}-eu-west-1`);
+  t.equal(body.items.length, 2);
+  await addProvider(call, { name: 'twin', region: 'eu-west-1' });
+  const unmanaged = await call<{ items: object[] }>('GET', '/v1/unmanaged-keys?provider=twin');
+  t.same(unmanaged.body.items, [], 'a key that is managed under another provider of the account is no unmanaged one');
+});
+
+test('a provider that does not come to its account: its keys say so, the others go on, and it recovers by itself', async (t) => {
+  const { call, kmsUrl, control } = await startService(t, { REFRESH_INTERVAL_SECONDS: '1' });
+  const roles = (registered: object) => caller(kmsUrl)('PUT', '/_local/roles', { arn: role, ...registered });
+  const assume_role = { role_arn: role, external_id: 'portal', session_name: null };
+  await addProvider(call, { name: 'apart', region: 'us-east-1', assume_role, refresh_interval_seconds: 1 });
+
+  t.test('the role wants another external id', async (t) => {
+    t.equal((await roles({ trust: { external_id: 'secret' } })).status, 200);
+    const { status, body: key } = await call('POST', '/v1/keys', { provider: 'apart' }, { prefer: 'wait=1' });
+    t.equal(status, 202, 'it is recorded');
+    t.match(key.status, { state: 'creating', error: { code: 'CredentialsProviderError', retryable: true } });
+    t.match(key.status.error?.message, /can't be assumed: AccessDenied/);
+    t.equal((await call('POST', '/v1/keys', { description: 'another' })).status, 201, 'other providers go on');
+    const { body: found } = await call<ProviderCheck>('POST', '/v1/providers/apart/check');
+    t.match(found, { ok: false, account_id: null, error: { message: /AccessDenied/ }, permissions: [] });
+    t.equal((await call('POST', '/v1/keys/import', { provider: 'apart', key_id: 'alias/x' })).status, 503);
+    t.equal((await call('GET', '/v1/unmanaged-keys?provider=apart')).status, 503);
+
+    t.equal((await roles({ trust: { external_id: 'portal' } })).status, 200);
+    const held = await eventually('the key is made', async () => {
+      const { body } = await call('GET', `/v1/keys/${key.id}`);
+      return body.status.state === 'in_sync' ? body : undefined;
+    });
+    t.match(held.arn, new RegExp(`:${other}:`));
+    t.match((await call<ProviderCheck>('POST', '/v1/providers/apart/check')).body, {
+      ok: true,
+      account_id: other,
+      caller_arn: `arn:aws:sts::${other}:assumed-role/keyward/keyward`,
+      error: null,
+    });
+  });
+
+  t.test('the account is not an allowed one: nothing is written', async (t) => {
+    const wrong = { name: 'wrong', region: 'us-east-1', allowed_account_ids: ['777788889999'] };
+    await addProvider(call, wrong);
+    await control.clear();
+    const { body: key } = await call('POST', '/v1/keys', { provider: 'wrong' }, { prefer: 'wait=1' });
+    t.match(key.status.error, {
+      code: 'AccountNotAllowed',
+      message: /of account 111122223333; it allows 777788889999 only/,
+    });
+    t.same(await control.calls(), []);
+    const { body: found } = await call<ProviderCheck>('POST', '/v1/providers/wrong/check');
+    t.match(found, { ok: false, account_id: own, error: { code: 'AccountNotAllowed' } });
+    await call<Provider>('PATCH', '/v1/providers/wrong', { allowed_account_ids: [own] });
+    await eventually(
+      'the key is made',
+      async () => (await call('GET', `/v1/keys/${key.id}`)).body.status.state === 'in_sync',
+    );
+  });
+
+  t.test('the credentials lead to another account than the key is in: it is not taken for lost', async (t) => {
+    const { body: key } = await call('POST', '/v1/keys', { provider: 'apart' });
+    await call('PATCH', '/v1/providers/apart', { assume_role: null });
+    const confused = await eventually('the key tells', async () => {
+      const { body } = await call('GET', `/v1/keys/${key.id}`);
+      return body.status.error === null ? undefined : body;
+    });
+    t.match(confused.status, { state: 'in_sync', error: { code: 'WrongAccountOrRegion', retryable: true } });
+    t.equal((await call('POST', `/v1/keys/${key.id}/recreate`)).status, 409);
+    await call('PATCH', '/v1/providers/apart', { assume_role });
+    await eventually('it recovers', async () => (await call('GET', `/v1/keys/${key.id}`)).body.status.error === null);
+  });
+});
