@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { authorize } from './authorization.ts';
 import { CallLog } from './call-log.ts';
 import { callerOf } from './caller.ts';
 import { Clock } from './clock.ts';
@@ -83,7 +84,14 @@ async function answer(
   if (handler === undefined) throw new KmsError('UnknownOperationException', `Unknown operation ${operation}`);
   if (control.settings.latency_milliseconds > 0) await delay(control.settings.latency_milliseconds);
   const fault = control.faults.draw(operation);
-  const run = () => handler({ store, clock: control.clock, caller }, parameters);
+  const context = { store, clock: control.clock, caller };
+  const run = () => {
+    // Before a read that may be stale: permissions are asked of the present.
+    authorize(context, operation, parameters);
+    return isRead.test(operation)
+      ? store.staleReads.during(operation, () => handler(context, parameters))
+      : handler(context, parameters);
+  };
   return callWithFault(control, { operation, protocol, caller, parameters, fault }, run, response, store);
 }
 
@@ -107,7 +115,7 @@ function callWithFault(control: Control, call: Call, run: () => object, response
     if (failure !== undefined) throw failure;
     control.quotas.spend(call.caller, operation);
     deleteDueKeys({ store, clock: control.clock });
-    return isRead.test(operation) ? store.staleReads.during(operation, run) : run();
+    return run();
   });
   const result = outcome instanceof KmsError ? protocol.error(outcome) : outcome;
   log(control, call, result instanceof KmsError ? result.type : null);

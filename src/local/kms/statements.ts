@@ -98,8 +98,17 @@ const operators: Readonly<Record<string, Test>> = {
 const operatorName = /^(?:(ForAnyValue|ForAllValues):)?([A-Za-z]+?)(IfExists)?$/;
 
 /** The condition keys that a request has here. Source: Service Authorization Reference, AWS KMS and AWS STS. */
-const knownKeys =
-  /^(aws:(RequestTag|ResourceTag)\/.+|aws:(TagKeys|PrincipalAccount|PrincipalArn|RequestedRegion)|kms:(CallerAccount|CustomerMasterKeySpec|CustomerMasterKeyUsage|KeyOrigin|KeySpec|KeyUsage|MultiRegion|MultiRegionKeyType|PrimaryRegion|ReplicaRegion|ResourceAliases|RequestAlias|BypassPolicyLockoutSafetyCheck|PolicyLockoutSafetyCheck|ScheduleKeyDeletionPendingWindowInDays)|sts:(ExternalId|RoleSessionName)|iam:AWSServiceName)$/i;
+const knownKeys = new RegExp(
+  `^(${[
+    'aws:(RequestTag|ResourceTag)/.+',
+    'aws:(TagKeys|PrincipalAccount|PrincipalArn|RequestedRegion)',
+    'kms:(CallerAccount|KeySpec|KeyUsage|KeyOrigin|MultiRegion|MultiRegionKeyType|PrimaryRegion|ReplicaRegion)',
+    'kms:(ResourceAliases|RequestAlias|BypassPolicyLockoutSafetyCheck)',
+    'sts:ExternalId',
+    'iam:AWSServiceName',
+  ].join('|')})$`,
+  'i',
+);
 
 /** The conditions of a statement that can't be evaluated, as operator and key. */
 export function unknownConditions(statement: Statement): string[] {
