@@ -1,7 +1,7 @@
 /**
  * Key policies: their grammar as far as it is checked here (version, statements, effects, principals, actions), the
- * principals that don't exist, and the lockout safety check. Conditions are not evaluated: a statement with one is not
- * taken to give the caller any right.
+ * principals that don't exist, and the lockout safety check. That evaluates no conditions and asks no identity policies: a
+ * statement with a condition is not taken to give the caller any right.
  */
 import type { Caller } from './context.ts';
 import { malformedPolicy, validation } from './errors.ts';

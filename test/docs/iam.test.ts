@@ -1,0 +1,286 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import {
+  CancelKeyDeletionCommand,
+  ConnectCustomKeyStoreCommand,
+  CreateCustomKeyStoreCommand,
+  CreateKeyCommand,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  DisableKeyRotationCommand,
+  EnableKeyCommand,
+  EnableKeyRotationCommand,
+  GetKeyPolicyCommand,
+  GetKeyRotationStatusCommand,
+  type KMSClient,
+  ListKeyRotationsCommand,
+  ListKeysCommand,
+  ListResourceTagsCommand,
+  PutKeyPolicyCommand,
+  RotateKeyOnDemandCommand,
+  ScheduleKeyDeletionCommand,
+  TagResourceCommand,
+  UntagResourceCommand,
+  UpdateKeyDescriptionCommand,
+} from '@aws-sdk/client-kms';
+import { GetResourcesCommand, ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
+import { AssumeRoleCommand } from '@aws-sdk/client-sts';
+import { type Test, test } from 'tap';
+import { ownPolicyOf, tags } from '../support/kms-truth.ts';
+import { createKey, refuses, startKms } from '../support/local-kms.ts';
+import { caller, eventually, startService } from '../support/service.ts';
+import { type Credentials, rolesOf } from '../support/sts.ts';
+
+type Statement = { Sid: string; Action: string | string[] };
+type Policy = { Version: string; Statement: Statement[] };
+type LoggedCall = { operation: string; caller: string; key_id: string | null; error: string | null };
+
+const documented = async (name: string) =>
+  JSON.parse(await readFile(path.resolve(import.meta.dirname, '../../docs/iam', name), 'utf8')) as Policy;
+const policy = await documented('keyward-role.json');
+const trust = await documented('trust.json');
+const basePolicy = await documented('base-credentials.json');
+
+const account = '444455556666';
+const role = `arn:aws:iam::${account}:role/keyward`;
+const base = 'arn:aws:iam::111122223333:role/keyward-service';
+const session = `arn:aws:sts::${account}:assumed-role/keyward/portal`;
+const ownership = (value: string) => ({ TagKey: 'keyward:id', TagValue: value });
+
+/** The roles of the documentation, as they are there, and credentials of the one that Keyward works with. */
+async function startWithRoles(t: Test) {
+  const { url, client } = await startKms(t);
+  const roles = rolesOf(t, url);
+  await roles.register({ arn: base, policies: [basePolicy] });
+  t.equal((await roles.register({ arn: role, trust, policies: [policy] })).status, 200);
+  const sts = roles.sts(await roles.assume(base));
+  const assume = async (input = {}): Promise<Credentials> => {
+    const { Credentials: given } = await sts.send(
+      new AssumeRoleCommand({ RoleArn: role, RoleSessionName: 'portal', ExternalId: 'portal-7f3a', ...input }),
+    );
+    const { AccessKeyId = '', SecretAccessKey = '', SessionToken = '' } = given ?? {};
+    return { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
+  };
+  return {
+    url,
+    roles,
+    assume,
+    admin: client(account),
+    register: (changed: Policy) => roles.register({ arn: role, trust, policies: [changed] }),
+  };
+}
+
+test('the base credentials assume the role, with the external id alone, and no other role', async (t) => {
+  const { assume, roles, admin } = await startWithRoles(t);
+  await t.resolves(assume());
+  await t.rejects(assume({ ExternalId: 'another' }), { name: 'AccessDenied' });
+  await t.rejects(assume({ ExternalId: undefined }), { name: 'AccessDenied' });
+  await t.rejects(assume({ RoleArn: `arn:aws:iam::${account}:role/admin` }), { name: 'AccessDenied' });
+  await t.rejects(roles.assume(role, account, { ExternalId: 'portal-7f3a' }), { name: 'AccessDenied' }, 'nor others');
+  const { KeyId } = await createKey(admin);
+  await refuses(t, roles.kms(await roles.assume(base)).send(new DescribeKeyCommand({ KeyId })), 'NotFoundException');
+});
+
+test('the policy of the role is all that Keyward needs, and Keyward uses all of it', async (t) => {
+  const { url, assume, admin } = await startWithRoles(t);
+  const { accessKeyId, secretAccessKey, sessionToken = '' } = await assume();
+  process.env['AWS_ACCESS_KEY_ID'] = accessKeyId;
+  process.env['AWS_SECRET_ACCESS_KEY'] = secretAccessKey;
+  process.env['AWS_SESSION_TOKEN'] = sessionToken;
+  const { call, control } = await startService(t, {
+    KMS_ENDPOINT: url,
+    OWNERSHIP_SEARCH: 'tagging',
+    WRITE_DEADLINE_SECONDS: '6',
+    SETTLE_SECONDS: '1',
+  });
+  const answers = async (status: number, method: string, route: string, body?: unknown) => {
+    const answer = await call(method, route, body);
+    t.equal(answer.status, status, `${method} ${route}: ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  };
+
+  // A create whose answer is lost: the key is looked for by its tag.
+  await control.fault({ operation: 'CreateKey', kind: 'reset_after_effect' });
+  const lost = (await call('POST', '/v1/keys', { description: 'lost' }, { prefer: 'respond-async' })).body;
+  await eventually('the answer is lost', async () =>
+    (await control.calls()).some(({ operation, error }) => operation === 'CreateKey' && error === null),
+  );
+
+  const key = await answers(201, 'POST', '/v1/keys', {
+    description: 'whole',
+    policy: ownPolicyOf(account, 'Made'),
+    tags: { team: 'pay', gone: 'soon' },
+    enable_key_rotation: true,
+    rotation_period_in_days: 200,
+    is_enabled: false,
+  });
+  const at = `/v1/keys/${key.id}`;
+  t.match(key.arn, new RegExp(`^arn:aws:kms:us-east-1:${account}:key/`), 'in the account of the role');
+  for (const change of [
+    { description: 'changed' },
+    { policy: ownPolicyOf(account, 'Changed') },
+    { is_enabled: true },
+    { tags: { team: 'ops' } },
+    { rotation_period_in_days: 300 },
+    { enable_key_rotation: false, rotation_period_in_days: null },
+  ]) {
+    await answers(200, 'PATCH', at, change);
+  }
+  await answers(200, 'POST', `${at}/rotate`);
+  await answers(200, 'GET', `${at}/rotations`);
+  await answers(200, 'POST', `${at}/refresh`);
+  await answers(200, 'POST', `${at}/sync`);
+  await answers(202, 'DELETE', at);
+  await answers(200, 'POST', `${at}/restore`);
+  t.match(await answers(201, 'POST', '/v1/keys', { multi_region: true }), { key_id: /^mrk-/ });
+  await answers(201, 'POST', '/v1/keys', { custom_key_store_id: await connectedStore(admin) });
+
+  const outside = await createKey(admin, { Description: 'outside' });
+  const { items } = (await call<{ items: { key_id: string }[] }>('GET', '/v1/unmanaged-keys')).body;
+  t.ok(items.some(({ key_id }) => key_id === outside.KeyId));
+  const imported = await answers(201, 'POST', '/v1/keys/import', { key_id: outside.KeyId });
+  await answers(200, 'PATCH', `/v1/keys/${imported.id}`, { description: 'ours now' });
+  t.same(await tags(admin, outside.KeyId), { 'keyward:id': imported.id });
+  await answers(204, 'POST', `/v1/keys/${imported.id}/release`);
+  t.same(await tags(admin, outside.KeyId), {});
+  await eventually(
+    'the key whose answer was lost is found',
+    async () => (await call('GET', `/v1/keys/${lost.id}`)).body.status.state === 'in_sync',
+  );
+
+  const { body } = await caller(url)<{ calls: LoggedCall[] }>('GET', '/_local/calls');
+  const ofKeyward = body.calls.filter((logged) => logged.caller === session);
+  const refused = ofKeyward.filter(({ error }) => error === 'AccessDeniedException');
+  t.same(refused, [], 'nothing was refused');
+  const used = new Set(
+    ofKeyward.map(({ operation }) => `${operation === 'GetResources' ? 'tag' : 'kms'}:${operation}`),
+  );
+  const granted = new Set(grants(policy).map(({ action }) => action));
+  // The one is part of CreateKey, and the other needs no permission.
+  granted.delete('iam:CreateServiceLinkedRole');
+  used.delete('kms:GetCallerIdentity');
+  t.same([...used].sort(), [...granted].sort(), 'every action of the policy was used, and no other');
+});
+
+async function connectedStore(admin: KMSClient): Promise<string> {
+  const { CustomKeyStoreId = '' } = await admin.send(
+    new CreateCustomKeyStoreCommand({
+      CustomKeyStoreName: 'store',
+      CloudHsmClusterId: 'cluster-abcdefg0001',
+      TrustAnchorCertificate: 'certificate',
+      KeyStorePassword: 'password',
+    }),
+  );
+  await admin.send(new ConnectCustomKeyStoreCommand({ CustomKeyStoreId }));
+  return CustomKeyStoreId;
+}
+
+function grants({ Statement: statements }: Policy) {
+  return statements.flatMap(({ Sid, Action }) => [Action].flat().map((action) => ({ Sid, action })));
+}
+
+function without({ Statement: statements, ...rest }: Policy, sid: string, action: string): Policy {
+  const less = statements.map((statement) =>
+    statement.Sid === sid
+      ? { ...statement, Action: [statement.Action].flat().filter((name) => name !== action) }
+      : statement,
+  );
+  return { ...rest, Statement: less };
+}
+
+/** A call that needs each action; those that change a key. */
+const writes: Record<string, (kms: KMSClient, KeyId: string) => Promise<unknown>> = {
+  'kms:UpdateKeyDescription': (kms, KeyId) => kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'x' })),
+  'kms:PutKeyPolicy': (kms, KeyId) =>
+    kms.send(new PutKeyPolicyCommand({ KeyId, Policy: JSON.stringify(ownPolicyOf(account, 'x')) })),
+  'kms:EnableKey': (kms, KeyId) => kms.send(new EnableKeyCommand({ KeyId })),
+  'kms:EnableKeyRotation': (kms, KeyId) => kms.send(new EnableKeyRotationCommand({ KeyId })),
+  'kms:DisableKeyRotation': (kms, KeyId) => kms.send(new DisableKeyRotationCommand({ KeyId })),
+  'kms:RotateKeyOnDemand': (kms, KeyId) => kms.send(new RotateKeyOnDemandCommand({ KeyId })),
+  'kms:TagResource': (kms, KeyId) =>
+    kms.send(new TagResourceCommand({ KeyId, Tags: [{ TagKey: 'team', TagValue: 'x' }] })),
+  'kms:UntagResource': (kms, KeyId) => kms.send(new UntagResourceCommand({ KeyId, TagKeys: ['team'] })),
+  'kms:DisableKey': (kms, KeyId) => kms.send(new DisableKeyCommand({ KeyId })),
+  'kms:ScheduleKeyDeletion': (kms, KeyId) => kms.send(new ScheduleKeyDeletionCommand({ KeyId })),
+  'kms:CancelKeyDeletion': (kms, KeyId) => kms.send(new CancelKeyDeletionCommand({ KeyId })),
+};
+
+const others: typeof writes = {
+  'kms:ListKeys': (kms) => kms.send(new ListKeysCommand({})),
+  'kms:DescribeKey': (kms, KeyId) => kms.send(new DescribeKeyCommand({ KeyId })),
+  'kms:GetKeyPolicy': (kms, KeyId) => kms.send(new GetKeyPolicyCommand({ KeyId })),
+  'kms:GetKeyRotationStatus': (kms, KeyId) => kms.send(new GetKeyRotationStatusCommand({ KeyId })),
+  'kms:ListKeyRotations': (kms, KeyId) => kms.send(new ListKeyRotationsCommand({ KeyId })),
+  'kms:ListResourceTags': (kms, KeyId) => kms.send(new ListResourceTagsCommand({ KeyId })),
+  'kms:CreateKey': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')] })),
+  'CreateAndClaimKeys kms:TagResource': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')] })),
+  'iam:CreateServiceLinkedRole': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')], MultiRegion: true })),
+  'tag:GetResources': async (kms) => {
+    const { endpoint, region, credentials } = kms.config;
+    const tagging = new ResourceGroupsTaggingAPIClient({
+      endpoint: (await endpoint?.()) as never,
+      region,
+      credentials,
+    });
+    return tagging.send(new GetResourcesCommand({})).finally(() => tagging.destroy());
+  },
+};
+
+test('each action of each statement is needed', async (t) => {
+  const { roles, assume, register, admin } = await startWithRoles(t);
+  const kms = roles.kms(await assume());
+  for (const { Sid, action } of grants(policy)) {
+    const attempt = others[`${Sid} ${action}`] ?? others[action] ?? writes[action];
+    if (attempt === undefined) {
+      t.fail(`no call is known that needs ${action}`);
+      continue;
+    }
+    const { KeyId } = await createKey(admin, { Tags: [ownership('ours')] });
+    if (action === 'kms:CancelKeyDeletion') await admin.send(new ScheduleKeyDeletionCommand({ KeyId }));
+    await register(policy);
+    await t.resolves(attempt(kms, KeyId), `${Sid} ${action}`);
+    await register(without(policy, Sid, action));
+    await refuses(t, attempt(kms, KeyId), 'AccessDeniedException', new RegExp(`not authorized to perform: ${action} `));
+  }
+});
+
+test('a key without the ownership tag is not touched, nor any made without it', async (t) => {
+  const { roles, assume, admin } = await startWithRoles(t);
+  const kms = roles.kms(await assume());
+  const { KeyId } = await createKey(admin, { Tags: [{ TagKey: 'team', TagValue: 'theirs' }] });
+  for (const [action, attempt] of Object.entries(writes)) {
+    await refuses(t, attempt(kms, KeyId), 'AccessDeniedException', new RegExp(`not authorized to perform: ${action} `));
+  }
+  await refuses(t, kms.send(new CreateKeyCommand({})), 'AccessDeniedException');
+  const theirs = [{ TagKey: 'team', TagValue: 'theirs' }];
+  await refuses(t, kms.send(new CreateKeyCommand({ Tags: theirs })), 'AccessDeniedException');
+  t.same(await tags(admin, KeyId), { team: 'theirs' });
+});
+
+test('the narrower policies that docs/iam.md names', async (t) => {
+  const { roles, assume, admin, register } = await startWithRoles(t);
+  const kms = roles.kms(await assume());
+  const denying = (statement: object) =>
+    register({ ...policy, Statement: [...policy.Statement, statement as Statement] });
+  const page = await readFile(path.resolve(import.meta.dirname, '../../docs/iam.md'), 'utf8');
+  const shown = /`(\{ "Effect": "Deny".*\})`/.exec(page)?.[1] ?? '';
+  await denying({ Sid: 'Protected', ...JSON.parse(shown) });
+  const claim = (KeyId: string) => kms.send(new TagResourceCommand({ KeyId, Tags: [ownership('x')] }));
+  const guarded = await createKey(admin, { Tags: [{ TagKey: 'protected', TagValue: 'yes' }] });
+  await refuses(t, claim(guarded.KeyId), 'AccessDeniedException', /explicit deny in an identity-based policy$/);
+  await t.resolves(claim((await createKey(admin)).KeyId));
+
+  const bypass = { Bool: { 'kms:BypassPolicyLockoutSafetyCheck': 'true' } };
+  t.ok(page.includes('"Bool": { "kms:BypassPolicyLockoutSafetyCheck": "true" }'));
+  await denying({
+    Sid: 'NoBypass',
+    Effect: 'Deny',
+    Action: ['kms:CreateKey', 'kms:PutKeyPolicy'],
+    Resource: '*',
+    Condition: bypass,
+  });
+  const create = (BypassPolicyLockoutSafetyCheck: boolean) =>
+    kms.send(new CreateKeyCommand({ Tags: [ownership('x')], BypassPolicyLockoutSafetyCheck }));
+  await refuses(t, create(true), 'AccessDeniedException');
+  await t.resolves(create(false));
+});
