@@ -134,6 +134,26 @@ def tells_who_calls():
     assert client("sts", account="444455556666").get_caller_identity()["Account"] == "444455556666"
 
 
+def assumes_roles():
+    role = "arn:aws:iam::444455556666:role/team/keyward"
+    sts = client("sts")
+    given = sts.assume_role(RoleArn=role, RoleSessionName="portal", ExternalId="x1")
+    assert given["Credentials"]["Expiration"].tzinfo is not None
+    credentials = {
+        "aws_access_key_id": given["Credentials"]["AccessKeyId"],
+        "aws_secret_access_key": given["Credentials"]["SecretAccessKey"],
+        "aws_session_token": given["Credentials"]["SessionToken"],
+    }
+    session = {"endpoint_url": endpoint, "region_name": "eu-west-1", **credentials}
+    arn = boto3.client("sts", **session).get_caller_identity()["Arn"]
+    assert arn == given["AssumedRoleUser"]["Arn"] == "arn:aws:sts::444455556666:assumed-role/keyward/portal"
+    key = boto3.client("kms", **session).create_key()["KeyMetadata"]
+    assert key["Arn"].startswith("arn:aws:kms:eu-west-1:444455556666:key/")
+    missing = "arn:aws:iam::444455556666:role/missing-role"
+    assert code_of(sts.assume_role, RoleArn=missing, RoleSessionName="portal") == "AccessDenied"
+    assert code_of(sts.assume_role, RoleArn=role, RoleSessionName="a b") == "ValidationError"
+
+
 failed = 0
 checks = [
     creates_and_describes,
@@ -148,6 +168,7 @@ checks = [
     custom_key_store,
     errors_have_their_names,
     tells_who_calls,
+    assumes_roles,
 ]
 for check in checks:
     try:
