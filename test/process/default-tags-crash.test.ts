@@ -1,0 +1,48 @@
+import { test } from 'tap';
+import type { Key } from '../../src/schemas/key.ts';
+import type { Provider } from '../../src/schemas/provider.ts';
+import { tags } from '../support/kms-truth.ts';
+import { startProcess, temporaryFolder } from '../support/process.ts';
+import { eventually, kmsClient } from '../support/service.ts';
+
+const count = 30;
+
+test('kill -9 in the middle of a change of default_tags, and another change after it: every key gets the last one', async (t) => {
+  const DATA_DIR = await temporaryFolder(t);
+  // A write that was cut off is waited for; the shorter, the sooner the test is over.
+  const environment = { DATA_DIR, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
+  const first = await startProcess(t, environment);
+  const made = await Promise.all(
+    Array.from({ length: count }, () => first.call('POST', '/v1/keys', { tags: { own: '1' } })),
+  );
+  t.ok(made.every(({ status }) => status === 201));
+  const settings = { latency_milliseconds: 100 };
+  await fetch(`${first.kmsUrl}/_local/settings`, { method: 'PUT', body: JSON.stringify(settings) });
+
+  const change = { default_tags: { env: 'first', gone: '1' } };
+  t.equal((await first.call('PATCH', '/v1/providers/default', change)).status, 200);
+  const progress = async (call: typeof first.call) =>
+    (await call<Provider>('GET', '/v1/providers/default')).body.progress;
+  await eventually('the change is halfway', async () => (await progress(first.call)).keys_pending <= count - 10);
+  first.child.kill('SIGKILL');
+  await first.ended;
+
+  const second = await startProcess(t, environment);
+  const left = await progress(second.call);
+  t.ok(left.keys_pending > 0, `${left.keys_pending} keys were left`);
+  t.ok(left.started_at !== null && left.expected_until !== null);
+  const further = { default_tags: { env: 'last', gone: null } };
+  t.equal((await second.call('PATCH', '/v1/providers/default', further)).status, 200);
+  await eventually('the change has reached all keys', async () => {
+    const now = await progress(second.call);
+    return now.keys_pending === 0 && now.keys_in_sync === count;
+  });
+  const kms = kmsClient(second.kmsUrl ?? '');
+  t.teardown(() => kms.destroy());
+  const { body } = await second.call<{ items: Key[] }>('GET', '/v1/keys?limit=200');
+  t.equal(body.items.length, count);
+  for (const key of body.items) {
+    t.strictSame(key.tags_all, { env: 'last', own: '1' });
+    t.strictSame(await tags(kms, key.key_id ?? ''), { env: 'last', own: '1', 'keyward:id': key.id });
+  }
+});
