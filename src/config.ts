@@ -64,7 +64,7 @@ export const variables = {
     Type.String({ pattern: '^[a-z]{2}(-[a-z]+)+-\\d+$' }),
     'us-east-1',
     'a Region, such as eu-west-1',
-    'Region of the default provider',
+    'Region of the default provider; taken at the first start',
   ),
   OWNERSHIP_TAG: variable(
     Type.String({ pattern: tagNamePattern }),
@@ -95,7 +95,7 @@ export const variables = {
     Type.Integer({ minimum: 1, maximum: 604_800 }),
     600,
     'seconds, 1 to 604800',
-    'how often each key is observed in KMS, give or take a tenth',
+    'how often each key of the default provider is observed, give or take a tenth; taken at the first start',
     asNumber,
   ),
   LEASE_SECONDS: variable(

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { CreateAliasCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Provider, ProviderCheck } from '../../src/schemas/provider.ts';
@@ -45,6 +47,15 @@ test('keys of two accounts and three Regions in one service', async (t) => {
   );
   const { body } = await call<{ items: object[] }>('GET', `/v1/keys?provider=p-${other}-eu-west-1`);
   t.equal(body.items.length, 2);
+  const page = await readFile(path.resolve(import.meta.dirname, '../../docs/providers.md'), 'utf8');
+  const example = JSON.parse(/-d '(\{[^']*\})'/.exec(page)?.[1] ?? '') as Provider;
+  const { body: documented } = await call('POST', '/v1/keys', { provider: await addProvider(call, example) });
+  t.match(
+    documented,
+    { arn: /:eu-west-1:444455556666:/, tags_all: { env: 'prod' } },
+    'the example in docs/providers.md',
+  );
+
   await addProvider(call, { name: 'twin', region: 'eu-west-1' });
   const unmanaged = await call<{ items: object[] }>('GET', '/v1/unmanaged-keys?provider=twin');
   t.same(unmanaged.body.items, [], 'a key that is managed under another provider of the account is no unmanaged one');
