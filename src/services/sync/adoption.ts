@@ -78,11 +78,13 @@ export async function adoptDrift(
   return adopted;
 }
 
-/** A policy that was not managed stays so. */
+/** A policy that was not managed stays so. A deletion that somebody has cancelled is no longer asked for. */
 function declaredAs(declared: DeclaredKey, observed: ObservedKey, tags: Tags): DeclaredKey {
   const { rotation } = observed;
   return {
     ...declared,
+    lifecycle: 'managed',
+    pending_window_in_days: null,
     description: observed.description,
     policy: adoptedPolicy(declared.policy, observed.policy),
     is_enabled: observed.key_state === 'Enabled',
