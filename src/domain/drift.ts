@@ -24,10 +24,12 @@ export function differences(desired: DesiredKey, observed: ObservedKey): Differe
   } else if (desired.is_enabled !== (observed.key_state === 'Enabled')) {
     differs('is_enabled', desired.is_enabled, observed.key_state === 'Enabled');
   }
-  if (comparison.rotation === 'enable_key_rotation') {
+  // KMS says of a key pending deletion that it does not rotate, whatever it will do again when that is cancelled.
+  const asked = isPendingDeletion(observed) ? null : comparison.rotation;
+  if (asked === 'enable_key_rotation') {
     differs('enable_key_rotation', desired.enable_key_rotation, observed.rotation?.enabled ?? null);
   }
-  if (comparison.rotation === 'rotation_period_in_days') {
+  if (asked === 'rotation_period_in_days') {
     differs('rotation_period_in_days', desired.rotation_period_in_days, observed.rotation?.period_in_days ?? null);
   }
   if (comparison.policy && desired.policy !== null) {

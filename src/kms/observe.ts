@@ -62,15 +62,15 @@ export async function observeKey(kms: Kms, keyId: string, described?: DescribedK
   const [policy, tags, rotation] = await Promise.all([
     readPolicy(kms, description.key_id),
     readTags(kms, description.key_id),
-    canRotate(description) ? readRotation(kms, description.key_id) : null,
+    canRotate(description) && !description.is_replica ? readRotation(kms, description.key_id) : null,
   ]);
   const { key_manager: _manager, is_replica: _replica, created_at: _created, ...known } = description;
   return { ...known, policy, tags, rotation };
 }
 
 /** Automatic rotation is for symmetric encryption keys with key material from KMS itself. */
-function canRotate(key: DescribedKey): boolean {
-  return key.customer_master_key_spec === 'SYMMETRIC_DEFAULT' && key.origin === 'AWS_KMS' && !key.is_replica;
+export function canRotate(key: Pick<ObservedKey, 'customer_master_key_spec' | 'origin'>): boolean {
+  return key.customer_master_key_spec === 'SYMMETRIC_DEFAULT' && key.origin === 'AWS_KMS';
 }
 
 /** @throws KmsFailure */
@@ -84,7 +84,8 @@ export async function readPolicy(kms: Kms, keyId: string): Promise<PolicyDocumen
 /** Days; KMS rotated yearly before it had periods to tell of, and what speaks its protocol may still not have them. */
 const fixedRotationPeriod = 365;
 
-async function readRotation(kms: Kms, keyId: string): Promise<ObservedKey['rotation']> {
+/** null where KMS does not tell. @throws KmsFailure */
+export async function readRotation(kms: Kms, keyId: string): Promise<ObservedKey['rotation']> {
   try {
     const status = await call('GetKeyRotationStatus', () =>
       kms.reads.send(new GetKeyRotationStatusCommand({ KeyId: keyId })),

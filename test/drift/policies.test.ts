@@ -195,6 +195,11 @@ test('drift under each policy, found by the refresh of the fleet', async (t) => 
       t.match(key.status, { key_state: 'PendingDeletion', generation: 1 });
       t.ok(key.status.drift.some(({ field, observed }) => field === 'key_state' && observed === 'PendingDeletion'));
       await kms.send(new CancelKeyDeletionCommand({ KeyId: key.key_id ?? '' }));
+      // Cancelling leaves a key disabled.
+      const wanted = ['drift.detected key_state', 'drift.detected is_enabled', 'drift.resolved key_state'];
+      if (key.drift_policy === 'adopt') wanted.push('drift.resolved is_enabled');
+      await eventually('that drift ends', async () => (await driftEvents(key.id)).length === wanted.length);
+      t.same(await driftEvents(key.id), wanted);
     }
   });
 });

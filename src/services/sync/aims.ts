@@ -1,7 +1,7 @@
 /** What a sync aims at, and when it is to look again. */
 import type { KeyRow } from '../../database/client.ts';
 import { differences } from '../../domain/drift.ts';
-import { plan, planTagsNamed } from '../../domain/planner.ts';
+import { isPendingDeletion, plan, planTagsNamed } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
@@ -65,7 +65,7 @@ export function isHeld(row: KeyRow): boolean {
 
 /** Whether a look found drift that the drift policy has something done about. */
 export function isToBeMended(row: KeyRow, aim: Aim, drift: Drift[]): boolean {
-  return aim === 'report' && row.drift_policy !== 'report' && row.lifecycle === 'managed' && drift.length > 0;
+  return aim === 'report' && row.drift_policy !== 'report' && row.lifecycle !== 'released' && drift.length > 0;
 }
 
 /** With the time since when each is known. */
@@ -79,15 +79,24 @@ export function withSince(found: Omit<Drift, 'since'>[], before: Drift[]): Drift
 
 type NextLook = { settling: number; refresh: number; isToBeMended: boolean };
 
-/** A key pending deletion is looked at when its time has come, any other at the next refresh or when it has settled. */
-export function nextLook(observed: ObservedKey, { settling, refresh, isToBeMended }: NextLook): Date {
+/**
+ * A key whose deletion was asked for is looked at when its time has come, any other at the next refresh or when it has
+ * settled: a deletion that somebody else scheduled is drift, which may end any day.
+ */
+export function nextLook(
+  { lifecycle }: KeyRow,
+  observed: ObservedKey,
+  { settling, refresh, isToBeMended }: NextLook,
+): Date {
   const now = Date.now();
-  if (observed.key_state === 'PendingReplicaDeletion') return new Date(now + deletionPoll);
-  if (observed.key_state === 'PendingDeletion' && observed.deletion_date !== null) {
+  if (isToBeMended) return new Date(now + mendingDelay);
+  if (lifecycle === 'pending_deletion' && observed.key_state === 'PendingReplicaDeletion') {
+    return new Date(now + deletionPoll);
+  }
+  if (lifecycle === 'pending_deletion' && isPendingDeletion(observed) && observed.deletion_date !== null) {
     const due = Date.parse(observed.deletion_date) + deletionGrace;
     return new Date(due > now ? due : now + deletionPoll);
   }
-  if (isToBeMended) return new Date(now + mendingDelay);
   const jittered = refresh * (0.9 + Math.random() / 5);
   return new Date(now + (settling > 0 ? Math.min(settling, jittered) : jittered));
 }

@@ -1,14 +1,15 @@
 /** The one path of every change: observe, plan, apply, record. */
 import type { KeyRow } from '../../database/client.ts';
 import { afterStep } from '../../domain/after-step.ts';
+import { compareKey } from '../../domain/comparison.ts';
 import { differences } from '../../domain/drift.ts';
 import { isPendingDeletion } from '../../domain/planner.ts';
 import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
-import type { ObservedKey, Step } from '../../domain/types.ts';
+import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
-import { observeKey } from '../../kms/observe.ts';
+import { canRotate, observeKey, readRotation } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, driftOf, observedOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
@@ -94,7 +95,8 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
   if (adopted) return adoptDrift(services, work, adopted, found);
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
-  const reached = await applyAll(services, kms, known, observed, stepsFor(aim, row, desired, observed));
+  const steps = stepsFor(aim, row, desired, observed);
+  const reached = await applyAll(services, kms, known, observed, steps);
   await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
   const hindrance = await deleteFormerKeys(services, kms, work);
   if (row.lifecycle === 'released') {
@@ -106,7 +108,11 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
   }
   const drift = withSince(differences(desired, reached), driftOf(row));
   const refresh = settings.refresh_interval_seconds * 1000;
-  const next = nextLook(reached, { settling, refresh, isToBeMended: isToBeMended(row, aim, drift) });
+  const next = nextLook(row, reached, {
+    settling,
+    refresh,
+    isToBeMended: isToBeMended(row, aim, drift) || (await hasRotationComeBack(kms, desired, reached, steps)),
+  });
   return recordObservation(services, known, {
     observed: reached,
     drift,
@@ -131,6 +137,21 @@ async function observeForSync(services: Services, kms: Kms, row: KeyRow, keyId: 
   const expected = observedOf(row);
   const observed = expected === null ? read : withoutStaleFields(read, expected, writes);
   return { observed, settling: observed === read ? 0 : services.times.settle };
+}
+
+/**
+ * Whether a key whose deletion was cancelled rotates again otherwise than was declared: KMS did not tell of it before.
+ * @throws KmsFailure
+ */
+async function hasRotationComeBack(
+  kms: Kms,
+  desired: DesiredKey,
+  reached: ObservedKey,
+  steps: Step[],
+): Promise<boolean> {
+  if (!canRotate(reached) || !steps.some(({ operation }) => operation === 'CancelKeyDeletion')) return false;
+  const rotation = await readRotation(kms, reached.key_id);
+  return rotation !== null && compareKey(desired, { ...reached, rotation }).rotation !== null;
 }
 
 async function applyAll(
