@@ -8,7 +8,7 @@ import type { ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../keys/declared.ts';
-import { recordRevision } from '../keys/intents.ts';
+import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { LeaseLost } from './lease.ts';
 import { recordDriftEvents, type Work } from './record.ts';
@@ -61,6 +61,7 @@ export async function adoptDrift(
       data: {
         ...columnsOf(declared, settings),
         generation,
+        state: stateWhileSyncing(row, declared),
         drift: drift as unknown as Prisma.InputJsonArray,
         status_version: { increment: 1 },
         updated_at: new Date(),

@@ -180,11 +180,15 @@ export async function recordDriftFound(services: Services, { row, lease }: Work,
   const found = await services.database.prisma.$transaction(async (transaction) => {
     const [recorded] = await transaction.key.updateManyAndReturn({
       where: lease.fence,
-      data: { drift: drift as unknown as Prisma.InputJsonArray, status_version: { increment: 1 } },
+      data: {
+        drift: drift as unknown as Prisma.InputJsonArray,
+        status_version: { increment: 1 },
+        ...(row.lifecycle === 'managed' ? { state: 'drifted' } : {}),
+      },
     });
     if (recorded === undefined) throw new LeaseLost(row.id);
     await recordDriftEvents(transaction, row, drift);
-    return { row: { ...row, drift: recorded.drift }, lease };
+    return { row: { ...row, drift: recorded.drift, state: recorded.state }, lease };
   });
   await services.failurePoints.pass('intent-recorded');
   return found;
