@@ -9,7 +9,14 @@ import { findKey, lookUpKey } from './find.ts';
 import { declaredByCreate, declaredByPatch, type Input, patchTarget } from './input.ts';
 import { type Origin, recordChange, recordNewKey } from './intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from './preconditions.ts';
-import { keptRow, refusal, type Settlement, waitForGeneration, waitForObservation } from './settlement.ts';
+import {
+  assertPutRight,
+  keptRow,
+  refusal,
+  type Settlement,
+  waitForGeneration,
+  waitForObservation,
+} from './settlement.ts';
 
 /** What comes with every command. */
 export type Command = Actor & {
@@ -150,7 +157,9 @@ export async function observeKey(
     throw conflict('KMS never had this key: there is nothing to observe. Change it, or delete it.', id);
   }
   const observation = await requestObservation(services, id, enforce);
-  return keptRow(await waitForObservation(services, id, observation, command.wait), id);
+  const settlement = await waitForObservation(services, id, observation, command.wait);
+  if (enforce) await assertPutRight(services, row, settlement);
+  return keptRow(settlement, id);
 }
 
 async function requestObservation(services: Services, id: string, enforce: boolean): Promise<number> {

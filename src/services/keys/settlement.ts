@@ -3,6 +3,7 @@ import type { KeyRow } from '../../database/client.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { keyNotFound, refusedByKms } from '../problems.ts';
+import { errorOf } from './declared.ts';
 import { lookUpKey } from './find.ts';
 
 /**
@@ -51,12 +52,17 @@ async function refusalOf(services: Services, row: KeyRow, generation: number): P
     where: { key_ref_generation: { key_ref: row.id, generation } },
   });
   if (revision === null || revision.outcome !== 'refused') return undefined;
-  const write = await prisma.kmsWrite.findFirst({
+  const write = await findRefusedWrite(services, row);
+  const error = revision.error as unknown as SyncError;
+  return { kind: 'refused', row, error, operation: write?.operation ?? null };
+}
+
+/** The latest write that KMS refused. */
+function findRefusedWrite({ database }: Services, row: KeyRow) {
+  return database.prisma.kmsWrite.findFirst({
     where: { key_ref: row.id, generation: { lte: row.generation }, outcome: { in: ['refused', 'not_done'] } },
     orderBy: { id: 'desc' },
   });
-  const error = revision.error as unknown as SyncError;
-  return { kind: 'refused', row, error, operation: write?.operation ?? null };
 }
 
 /** Waits until the key has been observed as often as was asked, or the time is up. */
@@ -74,6 +80,22 @@ export async function waitForObservation(
   if (row !== undefined) return { kind: 'held', row };
   const current = await lookUpKey(services, id);
   return current === undefined ? { kind: 'removed' } : { kind: 'pending', row: current };
+}
+
+/**
+ * @param before the key before it was asked to be put right.
+ * @throws ProblemError refused-by-kms when KMS refused a call that would have put it right.
+ */
+export async function assertPutRight(services: Services, before: KeyRow, settlement: Settlement): Promise<void> {
+  if (settlement.kind !== 'held') return;
+  const { row } = settlement;
+  const error = errorOf(row);
+  // A sync that is refused records no observation: an older refusal may still be on show.
+  const isObserved = row.last_observed_at?.getTime() !== before.last_observed_at?.getTime();
+  if (row.state !== 'drifted' || isObserved || error === null || error.retryable) return;
+  const refused = await findRefusedWrite(services, row);
+  const aftermath = 'The key is drifted; its status tells where.';
+  throw refusal({ kind: 'refused', row, error, operation: refused?.operation ?? null }, aftermath);
 }
 
 /** The row of a key that is still there. @throws ProblemError when KMS refused the change, or the key is gone. */

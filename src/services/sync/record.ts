@@ -63,11 +63,13 @@ export function recordObservation(services: Services, work: Work, result: Observ
   });
 }
 
-/** An error stays on show after a change was taken back, until the next change is accepted. */
+/** An error stays on show after a change was taken back, until the next change is accepted; one of drift goes with that. */
 function clearedError(row: KeyRow, holds: boolean): Columns {
   const shown = errorOf(row);
   if (shown === null) return {};
-  return shown.retryable || !holds ? { error: Prisma.DbNull } : { error: { ...shown, next_attempt_at: null } };
+  return shown.retryable || !holds || row.state === 'drifted'
+    ? { error: Prisma.DbNull }
+    : { error: { ...shown, next_attempt_at: null } };
 }
 
 function columnsOfObservation(observed: ObservedKey, now: Date) {

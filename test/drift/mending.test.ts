@@ -1,0 +1,57 @@
+import { UntagResourceCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
+import { test } from 'tap';
+import type { Key } from '../../src/schemas/key.ts';
+import { metadata } from '../support/kms-truth.ts';
+import { eventually, type Problem, startService } from '../support/service.ts';
+
+test('a key is drifted until it is put back, also where KMS does not let it be yet, or at all', async (t) => {
+  const { call, kms, control } = await startService(t);
+  const disturbed = async (fault: object) => {
+    const { body: key } = await call('POST', '/v1/keys', { description: 'mine', tags: { mine: '1' } });
+    const KeyId = key.key_id ?? '';
+    await kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'theirs' }));
+    await kms.send(new UntagResourceCommand({ KeyId, TagKeys: ['mine'] }));
+    await control.fault({ operation: 'UpdateKeyDescription', ...fault });
+    return key;
+  };
+  const status = async (id: string) => (await call('GET', `/v1/keys/${id}`)).body.status;
+
+  t.test('a fault', async (t) => {
+    const { id } = await disturbed({ kind: 'internal_error', times: null });
+    t.equal((await call('POST', `/v1/keys/${id}/sync`, undefined, { prefer: 'wait=0' })).status, 202);
+    const waiting = await eventually('tried', async () => {
+      const now = await status(id);
+      return now.error !== null && now;
+    });
+    t.match(waiting, {
+      state: 'drifted',
+      drift: [{ field: 'description' }, { field: 'tags.mine' }],
+      error: { retryable: true },
+    });
+    const { body: list } = await call<{ items: Key[] }>('GET', '/v1/keys?state=drifted');
+    t.same(
+      list.items.map((key) => key.id),
+      [id],
+    );
+    const { body: text } = await call<string>('GET', '/metrics');
+    for (const field of ['description', 'tags']) {
+      t.match(text, `keyward_drift{provider="default",field="${field}"} 1`);
+    }
+    await control.clearFaults();
+    await eventually('put back', async () => (await status(id)).state === 'in_sync');
+  });
+
+  t.test('a refusal', async (t) => {
+    const { id, key_id } = await disturbed({ kind: 'error', type: 'AccessDeniedException', message: 'not allowed' });
+    const { status: code, body } = await call<Problem>('POST', `/v1/keys/${id}/sync`);
+    t.equal(code, 422);
+    t.match(body, {
+      detail: /not allowed.*drifted/,
+      kms_error: { code: 'AccessDeniedException', operation: 'UpdateKeyDescription' },
+    });
+    t.match(await status(id), { state: 'drifted', drift: [{ field: 'description' }, { field: 'tags.mine' }] });
+    t.equal((await call('POST', `/v1/keys/${id}/sync`)).status, 200, 'and it can be asked for again');
+    t.match(await status(id), { state: 'in_sync', drift: [], error: null });
+    t.match(await metadata(kms, key_id ?? ''), { Description: 'mine' });
+  });
+});
