@@ -1,11 +1,11 @@
 /** In what KMS differs from what was declared, for people to read. */
 import { compareKey } from './comparison.ts';
 import { isPendingDeletion } from './planner.ts';
-import { differingStatements } from './policy-equivalence.ts';
+import { policyDifference } from './policy-equivalence.ts';
 import type { DesiredKey, Difference, Json, ObservedKey } from './types.ts';
 
 /**
- * The differences, field by field; for a policy the statements that differ, for tags each name. The ownership tag is
+ * The differences, field by field; for a policy the statements that differ, or else its other members, for tags each name. The ownership tag is
  * Keyward's affair and no difference.
  */
 export function differences(desired: DesiredKey, observed: ObservedKey): Difference[] {
@@ -33,8 +33,8 @@ export function differences(desired: DesiredKey, observed: ObservedKey): Differe
     differs('rotation_period_in_days', desired.rotation_period_in_days, observed.rotation?.period_in_days ?? null);
   }
   if (comparison.policy && desired.policy !== null) {
-    const statements = differingStatements(desired.policy, observed.policy);
-    differs('policy', statements.desired, statements.observed);
+    const difference = policyDifference(desired.policy, observed.policy);
+    differs('policy', difference.desired, difference.observed);
   }
   const names = [...Object.keys(comparison.tagsToSet), ...comparison.tagsToRemove].sort();
   for (const name of names.filter((tag) => tag !== desired.ownership_tag.name)) {

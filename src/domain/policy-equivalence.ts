@@ -2,6 +2,7 @@
  * When two policies mean the same to IAM, however they are written.
  * Source: IAM user guide, "Grammar of the IAM JSON policy language" and "IAM JSON policy elements reference".
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Json, PolicyDocument } from './types.ts';
 
 /** Elements whose value is one text or a list of texts without an order. */
@@ -24,6 +25,22 @@ export function policiesEqual(first: PolicyDocument, second: PolicyDocument): bo
 /** The statements of each side that have no equal on the other, as written. */
 export function differingStatements(desired: PolicyDocument, observed: PolicyDocument) {
   return { desired: without(desired, observed), observed: without(observed, desired) };
+}
+
+/**
+ * In what two policies differ: the statements that have no equal on the other side; where it is none of them, the other
+ * members that differ (null: it is not there), such as Version and Id.
+ */
+export function policyDifference(desired: PolicyDocument, observed: PolicyDocument): { desired: Json; observed: Json } {
+  const statements = differingStatements(desired, observed);
+  if (statements.desired.length + statements.observed.length > 0) return statements;
+  const names = [...new Set([...Object.keys(desired), ...Object.keys(observed)])].filter(
+    (name) =>
+      name !== 'Statement' &&
+      !isDeepStrictEqual(sortedMembers(desired[name] ?? null), sortedMembers(observed[name] ?? null)),
+  );
+  const members = (policy: PolicyDocument) => Object.fromEntries(names.map((name) => [name, policy[name] ?? null]));
+  return { desired: members(desired), observed: members(observed) };
 }
 
 function without(policy: PolicyDocument, other: PolicyDocument): Json[] {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { test } from 'tap';
-import { differingStatements, policiesEqual } from '../../src/domain/policy-equivalence.ts';
+import { differingStatements, policiesEqual, policyDifference } from '../../src/domain/policy-equivalence.ts';
 import type { Json, PolicyDocument } from '../../src/domain/types.ts';
 
 type Statement = {
@@ -116,7 +116,31 @@ const changes: ((one: Statement) => Statement)[] = [
   (one) => ({ ...one, resources: [...one.resources, 'arn:aws:kms:us-east-1:111122223333:key/b'] }),
   (one) => ({ ...one, conditions: [...one.conditions, ['StringLike', 'aws:PrincipalArn', ['*']]] }),
   (one) => ({ ...one, Sid: 'Other' }),
+  ...(['operator', 'key', 'value', 'further value', 'all of it'] as const).map((what) => (one: Statement) => ({
+    ...one,
+    conditions: changedConditions(one.conditions, what),
+  })),
 ];
+
+function changedConditions(
+  [first, ...others]: Statement['conditions'],
+  what: 'operator' | 'key' | 'value' | 'further value' | 'all of it',
+): Statement['conditions'] {
+  if (first === undefined) return [['StringLike', 'aws:PrincipalArn', ['*']]];
+  const [operator, key, values] = first;
+  switch (what) {
+    case 'operator':
+      return [[`${operator}IfExists`, key, values], ...others];
+    case 'key':
+      return [[operator, 'aws:SourceAccount', values], ...others];
+    case 'value':
+      return [[operator, key, ['other', ...values.slice(1)]], ...others];
+    case 'further value':
+      return [[operator, key, [...values, 'other']], ...others];
+    case 'all of it':
+      return others;
+  }
+}
 
 test('10,000 pairs: what IAM reads as equal is equal', async () => {
   fc.assert(
@@ -177,4 +201,17 @@ test('pairs of one kind each', async (t) => {
     ],
   ];
   for (const [first, second] of different) t.notOk(policiesEqual(first, second), JSON.stringify([first, second]));
+});
+
+test('what differs beside the statements is told where no statement does', async (t) => {
+  const [one, two] = [{ Sid: 'One' }, { Sid: 'Two' }];
+  t.same(policyDifference({ Version: '2012-10-17', Statement: one }, { Version: '2008-10-17', Statement: [one] }), {
+    desired: { Version: '2012-10-17' },
+    observed: { Version: '2008-10-17' },
+  });
+  t.same(policyDifference({ Statement: one }, { Id: 'x', Statement: one }), {
+    desired: { Id: null },
+    observed: { Id: 'x' },
+  });
+  t.same(policyDifference({ Id: 'x', Statement: [one, two] }, { Statement: two }), { desired: [one], observed: [] });
 });
