@@ -1,7 +1,7 @@
 /** Checks input against the schemas, finds everything that is wrong at once, and says it in words. */
 import { Ajv, type ErrorObject } from 'ajv';
 import formats from 'ajv-formats';
-import type { FastifySchemaValidationError } from 'fastify';
+import type { FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import fp from 'fastify-plugin';
 import { pointerSegment } from '../domain/tags.ts';
 import type { Violation } from '../domain/types.ts';
@@ -12,6 +12,7 @@ import { planSchemas } from '../schemas/plan.ts';
 import { providerSchemas } from '../schemas/provider.ts';
 import { rotationSchemas } from '../schemas/rotation.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
+import { ProblemError } from '../services/problems.ts';
 
 const schemas = [
   ...sharedSchemas,
@@ -36,12 +37,29 @@ export default fp(
       app.addSchema(schema);
       for (const ajv of Object.values(validators)) ajv.addSchema(schema);
     }
+    app.addHook('preValidation', refuseUnknownQuery);
     app.setValidatorCompiler(({ schema, httpPart }) =>
       validators[httpPart === 'body' ? 'body' : 'parameters'].compile(schema as object),
     );
   },
   { name: 'validation' },
 );
+
+/**
+ * A route without a schema for its query takes none: `?dry_run=true` must not be dropped in silence.
+ * @throws ProblemError malformed-request
+ */
+async function refuseUnknownQuery(request: FastifyRequest): Promise<void> {
+  const { schema, url = '' } = request.routeOptions;
+  if (request.is404 || schema?.querystring !== undefined || !url.startsWith('/v1/')) return;
+  const errors = Object.keys(request.query as object).map((pointer) => ({
+    pointer,
+    detail: 'There is no such parameter here.',
+  }));
+  if (errors.length === 0) return;
+  const names = errors.map(({ pointer }) => pointer).join(', ');
+  throw new ProblemError('malformed-request', `There is no query parameter ${names} here.`, { errors });
+}
 
 /** What the schema finds wrong with a body, each with its place. */
 export function bodyViolations(errors: readonly FastifySchemaValidationError[]): Violation[] {

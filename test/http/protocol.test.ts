@@ -53,6 +53,26 @@ test('the HTTP contract', async (t) => {
     }
   });
 
+  t.test('a query parameter that a route does not know is refused, and nothing is done', async (t) => {
+    for (const [method, path, body] of [
+      ['GET', `/v1/keys/${key.id}`],
+      ['POST', '/v1/keys', {}],
+      ['POST', '/v1/keys/plan', {}],
+      ['PATCH', `/v1/keys/${key.id}`, { description: 'dry' }],
+      ['POST', `/v1/keys/${key.id}/plan`, {}],
+      ['POST', `/v1/keys/${key.id}/rollback`, { generation: 1 }],
+      ['POST', `/v1/keys/${key.id}/rotate`],
+      ['GET', `/v1/keys/${key.id}/rotations`],
+      ['DELETE', `/v1/keys/${key.id}`],
+    ] as const) {
+      const { status, body: problem } = await call<Problem>(method, `${path}?dry_run=true`, body);
+      t.equal(status, 400, `${method} ${path}`);
+      t.match(problem.errors, [{ pointer: 'dry_run' }]);
+    }
+    t.match((await call('GET', `/v1/keys/${key.id}`)).body, { description: 'http', status: { generation: 1 } });
+    t.equal((await call('GET', '/livez?probe=1')).status, 200);
+  });
+
   t.test('405 says in Allow what is possible', async (t) => {
     const allow = async (method: string, path: string) => (await call<Problem>(method, path)).headers.get('allow');
     t.equal(await allow('PUT', `/v1/keys/${key.id}`), 'DELETE, GET, HEAD, PATCH');
