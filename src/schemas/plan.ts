@@ -21,7 +21,10 @@ export const PlanRefusal = Type.Object(
   {
     operation: Type.String({ description: "KMS's operation." }),
     field: nullable(Type.String()),
-    code: Type.String({ description: "KMS's error.", examples: ['UnsupportedOperationException'] }),
+    code: Type.String({
+      description: "KMS's error; DeletionProtection: Keyward's own.",
+      examples: ['UnsupportedOperationException'],
+    }),
     detail: Type.String({ description: 'Why KMS would refuse it.' }),
   },
   { $id: 'PlanRefusal', additionalProperties: false },
@@ -41,7 +44,8 @@ export const Plan = Type.Object(
       description: 'Fields that KMS fixes when a key is made: PATCH refuses them, POST …/replace makes a new KMS key.',
     }),
     refusals: Type.Array(ref(PlanRefusal), {
-      description: 'What KMS would refuse, as far as that can be known beforehand.',
+      description:
+        'What KMS would refuse, as far as that can be known beforehand; what deletion_protection would, too.',
     }),
     drift: Type.Array(ref(Drift), { description: 'In what KMS differs from the desired state now.' }),
   },

@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import type { Plan } from '../../src/schemas/plan.ts';
 import { ownPolicy } from '../support/kms-truth.ts';
-import { type Problem, startService } from '../support/service.ts';
+import { eventually, type Problem, startService } from '../support/service.ts';
 
 const nowhere = '01980e6c-0000-7000-8000-000000000000';
 
@@ -160,6 +160,58 @@ test('plan', async (t) => {
     t.equal((await call('POST', `/v1/keys/${id}/plan`, {}, mergePatch)).status, 200);
     await call('DELETE', `/v1/keys/${id}`);
     t.equal((await plan(id, { description: 'b' })).status, 409);
+  });
+
+  t.test('a replacement that deletion_protection forbids is said to be', async (t) => {
+    const { id } = await create({ deletion_protection: true });
+    const body = { multi_region: true };
+    t.match((await plan(id, body)).body, {
+      replacement: [{ pointer: '/multi_region' }],
+      refusals: [{ field: 'deletion_protection', detail: /set it to false/ }],
+    });
+    t.equal((await call('POST', `/v1/keys/${id}/replace`, body)).status, 409);
+    t.match((await plan(id, { deletion_protection: false })).body, {
+      steps: [],
+      changes: { deletion_protection: { before: true, after: false } },
+      refusals: [],
+    });
+  });
+
+  t.test('the plan for a key that failed, is drifted, or is pending deletion', async (t) => {
+    await control.fault({ operation: 'CreateKey', kind: 'error', type: 'LimitExceededException', message: 'full' });
+    const { body: failed } = await call('POST', '/v1/keys', { is_enabled: false }, { prefer: 'respond-async' });
+    await eventually('failed', async () => {
+      return (await call('GET', `/v1/keys/${failed.id}`)).body.status.state === 'failed';
+    });
+    await control.clear();
+    const again = (await plan(failed.id, { description: 'again' })).body;
+    t.match(again.steps, [{ operation: 'CreateKey' }, { operation: 'DisableKey' }]);
+    const { body: made } = await call('PATCH', `/v1/keys/${failed.id}`, { description: 'again' });
+    t.same(await calls(), JSON.parse(JSON.stringify(asCalls(again)).replaceAll('<key_id>', made.key_id ?? '')));
+
+    for (const drift_policy of ['report', 'adopt']) {
+      const { id, key_id } = await create({ drift_policy });
+      await meddle(key_id ?? '', ['describe', 'tag', 'delete']);
+      await call('POST', `/v1/keys/${id}/refresh`);
+      const { body } = await plan(id, {});
+      t.same(
+        body.steps.map(({ operation }) => operation),
+        ['CancelKeyDeletion', 'EnableKey', 'UpdateKeyDescription', 'UntagResource'],
+      );
+      t.same(
+        body.drift.map(({ field }) => field),
+        ['description', 'key_state', 'tags.m'],
+      );
+      await control.clear();
+      await call('POST', `/v1/keys/${id}/sync`);
+      t.same(await calls(), asCalls(body), 'what POST …/sync then does');
+    }
+
+    const { id } = await create();
+    await call('DELETE', `/v1/keys/${id}`);
+    t.match((await call<Problem>('POST', `/v1/keys/${id}/plan`, {})).body, { status: 409, detail: /Restore it first/ });
+    const imported = await call<Problem>('POST', '/v1/keys/plan', { key_id: 'x' });
+    t.match(imported.body, { status: 422, errors: [{ pointer: '/key_id' }] }, 'there is no plan of an import');
   });
 
   t.test('what KMS would refuse is listed; a key that is gone is said to be', async (t) => {

@@ -73,7 +73,8 @@ function planReplacement(row: KeyRow, desired: DesiredKey): Pick<Plan, 'steps' |
   if (row.key_id === null) return { steps, refusals: [] };
   const parameters = { PendingWindowInDays: row.deletion_window_in_days };
   const deletion: Step = { operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters };
-  return { steps: [...steps, ...toSteps([deletion], row.key_id)], refusals: [] };
+  const refusals = row.deletion_protection ? [protectedFromDeletion] : [];
+  return { steps: [...steps, ...toSteps([deletion], row.key_id)], refusals };
 }
 
 /**
@@ -127,6 +128,13 @@ function driftNow(services: Services, settings: TagSettings, row: KeyRow, observ
 function toSteps(steps: Step[], keyId: string): Plan['steps'] {
   return steps.map((step) => ({ operation: step.operation, parameters: parametersOf(step, keyId), field: step.field }));
 }
+
+const protectedFromDeletion: Plan['refusals'][number] = {
+  operation: 'ScheduleKeyDeletion',
+  field: 'deletion_protection',
+  code: 'DeletionProtection',
+  detail: 'Keyward refuses to replace a key that has deletion_protection: set it to false first.',
+};
 
 function lost(row: KeyRow): Plan['refusals'][number] {
   const detail = `KMS has no key ${row.key_id} (any more). POST …/recreate makes a new one; what the old one encrypted is lost.`;
