@@ -26,8 +26,10 @@ import {
 import { GetResourcesCommand, ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
 import { AssumeRoleCommand } from '@aws-sdk/client-sts';
 import { type Test, test } from 'tap';
+import type { ProviderCheck } from '../../src/schemas/provider.ts';
 import { ownPolicyOf, tags } from '../support/kms-truth.ts';
 import { createKey, refuses, startKms } from '../support/local-kms.ts';
+import { addProvider } from '../support/providers.ts';
 import { caller, eventually, startService } from '../support/service.ts';
 import { type Credentials, rolesOf } from '../support/sts.ts';
 
@@ -78,12 +80,13 @@ test('the base credentials assume the role, with the external id alone, and no o
   await t.rejects(assume({ RoleArn: `arn:aws:iam::${account}:role/admin` }), { name: 'AccessDenied' });
   await t.rejects(roles.assume(role, account, { ExternalId: 'portal-7f3a' }), { name: 'AccessDenied' }, 'nor others');
   const { KeyId } = await createKey(admin);
-  await refuses(t, roles.kms(await roles.assume(base)).send(new DescribeKeyCommand({ KeyId })), 'NotFoundException');
+  const alone = roles.kms(await roles.assume(base));
+  await refuses(t, alone.send(new DescribeKeyCommand({ KeyId })), 'AccessDeniedException');
 });
 
 test('the policy of the role is all that Keyward needs, and Keyward uses all of it', async (t) => {
-  const { url, assume, admin } = await startWithRoles(t);
-  const { accessKeyId, secretAccessKey, sessionToken = '' } = await assume();
+  const { url, roles, admin } = await startWithRoles(t);
+  const { accessKeyId, secretAccessKey, sessionToken } = await roles.assume(base);
   process.env['AWS_ACCESS_KEY_ID'] = accessKeyId;
   process.env['AWS_SECRET_ACCESS_KEY'] = secretAccessKey;
   process.env['AWS_SESSION_TOKEN'] = sessionToken;
@@ -93,6 +96,8 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
     WRITE_DEADLINE_SECONDS: '6',
     SETTLE_SECONDS: '1',
   });
+  const assume_role = { role_arn: role, external_id: 'portal-7f3a', session_name: 'portal' };
+  const provider = await addProvider(call, { name: 'portal', assume_role, allowed_account_ids: [account] });
   const answers = async (status: number, method: string, route: string, body?: unknown) => {
     const answer = await call(method, route, body);
     t.equal(answer.status, status, `${method} ${route}: ${JSON.stringify(answer.body)}`);
@@ -101,12 +106,13 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
 
   // A create whose answer is lost: the key is looked for by its tag.
   await control.fault({ operation: 'CreateKey', kind: 'reset_after_effect' });
-  const lost = (await call('POST', '/v1/keys', { description: 'lost' }, { prefer: 'respond-async' })).body;
+  const lost = (await call('POST', '/v1/keys', { provider, description: 'lost' }, { prefer: 'respond-async' })).body;
   await eventually('the answer is lost', async () =>
     (await control.calls()).some(({ operation, error }) => operation === 'CreateKey' && error === null),
   );
 
   const key = await answers(201, 'POST', '/v1/keys', {
+    provider,
     description: 'whole',
     policy: ownPolicyOf(account, 'Made'),
     tags: { team: 'pay', gone: 'soon' },
@@ -132,13 +138,14 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   await answers(200, 'POST', `${at}/sync`);
   await answers(202, 'DELETE', at);
   await answers(200, 'POST', `${at}/restore`);
-  t.match(await answers(201, 'POST', '/v1/keys', { multi_region: true }), { key_id: /^mrk-/ });
-  await answers(201, 'POST', '/v1/keys', { custom_key_store_id: await connectedStore(admin) });
+  t.match(await answers(201, 'POST', '/v1/keys', { provider, multi_region: true }), { key_id: /^mrk-/ });
+  await answers(201, 'POST', '/v1/keys', { provider, custom_key_store_id: await connectedStore(admin) });
 
   const outside = await createKey(admin, { Description: 'outside' });
-  const { items } = (await call<{ items: { key_id: string }[] }>('GET', '/v1/unmanaged-keys')).body;
+  const { items } = (await call<{ items: { key_id: string }[] }>('GET', `/v1/unmanaged-keys?provider=${provider}`))
+    .body;
   t.ok(items.some(({ key_id }) => key_id === outside.KeyId));
-  const imported = await answers(201, 'POST', '/v1/keys/import', { key_id: outside.KeyId });
+  const imported = await answers(201, 'POST', '/v1/keys/import', { provider, key_id: outside.KeyId });
   await answers(200, 'PATCH', `/v1/keys/${imported.id}`, { description: 'ours now' });
   t.same(await tags(admin, outside.KeyId), { 'keyward:id': imported.id });
   await answers(204, 'POST', `/v1/keys/${imported.id}/release`);
@@ -160,6 +167,9 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   granted.delete('iam:CreateServiceLinkedRole');
   used.delete('kms:GetCallerIdentity');
   t.same([...used].sort(), [...granted].sort(), 'every action of the policy was used, and no other');
+
+  const { body: check } = await call<ProviderCheck>('POST', `/v1/providers/${provider}/check`);
+  t.match(check, { ok: true, account_id: account, caller_arn: session, error: null }, 'a check finds nothing amiss');
 });
 
 async function connectedStore(admin: KMSClient): Promise<string> {

@@ -60,6 +60,15 @@ test('policies', async (t) => {
     }
   });
 
+  t.test('condition keys that are not for key policies', async (t) => {
+    const words =
+      'These condition keys are not permitted in a key policy: aws:ResourceTag, kms:ResourceTag, kms:ResourceAliases';
+    for (const key of ['aws:ResourceTag/team', 'kms:resourcealiases']) {
+      const statement = { ...root, Condition: { StringEquals: { [key]: 'x' } } };
+      await refuses(t, put(policyOf(root, statement)), malformed, words);
+    }
+  });
+
   t.test('what is no policy', async (t) => {
     for (const Policy of [
       '{',

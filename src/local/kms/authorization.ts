@@ -7,7 +7,7 @@ import { refusalOf } from './access.ts';
 import type { Context } from './context.ts';
 import { KmsError } from './errors.ts';
 import type { Policy } from './identities.ts';
-import { aliasArn, arnOf, findNamedKey } from './keys.ts';
+import { aliasArn, arnNamed, arnOf, findNamedKey } from './keys.ts';
 import type { Parameters } from './parameters.ts';
 import type { StoredKey } from './store.ts';
 
@@ -32,7 +32,7 @@ const withoutKey =
   /^(ListKeys|ListAliases|(Create|Describe|Update|Delete|Connect|Disconnect)CustomKeyStores?|GetResources)$/;
 
 /**
- * Allows a call, or not. One about a key that does not exist is let through to be told so.
+ * Allows a call, or not.
  * @throws KmsError AccessDeniedException
  */
 export function authorize(context: Context, operation: string, parameters: Parameters): void {
@@ -112,11 +112,19 @@ function needsOfReplication(context: Context, parameters: Parameters): Need[] {
   return [...primary, ...needsOfCreation(context, { Tags: parameters['Tags'] }, Object.fromEntries(ofReplica))];
 }
 
+/** A key that does not exist is asked about as well, by its ARN alone: AWS tells nobody more than that it may know. */
 function onKey(context: Context, action: string, given: unknown, values: Values = {}): Need[] {
   const key = namedKey(context, given);
-  if (key === undefined) return [];
-  const all = { ...valuesOfKey(context, key), ...values, 'kms:RequestAlias': aliasIn(given) };
-  return [{ action, resource: arnOf(key), policy: JSON.parse(key.policy) as Policy, values: all }];
+  const all = {
+    ...(key === undefined ? {} : valuesOfKey(context, key)),
+    ...values,
+    'kms:RequestAlias': aliasIn(given),
+  };
+  if (key !== undefined) {
+    return [{ action, resource: arnOf(key), policy: JSON.parse(key.policy) as Policy, values: all }];
+  }
+  const resource = arnNamed(context, String(given));
+  return resource === undefined ? [] : [{ action, resource, values: all }];
 }
 
 function namedKey(context: Context, given: unknown): StoredKey | undefined {

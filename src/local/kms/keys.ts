@@ -49,6 +49,12 @@ export function findNamedKey({ store, caller }: Context, given: string, aliases:
   return key;
 }
 
+/** The ARN that a key of the caller's place has, or would have; undefined: no key can be of that name. */
+export function arnNamed({ caller }: Pick<Context, 'caller'>, given: string): string | undefined {
+  const id = given.startsWith(keyArn(caller, '')) ? given.slice(keyArn(caller, '').length) : given;
+  return keyId.test(id) ? keyArn(caller, id) : undefined;
+}
+
 function findByAlias(store: Context['store'], place: Place, name: string): StoredKey {
   const alias = store.findAlias(place, name);
   const key = alias === undefined ? undefined : store.findKey(place, alias.keyId);

@@ -107,6 +107,17 @@ function checkStatement(statement: Statement): void {
     }
   }
   for (const principal of awsPrincipals(statement)) checkPrincipal(principal);
+  checkConditionKeys(statement);
+}
+
+/** What says nothing about the one key that the policy is of. The words are AWS's. */
+const keysOfOthers = ['aws:ResourceTag', 'kms:ResourceTag', 'kms:ResourceAliases'];
+
+function checkConditionKeys({ Condition }: Statement): void {
+  const given = Object.values((Condition ?? {}) as Record<string, object>).flatMap((keys) => Object.keys(keys ?? {}));
+  if (!given.some((key) => keysOfOthers.some((name) => key.split('/')[0]?.toLowerCase() === name.toLowerCase())))
+    return;
+  throw malformedPolicy(`These condition keys are not permitted in a key policy: ${keysOfOthers.join(', ')}`);
 }
 
 const wellFormedPrincipal =
