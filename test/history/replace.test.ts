@@ -1,4 +1,4 @@
-import { ScheduleKeyDeletionCommand } from '@aws-sdk/client-kms';
+import { ScheduleKeyDeletionCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Event, Revision } from '../../src/schemas/history.ts';
 import type { Plan } from '../../src/schemas/plan.ts';
@@ -199,6 +199,35 @@ test('replacement', async (t) => {
       { data: { warning: /can't be decrypted/ } },
     );
     t.equal((await call('POST', `/v1/keys/${old.id}/recreate`)).status, 409);
+  });
+
+  t.test('drift ends with the KMS key that it was in, and a lost key has neither drift nor rotations', async (t) => {
+    const driftEvents = async (id: string) =>
+      (await events(id)).filter(({ type }) => type.startsWith('drift.')).map(({ type }) => type);
+    const drifted = async () => {
+      const key = await create({ drift_policy: 'report', description: 'mine' });
+      await kms.send(new UpdateKeyDescriptionCommand({ KeyId: key.key_id ?? '', Description: 'theirs' }));
+      t.match((await call('POST', `/v1/keys/${key.id}/refresh`)).body.status.drift, [{ field: 'description' }]);
+      return key;
+    };
+    const replaced = await drifted();
+    t.match((await replace(replaced.id, ecc)).body.status, { state: 'in_sync', drift: [] });
+    t.same(await driftEvents(replaced.id), ['drift.resolved', 'drift.detected']);
+
+    const { id, key_id } = await drifted();
+    await lose(key_id);
+    const rotated = await call<Problem>('POST', `/v1/keys/${id}/rotate`);
+    t.match(rotated, { status: 422, body: { kms_error: { code: 'NotFoundException' } } }, 'nobody had noticed yet');
+    t.match((await get(id)).status, { state: 'failed', key_state: null, drift: [], deletion_date: null });
+    t.same(await driftEvents(id), ['drift.resolved', 'drift.detected']);
+    for (const [method, action] of [
+      ['POST', 'rotate'],
+      ['GET', 'rotations'],
+    ] as const) {
+      t.equal((await call<Problem>(method, `/v1/keys/${id}/${action}`)).status, 409, action);
+    }
+    t.equal((await call('POST', `/v1/keys/${id}/recreate`)).status, 200);
+    t.same((await call<Page<object>>('GET', `/v1/keys/${id}/rotations`)).body.items, [], 'no rotation waited for it');
   });
 
   t.test('a recreation that KMS refuses leaves the key failed, and can be asked for again', async (t) => {

@@ -26,6 +26,16 @@ export function assertSettledInKms(row: KeyRow): void {
   }
 }
 
+/** Whether the key is gone from KMS for good, as far as is known. */
+export function isLost(row: KeyRow): boolean {
+  return row.state === 'failed' && row.key_state === null && row.key_id !== null;
+}
+
+/** @throws ProblemError conflict for a key that is gone from KMS for good. */
+export function assertNotLost(row: KeyRow): void {
+  if (isLost(row)) throw conflict('KMS has lost the key: POST …/recreate makes a new one.', row.id);
+}
+
 /** @throws ProblemError conflict while a new KMS key is being made for the record. */
 export function assertNotReplacing(row: KeyRow): void {
   if (row.replacement === null) return;

@@ -11,7 +11,7 @@ import { findKey } from './find.ts';
 import { problemOf } from './import.ts';
 import { declaredByReplacement, type Input, patchTarget } from './input.ts';
 import { recordChange } from './intents.ts';
-import { assertManaged, assertMatches, assertSettledInKms } from './preconditions.ts';
+import { assertManaged, assertMatches, assertNotLost, assertSettledInKms, isLost } from './preconditions.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
 /**
@@ -23,7 +23,7 @@ import { keptRow, waitForGeneration } from './settlement.ts';
 export function replaceKey(services: Services, id: string, input: Input, command: Command): Promise<Accepted> {
   return supersede(services, id, command, 'replace', async (row) => {
     assertSettledInKms(row);
-    if (isLost(row)) throw conflict('KMS has lost the key: POST …/recreate makes a new one.', id);
+    assertNotLost(row);
     if (row.deletion_protection) {
       const detail = 'A replacement schedules the deletion of the KMS key, and the key has deletion_protection.';
       throw conflict(`${detail} Set it to false first.`, id);
@@ -47,10 +47,6 @@ export function recreateKey(services: Services, id: string, command: Command): P
     }
     return declaredOf(row);
   });
-}
-
-function isLost(row: KeyRow): boolean {
-  return row.state === 'failed' && row.key_state === null;
 }
 
 async function isInKms(services: Services, row: KeyRow, keyId: string): Promise<boolean> {

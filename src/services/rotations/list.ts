@@ -13,7 +13,7 @@ const standardLimit = 50;
 
 /**
  * One page. A key that can't be rotated, or that KMS has not yet, has none.
- * @throws ProblemError not-found, conflict for a key that KMS has deleted, malformed-request for a cursor that no page
+ * @throws ProblemError not-found, conflict for a key that KMS has deleted or lost, malformed-request for a cursor that no page
  * gave, temporarily-unavailable.
  */
 export async function listKeyRotations(services: Services, id: string, query: PageQuery): Promise<Page<Rotation>> {
@@ -29,6 +29,7 @@ export async function listKeyRotations(services: Services, id: string, query: Pa
     if (!(error instanceof KmsFailure)) throw error;
     if (error.code === 'UnsupportedOperationException') return { items: [], nextCursor: null };
     if (error.code === 'InvalidMarkerException') throw unknownCursor();
+    if (error.kind === 'not_found') throw conflict('KMS has lost the key, and its rotations with it.', id);
     throw problemOf(error, row.key_id);
   }
 }

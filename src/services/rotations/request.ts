@@ -4,7 +4,7 @@ import type { KeyRow, OnDemandRotation } from '../../database/client.ts';
 import type { Services } from '../context.ts';
 import type { Accepted, Command } from '../keys/commands.ts';
 import { findKey } from '../keys/find.ts';
-import { assertManaged, assertMatches, assertSettledInKms } from '../keys/preconditions.ts';
+import { assertManaged, assertMatches, assertNotLost, assertSettledInKms } from '../keys/preconditions.ts';
 import { invalidInput, type KmsError, keyNotFound, refusedByKms } from '../problems.ts';
 
 /**
@@ -18,6 +18,7 @@ export async function rotateKey(services: Services, id: string, command: Command
   assertManaged(row);
   assertRotatable(row);
   assertSettledInKms(row);
+  assertNotLost(row);
   const rotationId = command.newId ?? uuidv7();
   await record(services, row, rotationId, command);
   const settled = await services.changes.waitFor(id, command.wait, async () => {

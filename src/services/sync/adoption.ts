@@ -10,8 +10,9 @@ import type { Services } from '../context.ts';
 import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../keys/declared.ts';
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { holdSettings } from '../providers/settings.ts';
+import { recordDriftEvents } from './drift-events.ts';
 import { LeaseLost } from './lease.ts';
-import { recordDriftEvents, type Work } from './record.ts';
+import type { Work } from './record.ts';
 
 /**
  * The desired state that takes KMS's over; null where there is nothing in it to take. A deletion that was scheduled outside is

@@ -3,9 +3,11 @@ import type { KeyRow } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/queue.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
+import { recordDriftEvents } from './drift-events.ts';
 import { LeaseLost } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
 import { finish, recordFailed, recordRetry, type Work } from './record.ts';
+import { refuseRotations } from './rotation.ts';
 
 /** Milliseconds for which KMS may not show a key that it has just made. */
 const visibilityDelay = 120_000;
@@ -44,7 +46,11 @@ export async function recordGone(services: Services, work: Work, failure: KmsFai
   if (row.lifecycle === 'released') return recordRemoved(services, work);
   const neverSeen = row.last_observed_at === null;
   if (neverSeen && Date.now() - row.created_at.getTime() < visibilityDelay) return recordRetry(services, work, failure);
-  return recordFailed(services, work, failure, { key_state: null });
+  const columns = { key_state: null, drift: [], deletion_date: null, rotations_open: false };
+  return recordFailed(services, work, failure, columns, async (transaction) => {
+    await recordDriftEvents(transaction, row, []);
+    await refuseRotations(transaction, row, failure);
+  });
 }
 
 function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {

@@ -6,7 +6,8 @@ import type { KmsFailure } from '../../kms/errors.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import type { FailurePoint } from '../failure-points.ts';
-import { driftOf, errorOf } from '../keys/declared.ts';
+import { errorOf } from '../keys/declared.ts';
+import { recordDriftEvents } from './drift-events.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
 import { findOpenWrites, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
@@ -109,12 +110,16 @@ function refusalBeingTakenBack(row: KeyRow): SyncError | null {
   return shown !== null && !shown.retryable && row.generation > row.synced_generation ? shown : null;
 }
 
-/** Records that a key can't be synced until somebody changes something. */
+/**
+ * Records that a key can't be synced until somebody changes something.
+ * @param also what else is put on record, whether or not the row asks for another round.
+ */
 export async function recordFailed(
   services: Services,
   work: Work,
   failure: KmsFailure,
   columns: Columns = {},
+  also: (transaction: Transaction) => Promise<void> = async () => {},
 ): Promise<Next> {
   const error = finalError(work.row, failure);
   services.log.warn({ key: work.row.id, operation: failure.operation, ...error }, 'sync failed for good');
@@ -130,6 +135,7 @@ export async function recordFailed(
   };
   const served = { served_observation: work.row.requested_observation };
   return finish(services, work, { ...result, ...served }, 'sync-recorded', async (transaction, hasMoved) => {
+    await also(transaction);
     if (hasMoved) return;
     await refuseRevisions(transaction, work.row, error);
     await transaction.event.create({
@@ -194,25 +200,6 @@ export async function recordDriftFound(services: Services, { row, lease }: Work,
   });
   await services.failurePoints.pass('intent-recorded');
   return found;
-}
-
-/** An event when drift of a field begins, and one when it ends. */
-export async function recordDriftEvents(transaction: Transaction, row: KeyRow, drift: Drift[]): Promise<void> {
-  const before = driftOf(row);
-  const isNew = (entry: Drift) => !before.some(({ field }) => field === entry.field);
-  const isGone = (entry: Drift) => !drift.some(({ field }) => field === entry.field);
-  const event = (type: string, entries: Drift[]) =>
-    transaction.event.create({
-      data: {
-        key_ref: row.id,
-        type,
-        generation: row.generation,
-        actor: 'keyward',
-        data: { drift: entries as unknown as Prisma.InputJsonArray },
-      },
-    });
-  if (drift.some(isNew)) await event('drift.detected', drift.filter(isNew));
-  if (before.some(isGone)) await event('drift.resolved', before.filter(isGone));
 }
 
 /**

@@ -8,6 +8,7 @@ import { type FormerKey, type KeyRow, Prisma, type Transaction } from '../../dat
 import type { ObservedKey } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import type { DeclaredKey } from '../keys/declared.ts';
+import { recordDriftEvents } from './drift-events.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
 
@@ -41,6 +42,7 @@ export async function beginReplacement(services: Services, { row, lease }: Work)
       data: { ...noKey, replacement: 'begun', status_version: { increment: 1 } },
     });
     if (begun === undefined) throw new LeaseLost(row.id);
+    await recordDriftEvents(transaction, row, []);
     return begun;
   });
 }

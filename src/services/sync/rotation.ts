@@ -1,5 +1,5 @@
 /** Carries out on-demand rotations. RotateKeyOnDemand is not idempotent: what became of a call is found out first. */
-import type { OnDemandRotation, Prisma } from '../../database/client.ts';
+import type { KeyRow, OnDemandRotation, Prisma, Transaction } from '../../database/client.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -87,6 +87,15 @@ async function countOrNone(kms: Kms, key: ObservedKey): Promise<number> {
   }
 }
 
+/** Puts on record that none of the rotations that are asked for can be had: KMS has lost the key. */
+export async function refuseRotations(transaction: Transaction, row: KeyRow, failure: KmsFailure): Promise<void> {
+  const { code, message, operation } = failure;
+  const pending = { key_ref: row.id, outcome: 'pending' };
+  for (const rotation of await transaction.onDemandRotation.findMany({ where: pending })) {
+    await recordSettled(transaction, row, rotation, { code, message, operation });
+  }
+}
+
 /** @param error null: the key was rotated. */
 async function settle(
   services: Services,
@@ -97,18 +106,27 @@ async function settle(
   await services.database.prisma.$transaction(async (transaction) => {
     const held = await transaction.key.updateMany({ where: lease.fence, data: { status_version: { increment: 1 } } });
     if (held.count === 0) throw new LeaseLost(row.id);
-    const outcome = error === null ? 'done' : 'refused';
-    const settled = { outcome, settled_at: new Date(), ...(error === null ? {} : { error }) };
-    await transaction.onDemandRotation.update({ where: { id: rotation.id }, data: settled });
-    await transaction.event.create({
-      data: {
-        key_ref: row.id,
-        type: error === null ? 'rotation.done' : 'rotation.refused',
-        generation: row.generation,
-        actor: rotation.actor,
-        request_id: rotation.request_id,
-        data: { origin: 'rotate', rotation_id: rotation.id, ...(error === null ? {} : { error }) },
-      },
-    });
+    await recordSettled(transaction, row, rotation, error);
+  });
+}
+
+async function recordSettled(
+  transaction: Transaction,
+  row: KeyRow,
+  rotation: OnDemandRotation,
+  error: Prisma.InputJsonObject | null,
+): Promise<void> {
+  const outcome = error === null ? 'done' : 'refused';
+  const settled = { outcome, settled_at: new Date(), ...(error === null ? {} : { error }) };
+  await transaction.onDemandRotation.update({ where: { id: rotation.id }, data: settled });
+  await transaction.event.create({
+    data: {
+      key_ref: row.id,
+      type: error === null ? 'rotation.done' : 'rotation.refused',
+      generation: row.generation,
+      actor: rotation.actor,
+      request_id: rotation.request_id,
+      data: { origin: 'rotate', rotation_id: rotation.id, ...(error === null ? {} : { error }) },
+    },
   });
 }
