@@ -1,11 +1,12 @@
 import { UntagResourceCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import type { Event } from '../../src/schemas/history.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import { metadata } from '../support/kms-truth.ts';
-import { eventually, type Problem, startService } from '../support/service.ts';
+import { eventually, type Problem, startService, withMovedClock } from '../support/service.ts';
 
 test('a key is drifted until it is put back, also where KMS does not let it be yet, or at all', async (t) => {
-  const { call, kms, control } = await startService(t);
+  const { call, kms, control } = await startService(t, withMovedClock);
   const disturbed = async (fault: object) => {
     const { body: key } = await call('POST', '/v1/keys', { description: 'mine', tags: { mine: '1' } });
     const KeyId = key.key_id ?? '';
@@ -54,4 +55,29 @@ test('a key is drifted until it is put back, also where KMS does not let it be y
     t.match(await status(id), { state: 'in_sync', drift: [], error: null });
     t.match(await metadata(kms, key_id ?? ''), { Description: 'mine' });
   });
+
+  t.test('a change puts right what it finds beside its own fields, and says so', async (t) => {
+    const { body: key } = await call('POST', '/v1/keys', { description: 'mine', drift_policy: 'report' });
+    await kms.send(new UpdateKeyDescriptionCommand({ KeyId: key.key_id ?? '', Description: 'theirs' }));
+    const { body } = await call('PATCH', `/v1/keys/${key.id}`, { tags: { mine: '2' } });
+    t.match(body.status, { state: 'in_sync', drift: [], generation: 2 });
+    t.match(await metadata(kms, key.key_id ?? ''), { Description: 'mine' });
+    const { body: events } = await call<{ items: Event[] }>('GET', `/v1/keys/${key.id}/events?limit=5`);
+    t.match(events.items, [
+      { type: 'drift.resolved', before: { description: 'theirs' }, after: { description: 'mine' } },
+      { type: 'kms.write', after: { tags: { mine: '2' } } },
+      { type: 'kms.write', before: { description: 'theirs' }, after: { description: 'mine' } },
+      { type: 'drift.detected', origin: 'drift', before: { description: 'mine' }, after: { description: 'theirs' } },
+      { type: 'desired_state.changed', after: { tags: { mine: '2' } } },
+    ]);
+    t.same(Object.keys(events.items[3]?.after ?? {}), ['description'], 'its own fields are no drift');
+  });
+});
+
+test('what a change could not tell from a stale read is looked at again when it has settled', async (t) => {
+  const { call, kms } = await startService(t, { SETTLE_SECONDS: '2' });
+  const { body: key } = await call('POST', '/v1/keys', { description: 'mine' });
+  await kms.send(new UpdateKeyDescriptionCommand({ KeyId: key.key_id ?? '', Description: 'theirs' }));
+  await call('PATCH', `/v1/keys/${key.id}`, { tags: { mine: '1' } });
+  await eventually('put back', async () => (await metadata(kms, key.key_id ?? '')).Description === 'mine');
 });

@@ -48,14 +48,23 @@ export function columnsOf(declared: DeclaredKey, settings: TagSettings) {
 }
 
 /** What the planner aims at for this row. @param settings of its provider. */
-export function desiredOf(row: KeyRow, { ignore_tags }: TagSettings, ownershipTagName: string): DesiredKey {
-  const declared = declaredOf(row);
+export function desiredOf(row: KeyRow, settings: TagSettings, ownershipTagName: string): DesiredKey {
+  return { ...desiredBy(row, declaredOf(row), settings, ownershipTagName), tags_all: row.tags_all as Tags };
+}
+
+/** What the planner would aim at if the row declared this. @param settings of its provider. */
+export function desiredBy(
+  { id }: Pick<KeyRow, 'id'>,
+  declared: DeclaredKey,
+  settings: TagSettings,
+  ownershipTagName: string,
+): DesiredKey {
   return {
     ...declared,
     deletion_window_in_days: declared.pending_window_in_days ?? declared.deletion_window_in_days,
-    tags_all: row.tags_all as Tags,
-    ignore_tags,
-    ownership_tag: { name: ownershipTagName, value: row.id },
+    tags_all: mergeTags(settings, declared.tags),
+    ignore_tags: settings.ignore_tags,
+    ownership_tag: { name: ownershipTagName, value: id },
   };
 }
 

@@ -14,7 +14,7 @@ import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
 import { accessToKey } from '../providers/access.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
-import { columnsOf, type DeclaredKey, declaredOf, desiredOf, driftOf, observedOf } from './declared.ts';
+import { declaredOf, desiredBy, desiredOf, driftOf, observedOf } from './declared.ts';
 import { findKey } from './find.ts';
 import { problemOf } from './import.ts';
 import { declaredByCreate, declaredByReplacement, type Input, patchTarget } from './input.ts';
@@ -27,7 +27,7 @@ const unknownKeyId = '<key_id>';
 /** What POST /keys would do. @throws ProblemError invalid-input, as that would. */
 export async function planCreate(services: Services, input: Input): Promise<Plan> {
   const { declared, provider } = await declaredByCreate(services, input);
-  const desired = desiredBy({ id: unknownId }, declared, provider.settings, services);
+  const desired = desiredBy({ id: unknownId }, declared, provider.settings, services.ownershipTagName);
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
   return {
     steps: toSteps(plan(desired, null), unknownKeyId),
@@ -56,7 +56,7 @@ export async function planUpdate(services: Services, id: string, input: Input): 
   if (look === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
   const drift = look === null ? [] : driftNow(services, settings, row, look.seen);
   const observed = look === null ? null : isChange || !isHeld(row) ? look.written : look.seen;
-  const desired = desiredBy(row, declared, settings, services);
+  const desired = desiredBy(row, declared, settings, services.ownershipTagName);
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };
   const steps = plan(desired, observed);
   return {
@@ -103,17 +103,6 @@ async function observe(
 /** Whether KMS was made to hold the desired state, as far as is known. */
 function isHeld(row: KeyRow): boolean {
   return row.generation === row.synced_generation && !row.writes_open;
-}
-
-/** What the row would aim at with this declaration. */
-function desiredBy(
-  row: Pick<KeyRow, 'id'>,
-  declared: DeclaredKey,
-  settings: TagSettings,
-  services: Services,
-): DesiredKey {
-  const columns = { ...columnsOf(declared, settings), policy: declared.policy };
-  return desiredOf({ ...row, ...columns } as KeyRow, settings, services.ownershipTagName);
 }
 
 function driftNow(services: Services, settings: TagSettings, row: KeyRow, observed: ObservedKey): Plan['drift'] {

@@ -10,7 +10,7 @@ import type { Services } from '../context.ts';
 import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../keys/declared.ts';
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { holdSettings } from '../providers/settings.ts';
-import { recordDriftEvents } from './drift-events.ts';
+import { recordDriftEvents } from './drift.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
 

@@ -1,12 +1,12 @@
 /** What a sync aims at, and when it is to look again. */
 import type { KeyRow } from '../../database/client.ts';
-import { differences } from '../../domain/drift.ts';
 import { isPendingDeletion, plan, planTagsNamed } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { findRevision } from '../history/revisions.ts';
-import { driftOf, dueTagNames } from '../keys/declared.ts';
+import { dueTagNames } from '../keys/declared.ts';
+import { isHeld } from './drift.ts';
 
 /** Milliseconds after a key's deletion date at which KMS is asked whether it is gone. */
 const deletionGrace = 5000;
@@ -51,30 +51,9 @@ export function stepsFor(aim: Aim, row: KeyRow, desired: DesiredKey, observed: O
   return planTagsNamed(desired, observed, aim === 'claim' ? [desired.ownership_tag.name] : dueTagNames(row));
 }
 
-/** What somebody else has changed: what a change of the provider's settings is about to change is none of it. */
-export function driftIn(row: KeyRow, desired: DesiredKey, observed: ObservedKey): Drift[] {
-  const due = new Set(dueTagNames(row).map((name) => `tags.${name}`));
-  const found = differences(desired, observed).filter(({ field }) => !due.has(field));
-  return withSince(found, driftOf(row));
-}
-
-/** Whether KMS was made to hold the desired state, as far as is known: what differs now was changed by somebody else. */
-export function isHeld(row: KeyRow): boolean {
-  return row.generation === row.synced_generation && !row.writes_open;
-}
-
 /** Whether a look found drift that the drift policy has something done about. */
 export function isToBeMended(row: KeyRow, aim: Aim, drift: Drift[]): boolean {
   return aim === 'report' && row.drift_policy !== 'report' && row.lifecycle !== 'released' && drift.length > 0;
-}
-
-/** With the time since when each is known. */
-export function withSince(found: Omit<Drift, 'since'>[], before: Drift[]): Drift[] {
-  const now = new Date().toISOString();
-  return found.map((difference) => ({
-    ...difference,
-    since: before.find(({ field }) => field === difference.field)?.since ?? now,
-  }));
 }
 
 type NextLook = { settling: number; refresh: number; isToBeMended: boolean };

@@ -3,7 +3,7 @@ import type { KeyRow } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/queue.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
-import { recordDriftEvents } from './drift-events.ts';
+import { recordDriftEvents } from './drift.ts';
 import { LeaseLost } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
 import { finish, recordFailed, recordRetry, type Work } from './record.ts';

@@ -1,4 +1,5 @@
 /** The one path of every change: observe, plan, apply, record. */
+import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow } from '../../database/client.ts';
 import { afterStep } from '../../domain/after-step.ts';
 import { compareKey } from '../../domain/comparison.ts';
@@ -14,8 +15,9 @@ import type { Services } from '../context.ts';
 import { desiredOf, driftOf, observedOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
-import { aimOf, driftIn, isHeld, isToBeMended, nextLook, stepsFor, withSince } from './aims.ts';
+import { aimOf, isToBeMended, nextLook, stepsFor } from './aims.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
+import { findDrift, isHeld, withSince } from './drift.ts';
 import { recordGone, recordRemoved } from './endings.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
@@ -89,7 +91,7 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
   }
   const { observed, settling } = look;
   const desired = desiredOf(row, settings, services.ownershipTagName);
-  const found = observed === null || !isHeld(row) ? [] : driftIn(row, desired, observed);
+  const found = observed === null ? [] : await findDrift(services, settings, row, observed);
   const adopted =
     aim === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
   if (adopted) return adoptDrift(services, work, adopted, found);
@@ -131,12 +133,13 @@ type Look = { observed: ObservedKey | null; settling: number };
 async function observeForSync(services: Services, kms: Kms, row: KeyRow, keyId: string): Promise<Look> {
   const writes = await findRecentWrites(services, row.id);
   const read = await observeKey(kms, keyId);
-  if (row.generation !== row.synced_generation || row.writes_open) {
-    return { observed: withRecentWrites(read, writes), settling: 0 };
-  }
   const expected = observedOf(row);
-  const observed = expected === null ? read : withoutStaleFields(read, expected, writes);
-  return { observed, settling: observed === read ? 0 : services.times.settle };
+  const believed = !isHeld(row)
+    ? withRecentWrites(read, writes)
+    : expected === null
+      ? read
+      : withoutStaleFields(read, expected, writes);
+  return { observed: believed, settling: isDeepStrictEqual(believed, read) ? 0 : services.times.settle };
 }
 
 /**

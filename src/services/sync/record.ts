@@ -7,7 +7,7 @@ import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import type { FailurePoint } from '../failure-points.ts';
 import { errorOf } from '../keys/declared.ts';
-import { recordDriftEvents } from './drift-events.ts';
+import { isHeld, recordDriftEvents } from './drift.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
 import { findOpenWrites, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
@@ -191,7 +191,7 @@ export async function recordDriftFound(services: Services, { row, lease }: Work,
       data: {
         drift: drift as unknown as Prisma.InputJsonArray,
         status_version: { increment: 1 },
-        ...(row.lifecycle === 'managed' ? { state: 'drifted' } : {}),
+        ...(row.lifecycle === 'managed' && isHeld(row) ? { state: 'drifted' } : {}),
       },
     });
     if (recorded === undefined) throw new LeaseLost(row.id);

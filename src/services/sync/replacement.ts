@@ -8,7 +8,7 @@ import { type FormerKey, type KeyRow, Prisma, type Transaction } from '../../dat
 import type { ObservedKey } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import type { DeclaredKey } from '../keys/declared.ts';
-import { recordDriftEvents } from './drift-events.ts';
+import { recordDriftEvents } from './drift.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
 

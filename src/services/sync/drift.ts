@@ -1,0 +1,83 @@
+/** What somebody else changed in KMS, and the record of when it began and ended. */
+import { isDeepStrictEqual } from 'node:util';
+import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
+import { differences } from '../../domain/drift.ts';
+import type { TagSettings } from '../../domain/tags.ts';
+import type { Difference, ObservedKey } from '../../domain/types.ts';
+import type { Drift } from '../../schemas/key.ts';
+import type { Services } from '../context.ts';
+import { findRevision } from '../history/revisions.ts';
+import {
+  type DeclaredKey,
+  declaredOf,
+  desiredBy,
+  desiredOf,
+  driftOf,
+  dueTagNames,
+  observedOf,
+} from '../keys/declared.ts';
+
+/** Whether KMS was made to hold the desired state, as far as is known: what differs now was changed by somebody else. */
+export function isHeld(row: KeyRow): boolean {
+  return row.generation === row.synced_generation && !row.writes_open;
+}
+
+/**
+ * What somebody else changed. Before the first write of a change, that is what differs from the generation before: the
+ * change will put it right along with its own fields, and must not do so in silence. What a change of the provider's
+ * settings is about to change is none of it.
+ */
+export async function findDrift(
+  services: Services,
+  settings: TagSettings,
+  row: KeyRow,
+  observed: ObservedKey,
+): Promise<Drift[]> {
+  const desired = isHeld(row)
+    ? desiredOf(row, settings, services.ownershipTagName)
+    : await desiredBefore(services, settings, row, observed);
+  if (desired === null) return [];
+  const due = new Set(dueTagNames(row).map((name) => `tags.${name}`));
+  const found = differences(desired, observed).filter(({ field }) => !due.has(field));
+  return withSince(found, driftOf(row));
+}
+
+/** What KMS was made to hold last, if nothing of the change at hand can be in KMS yet; else null. */
+async function desiredBefore(services: Services, settings: TagSettings, row: KeyRow, observed: ObservedKey) {
+  if (row.lifecycle !== 'managed' || row.synced_generation === 0 || row.writes_open) return null;
+  if (isDeepStrictEqual(observed, observedOf(row))) return null;
+  const sent = { key_ref: row.id, generation: { gt: row.synced_generation }, outcome: { in: ['done', 'unknown'] } };
+  if ((await services.database.prisma.kmsWrite.findFirst({ where: sent, select: { id: true } })) !== null) return null;
+  const held = await findRevision(services, row.id, row.synced_generation);
+  if (held === null) return null;
+  const declared = { ...declaredOf(row), ...(held.desired as unknown as DeclaredKey) };
+  return desiredBy(row, declared, settings, services.ownershipTagName);
+}
+
+/** The differences, with the time since which each is known. */
+export function withSince(found: Difference[], before: Drift[]): Drift[] {
+  const now = new Date().toISOString();
+  return found.map((difference) => ({
+    ...difference,
+    since: before.find(({ field }) => field === difference.field)?.since ?? now,
+  }));
+}
+
+/** An event when drift of a field begins, and one when it ends. */
+export async function recordDriftEvents(transaction: Transaction, row: KeyRow, drift: Drift[]): Promise<void> {
+  const before = driftOf(row);
+  const isNew = (entry: Drift) => !before.some(({ field }) => field === entry.field);
+  const isGone = (entry: Drift) => !drift.some(({ field }) => field === entry.field);
+  const event = (type: string, entries: Drift[]) =>
+    transaction.event.create({
+      data: {
+        key_ref: row.id,
+        type,
+        generation: row.generation,
+        actor: 'keyward',
+        data: { drift: entries as unknown as Prisma.InputJsonArray },
+      },
+    });
+  if (drift.some(isNew)) await event('drift.detected', drift.filter(isNew));
+  if (before.some(isGone)) await event('drift.resolved', before.filter(isGone));
+}
