@@ -63,7 +63,7 @@ export function searchByListing(kms: Kms, ownershipTagName: string): OwnershipSe
  */
 export function searchByTaggingApi(kms: Kms, ownershipTagName: string): OwnershipSearch {
   return {
-    find: async ({ owner }) => {
+    find: async ({ owner, knownAmong }) => {
       const found: string[] = [];
       let token: string | undefined;
       do {
@@ -82,7 +82,8 @@ export function searchByTaggingApi(kms: Kms, ownershipTagName: string): Ownershi
         }
         token = page.PaginationToken || undefined;
       } while (token !== undefined);
-      return found;
+      const known = await knownAmong(found);
+      return found.filter((keyId) => !known.has(keyId));
     },
   };
 }

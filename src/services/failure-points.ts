@@ -23,6 +23,9 @@ export const failurePointNames = [
   'sync-recorded',
   'removal-recorded',
   'refused-record-removed',
+  'replacement-begun',
+  'former-key-recorded',
+  'rotation-recorded',
 ] as const;
 
 export type FailurePoint = (typeof failurePointNames)[number];

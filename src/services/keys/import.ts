@@ -84,9 +84,14 @@ export function problemOf(failure: KmsFailure, keyId: string): ProblemError {
   }
 }
 
-async function assertUnmanaged(services: Services, arn: string): Promise<void> {
-  const managed = await services.database.prisma.key.findUnique({ where: { arn }, select: { id: true } });
+async function assertUnmanaged({ database }: Services, arn: string): Promise<void> {
+  const managed = await database.prisma.key.findUnique({ where: { arn }, select: { id: true } });
   if (managed !== null) throw conflict(`The key ${arn} is managed already, as ${managed.id}.`, managed.id);
+  // Asked in this order: a replacement that begins in between is seen here, one that is taken back by the record's ARN.
+  const former = await database.prisma.formerKey.findFirst({ where: { arn, deletion: 'waiting' } });
+  if (former === null) return;
+  const detail = `The key ${arn} is being replaced, or is to be deleted, as a former key of ${former.key_ref}.`;
+  throw conflict(detail, former.key_ref);
 }
 
 function assertImportable(key: DescribedKey): void {

@@ -1,12 +1,13 @@
 /** Gives a record a new KMS key in place of the one it has, or has lost. The sync carries it out. */
 import type { KeyRow } from '../../database/client.ts';
+import { isPendingDeletion } from '../../domain/planner.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { conflict, invalidInput } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 import type { Accepted, Command } from './commands.ts';
-import { type DeclaredKey, declaredOf } from './declared.ts';
+import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 import { findKey } from './find.ts';
 import { problemOf } from './import.ts';
 import { declaredByReplacement, type Input, patchTarget } from './input.ts';
@@ -24,6 +25,7 @@ export function replaceKey(services: Services, id: string, input: Input, command
   return supersede(services, id, command, 'replace', async (row) => {
     assertSettledInKms(row);
     assertNotLost(row);
+    assertRestored(row);
     if (row.deletion_protection) {
       const detail = 'A replacement schedules the deletion of the KMS key, and the key has deletion_protection.';
       throw conflict(`${detail} Set it to false first.`, id);
@@ -47,6 +49,13 @@ export function recreateKey(services: Services, id: string, command: Command): P
     }
     return declaredOf(row);
   });
+}
+
+/** A refused replacement goes back to what KMS held: that must not be the deletion which the owner takes back. */
+function assertRestored(row: KeyRow): void {
+  const observed = observedOf(row);
+  if (row.generation === row.synced_generation || observed === null || !isPendingDeletion(observed)) return;
+  throw conflict("The key's deletion is still being taken back: ask again when it is in_sync.", row.id);
 }
 
 async function isInKms(services: Services, row: KeyRow, keyId: string): Promise<boolean> {

@@ -9,7 +9,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, readPolicy } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { knownAmong } from '../unmanaged/known.ts';
-import { closeEntry, type JournalEntry, type RecordedWrite } from './journal.ts';
+import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { timeUntilSettled } from './open-writes.ts';
 import type { Work } from './record.ts';
@@ -47,7 +47,7 @@ export async function settleCreations(
   const keyId =
     (await search(services, kms, row, creations)) ?? (await searchAgain(services, kms, row, creations, left));
   if (keyId === null) return null;
-  const described = await describeKey(kms, keyId);
+  const described = await describeKey(kms, keyId).catch(asFault);
   for (const write of creations) await recordCreated(services, work, { id: write.id, step: write }, described);
   services.log.info({ key: row.id, arn: described.arn }, 'found the key that an earlier CreateKey had made');
   return { ...row, arn: described.arn, key_id: described.key_id };
@@ -65,16 +65,18 @@ async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsW
   const found = await services
     .ownershipSearchFor(kms)
     .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, kms.region, keyIds) })
-    .catch((error: KmsFailure) => {
-      // That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it.
-      throw new KmsFailure('fault', error.code, error.message, error.operation, true);
-    });
+    .catch(asFault);
   await services.failurePoints.pass('search-done');
   if (found.length > 1) {
     const message = `Several KMS keys carry the ownership tag of this key: ${found.join(', ')}`;
     throw new KmsFailure('fault', 'DuplicateKeys', message, 'ListResourceTags', true);
   }
   return found[0] ?? null;
+}
+
+/** That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it. */
+function asFault({ code, message, operation }: KmsFailure): never {
+  throw new KmsFailure('fault', code, message, operation, true);
 }
 
 /**
@@ -98,7 +100,11 @@ async function policyOf(kms: Kms, described: DescribedKey, { Policy }: CreateKey
   return Policy ?? (await readPolicy(kms, described.key_id));
 }
 
-/** The identity goes into the row even when the lease is gone: it is true whoever holds it, and must not be lost. */
+/**
+ * The identity goes into the row even when the lease is gone: it is true whoever holds it, and must not be lost. But where
+ * another has recorded it, the row may have moved on: the key may be a former one by now, and is left alone.
+ * @throws LeaseLost, also when the row names another key: what was done here is not to be recorded as that one's.
+ */
 async function recordCreated(
   services: Services,
   { row, lease }: Work,
@@ -106,18 +112,23 @@ async function recordCreated(
   described: DescribedKey,
 ): Promise<void> {
   const { arn, key_id, key_state } = described;
-  const { stillHeld, holder } = await services.database.prisma.$transaction(async (transaction) => {
-    await transaction.key.updateMany({ where: { id: row.id, key_id: null }, data: { arn, key_id, key_state } });
-    await closeEntry(transaction, row, entry, 'done');
+  const isOurs = await services.database.prisma.$transaction(async (transaction) => {
+    // The row before the journal, as everywhere: in another order two workers could wait for each other.
+    await transaction.$executeRaw`SELECT 1 FROM keys WHERE id = ${row.id}::uuid FOR UPDATE`;
+    const before = await outcomeOnRecord(transaction, entry.id);
+    if (before === null || before === 'unknown') {
+      await transaction.key.updateMany({ where: { id: row.id, key_id: null }, data: { arn, key_id, key_state } });
+      await closeEntry(transaction, row, entry, 'done');
+    }
     const current = await transaction.key.findUnique({ where: { id: row.id } });
-    if (current?.key_id !== key_id) {
+    if (before !== 'done' && current?.key_id !== key_id) {
       const data = { arn, arn_on_record: current?.arn ?? null };
       const event = { key_ref: row.id, type: 'key.stray', generation: row.generation, actor: 'keyward', data };
       await transaction.event.create({ data: event });
+      services.log.error({ key: row.id, arn }, 'KMS made a key that no record names');
     }
-    return { stillHeld: current?.lease_token === lease.token, holder: current?.key_id };
+    return current?.lease_token === lease.token && current.key_id === key_id;
   });
   await services.failurePoints.pass('identity-recorded');
-  if (holder !== key_id) services.log.error({ key: row.id, arn }, 'KMS made a key that no record names');
-  if (!stillHeld) throw new LeaseLost(row.id);
+  if (!isOurs) throw new LeaseLost(row.id);
 }

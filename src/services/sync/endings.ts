@@ -1,12 +1,15 @@
 /** The ends of a key: removed from Keyward, deleted by KMS, or gone without our doing. */
 import type { KeyRow } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/queue.ts';
+import type { Kms } from '../../kms/client.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { recordDriftEvents } from './drift.ts';
+import { deleteFormerKeys } from './former-keys.ts';
 import { LeaseLost } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
 import { finish, recordFailed, recordRetry, type Work } from './record.ts';
+import { takeBack } from './refusal.ts';
 import { refuseRotations } from './rotation.ts';
 
 /** Milliseconds for which KMS may not show a key that it has just made. */
@@ -38,15 +41,27 @@ export async function recordRemoved(services: Services, { row, lease }: Work): P
 }
 
 /** Records that KMS does not know the key (any more). */
-export async function recordGone(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
+export async function recordGone(
+  services: Services,
+  kms: Kms,
+  work: Work,
+  failure: KmsFailure,
+): Promise<KeyRow | null> {
   const { row } = work;
   const recent = await findRecentWrites(services, row.id);
   if (recent.some(({ operation }) => operation === 'CreateKey')) return recordRetry(services, work, failure);
+  // A new key that is lost before it was in place is no better than one that KMS refused.
+  if (row.replacement === 'begun') return takeBack(services, work, failure);
+  const hindrance = await deleteFormerKeys(services, kms, work);
+  if (hindrance !== null && row.lifecycle !== 'managed') {
+    return recordRetry(services, work, hindrance.failure, { dueIn: hindrance.dueAt.getTime() - Date.now() });
+  }
   if (row.lifecycle === 'pending_deletion') return recordDeleted(services, work);
   if (row.lifecycle === 'released') return recordRemoved(services, work);
   const neverSeen = row.last_observed_at === null;
   if (neverSeen && Date.now() - row.created_at.getTime() < visibilityDelay) return recordRetry(services, work, failure);
-  const columns = { key_state: null, drift: [], deletion_date: null, rotations_open: false };
+  const due_at = hindrance?.dueAt ?? null;
+  const columns = { key_state: null, drift: [], deletion_date: null, rotations_open: false, due_at };
   return recordFailed(services, work, failure, columns, async (transaction) => {
     await recordDriftEvents(transaction, row, []);
     await refuseRotations(transaction, row, failure);

@@ -85,7 +85,7 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
       look = await observeForSync(services, kms, row, keyId);
     } catch (error) {
       const failure = toKmsFailure(error, 'DescribeKey');
-      if (failure.kind === 'not_found') return recordGone(services, work, failure);
+      if (failure.kind === 'not_found') return recordGone(services, kms, work, failure);
       throw failure;
     }
   }

@@ -8,8 +8,9 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { openJournal } from './journal.ts';
+import { assertFenced, closeEntry, openJournal } from './journal.ts';
 import { LeaseLost } from './lease.ts';
+import { findRecentWrites } from './open-writes.ts';
 import type { Work } from './record.ts';
 import { pauseAfterRefusal, retryDelay } from './retry.ts';
 import { recordDone, sendWrite } from './send.ts';
@@ -31,26 +32,36 @@ export async function deleteFormerKeys(services: Services, kms: Kms, work: Work)
     where: { key_ref: row.id, deletion: 'waiting' },
     orderBy: { id: 'asc' },
   });
+  const hindrances: Hindrance[] = [];
   for (const former of waiting) {
     try {
       await deleteFormerKey(services, kms, work, former);
     } catch (error) {
       if (!(error instanceof KmsFailure)) throw error;
-      return hindrance(services, former, error);
+      hindrances.push(await hindrance(services, former, error));
     }
   }
+  // What hinders one key's deletion does not keep the others waiting.
+  const [next] = hindrances.sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime());
+  if (next !== undefined) return next;
   const { count } = await services.database.prisma.key.updateMany({
     where: lease.fence,
     data: { former_keys_open: false },
   });
   if (count === 0) throw new LeaseLost(row.id);
+  await services.failurePoints.pass('former-key-recorded');
   return null;
 }
 
 async function deleteFormerKey(services: Services, kms: Kms, work: Work, former: FormerKey): Promise<void> {
-  const before = await describe(kms, former.key_id);
+  await closeCutOff(services, work, former);
+  // A read may be stale: a key that was just made is not gone, and one whose deletion was just taken back not pending it.
+  const recent = (await findRecentWrites(services, former.id)).map(({ operation }) => operation);
+  const isNew = recent.includes('CreateKey');
+  const isRestored = recent.lastIndexOf('CancelKeyDeletion') > recent.lastIndexOf('ScheduleKeyDeletion');
+  const before = await describe(kms, former.key_id, isNew);
   if (before === null) return settle(services, former, 'gone', null);
-  if (isPendingDeletion(before)) return settle(services, former, 'scheduled', before.deletion_date);
+  if (isPendingDeletion(before) && !isRestored) return settle(services, former, 'scheduled', before.deletion_date);
   const parameters = { PendingWindowInDays: former.window_in_days };
   const deletionDate = await schedule(services, kms, work, former, {
     operation: 'ScheduleKeyDeletion',
@@ -68,23 +79,40 @@ async function schedule(
   former: FormerKey,
   step: Extract<Step, { operation: 'ScheduleKeyDeletion' }>,
 ): Promise<string | null> {
-  const { prisma } = services.database;
   const { row, lease } = work;
-  await prisma.kmsWrite.updateMany({ where: { key_ref: former.id, outcome: null }, data: { outcome: 'unknown' } });
   const [entry] = await openJournal(services, { row: { ...row, id: former.id }, lease }, null, [step]);
   if (entry === undefined) throw new Error('The journal took no entry');
-  // The event is the record's, and tells which key the write was for.
-  const told = { ...entry, step: { ...step, parameters: { KeyId: former.key_id, ...step.parameters } } };
+  const told = { ...entry, step: toldOf(former, step) };
   const deletionDate = await sendWrite(services, work, told, (permit) => applyStep(kms, former.key_id, step, permit));
   await recordDone(services, work, told);
   return deletionDate;
 }
 
-async function describe(kms: Kms, keyId: string): Promise<DescribedKey | null> {
+/** The event of a write is the record's, and tells which key the write was for. */
+function toldOf<Planned extends { parameters: unknown }>({ key_id }: FormerKey, step: Planned): Planned {
+  return { ...step, parameters: { KeyId: key_id, ...(step.parameters as object) } };
+}
+
+/** What a worker that was cut off left open may have been carried out or not: KMS is asked next. */
+async function closeCutOff(services: Services, { row, lease }: Work, former: FormerKey): Promise<void> {
+  const { prisma } = services.database;
+  const open = await prisma.kmsWrite.findMany({ where: { key_ref: former.id, outcome: null } });
+  if (open.length === 0) return;
+  await prisma.$transaction(async (transaction) => {
+    await assertFenced(transaction, lease);
+    for (const write of open) {
+      await closeEntry(transaction, row, { id: write.id, step: toldOf(former, write) }, 'unknown');
+    }
+  });
+  await services.failurePoints.pass('open-write-settled');
+}
+
+/** @returns null: it is gone. @throws KmsFailure */
+async function describe(kms: Kms, keyId: string, isNew: boolean): Promise<DescribedKey | null> {
   try {
     return await describeKey(kms, keyId);
   } catch (error) {
-    if (error instanceof KmsFailure && error.kind === 'not_found') return null;
+    if (error instanceof KmsFailure && error.kind === 'not_found' && !isNew) return null;
     throw error;
   }
 }
@@ -92,11 +120,13 @@ async function describe(kms: Kms, keyId: string): Promise<DescribedKey | null> {
 async function settle(services: Services, { id }: FormerKey, deletion: string, date: string | null): Promise<void> {
   const deletionDate = date === null ? null : new Date(date);
   await services.database.prisma.formerKey.update({ where: { id }, data: { deletion, deletion_date: deletionDate } });
+  await services.failurePoints.pass('former-key-recorded');
 }
 
 async function hindrance(services: Services, former: FormerKey, failure: KmsFailure): Promise<Hindrance> {
   const attempts = former.attempts + 1;
   await services.database.prisma.formerKey.update({ where: { id: former.id }, data: { attempts } });
+  await services.failurePoints.pass('former-key-recorded');
   const delay = failure.kind === 'refused' ? pauseAfterRefusal : retryDelay(attempts, Math.random());
   const dueAt = new Date(Date.now() + delay);
   const message = `The deletion of the former key ${former.arn} could not be scheduled: ${failure.message}`;

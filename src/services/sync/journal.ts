@@ -101,6 +101,15 @@ export function permitFor(services: Services, lease: Lease, entry: JournalEntry)
 }
 
 /**
+ * What is on record of a write's outcome; null: nothing yet. Holds the entry until the transaction ends.
+ */
+export async function outcomeOnRecord(transaction: Transaction, id: string): Promise<Outcome | null> {
+  const [entry] = await transaction.$queryRaw<{ outcome: Outcome | null }[]>`
+    SELECT outcome FROM kms_writes WHERE id = ${id}::uuid FOR UPDATE`;
+  return entry?.outcome ?? null;
+}
+
+/**
  * Puts the outcome of one write on record, with its event. A write that another worker has closed meanwhile is left as it
  * is, unless the outcome was unknown there and is known here.
  */

@@ -11,6 +11,7 @@ import type { DeclaredKey } from '../keys/declared.ts';
 import { recordDriftEvents } from './drift.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
+import { refuseRotations } from './rotation.ts';
 
 /** Days until a key is deleted that KMS made for a replacement which it then refused. Nobody can have used it. */
 const shortestWindow = 7;
@@ -24,7 +25,7 @@ export async function beginReplacement(services: Services, { row, lease }: Work)
   const { replacement, key_id: keyId, arn } = row;
   if (replacement === null || replacement === 'begun' || keyId === null || arn === null) return row;
   const isLost = replacement === 'recreate_asked';
-  return services.database.prisma.$transaction(async (transaction) => {
+  const begun = await services.database.prisma.$transaction(async (transaction) => {
     const former = {
       id: uuidv7(),
       key_ref: row.id,
@@ -35,16 +36,18 @@ export async function beginReplacement(services: Services, { row, lease }: Work)
       window_in_days: await windowOf(transaction, row),
       deletion: isLost ? 'gone' : 'waiting',
     };
-    await transaction.formerKey.create({ data: former });
-    await moveJournal(transaction, row.id, former.id);
-    const [begun] = await transaction.key.updateManyAndReturn({
+    const [changed] = await transaction.key.updateManyAndReturn({
       where: lease.fence,
       data: { ...noKey, replacement: 'begun', status_version: { increment: 1 } },
     });
-    if (begun === undefined) throw new LeaseLost(row.id);
+    if (changed === undefined) throw new LeaseLost(row.id);
+    await transaction.formerKey.create({ data: former });
+    await moveJournal(transaction, row.id, former.id);
     await recordDriftEvents(transaction, row, []);
-    return begun;
+    return changed;
   });
+  await services.failurePoints.pass('replacement-begun');
+  return begun;
 }
 
 const noKey = {
@@ -102,6 +105,10 @@ export async function recordReplaced(
   const data = { origin: revision.origin, changes, ...warning };
   const type = isLost ? 'key.recreated' : 'key.replaced';
   await transaction.event.create({ data: { key_ref: row.id, type, generation, actor, request_id, data } });
+  await refuseRotations(transaction, row, {
+    code: 'KeyReplaced',
+    message: `The KMS key ${former.arn} was replaced before it was known to be rotated.`,
+  });
   await services.queue.wake(transaction, row.id);
 }
 

@@ -2,9 +2,10 @@
 import type { KeyRow, OnDemandRotation, Prisma, Transaction } from '../../database/client.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
-import { KmsFailure } from '../../kms/errors.ts';
+import { type FailureKind, KmsFailure } from '../../kms/errors.ts';
 import { countOnDemandRotations } from '../../kms/rotations.ts';
 import type { Services } from '../context.ts';
+import { assertFenced } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
 
@@ -23,7 +24,8 @@ export async function rotateOnDemand(
   apply: Apply,
 ): Promise<void> {
   const { row } = work;
-  if (!row.rotations_open) return;
+  // While the key is being replaced it can't be told yet which one is to be rotated.
+  if (!row.rotations_open || row.replacement !== null) return;
   const { onDemandRotation } = services.database.prisma;
   const asked = await onDemandRotation.findMany({
     where: { key_ref: row.id, outcome: 'pending' },
@@ -39,25 +41,23 @@ export async function rotateOnDemand(
     const open = await transaction.onDemandRotation.count({ where: { key_ref: row.id, outcome: 'pending' } });
     await transaction.key.updateMany({ where: work.lease.fence, data: { rotations_open: open > 0 } });
   });
+  await services.failurePoints.pass('rotation-recorded');
 }
+
+/** The key was there a moment ago: that it is not found now is a stale answer, or found out by the next look. */
+const mayPass = new Set<FailureKind>(['throttled', 'credentials', 'fault', 'not_found']);
 
 type Asked = { work: Work; rotation: OnDemandRotation; key: ObservedKey };
 
 async function rotate(services: Services, kms: Kms, { work, rotation, key }: Asked, apply: Apply): Promise<void> {
-  if (await hasTakenEffect(kms, key, rotation)) return settle(services, work, rotation, null);
-  const { onDemandRotation } = services.database.prisma;
-  const where = { id: rotation.id };
-  const sent = {
-    count_before: await countOrNone(kms, key),
-    lands_until: new Date(Date.now() + services.times.write.landsWithin + services.times.settle),
-  };
-  await onDemandRotation.update({ where, data: sent });
+  if (await hasTakenEffect(services, kms, key, rotation)) return settle(services, work, rotation, null);
   try {
+    await recordSent(services, work, rotation, await countBefore(services, kms, work, key));
     await apply(key, { operation: 'RotateKeyOnDemand', field: null, parameters: {} });
   } catch (error) {
     if (!(error instanceof KmsFailure) || !error.certainlyNotDone) throw error;
-    await onDemandRotation.update({ where, data: { count_before: null, lands_until: null } });
-    if (error.kind === 'throttled' || error.kind === 'credentials' || error.kind === 'fault') throw error;
+    await recordSent(services, work, rotation, null);
+    if (mayPass.has(error.kind)) throw error;
     const { code, message, operation } = error;
     return settle(services, work, rotation, { code, message, operation });
   }
@@ -65,35 +65,87 @@ async function rotate(services: Services, kms: Kms, { work, rotation, key }: Ask
 }
 
 /**
+ * Puts on record that the call is about to be sent, with the deadline by PostgreSQL's clock; or that it surely had no effect.
+ * @param countBefore the key's on-demand rotations; null: it had none.
+ * @throws LeaseLost
+ */
+async function recordSent(
+  services: Services,
+  { lease }: Work,
+  rotation: OnDemandRotation,
+  countBefore: number | null,
+): Promise<void> {
+  const { landsWithin } = services.times.write;
+  await services.database.prisma.$transaction(async (transaction) => {
+    await assertFenced(transaction, lease);
+    await transaction.$executeRaw`
+      UPDATE on_demand_rotations SET count_before = ${countBefore}, lands_until = CASE WHEN ${countBefore}::int IS NOT NULL
+        THEN clock_timestamp() + ${landsWithin + services.times.settle} * interval '1 millisecond' END
+      WHERE id = ${rotation.id}::uuid`;
+  });
+  await services.failurePoints.pass('rotation-recorded');
+}
+
+/**
  * Whether a call that was sent before has rotated the key.
  * @throws KmsFailure while that can't be told: the call may still land, or its effect not be seen yet.
  */
-async function hasTakenEffect(kms: Kms, key: ObservedKey, rotation: OnDemandRotation): Promise<boolean> {
-  const { count_before: before, lands_until: landsUntil } = rotation;
-  if (before === null || landsUntil === null) return false;
-  if ((await countOnDemandRotations(kms, key.key_id)) > before) return true;
-  if (landsUntil.getTime() < Date.now()) return false;
+async function hasTakenEffect(
+  services: Services,
+  kms: Kms,
+  key: ObservedKey,
+  rotation: OnDemandRotation,
+): Promise<boolean> {
+  if (rotation.count_before === null) return false;
+  // Asked before the count: what is over then shows in it.
+  const isOver = await canLandNoMore(services, rotation);
+  const count = await countOnDemandRotations(kms, key.key_id).catch((error: KmsFailure) => {
+    // That KMS won't tell is no word on the rotation, nor on a change that came along with it.
+    throw new KmsFailure('fault', error.code, error.message, error.operation, true);
+  });
+  if (count > rotation.count_before) return true;
+  if (isOver) return false;
   const message = 'RotateKeyOnDemand was sent and its outcome is unknown; Keyward waits for it before it sends another';
   throw new KmsFailure('fault', 'RotationOutcomeUnknown', message, 'RotateKeyOnDemand', false);
 }
 
-/** A key that can't be rotated has no rotations to count; KMS says so again when it is asked to rotate it. */
-async function countOrNone(kms: Kms, key: ObservedKey): Promise<number> {
+/** Whether the call that was sent has had its time, and that to become visible. */
+async function canLandNoMore(services: Services, { id }: OnDemandRotation): Promise<boolean> {
+  const [told] = await services.database.prisma.$queryRaw<{ over: boolean }[]>`
+    SELECT lands_until < clock_timestamp() AS over FROM on_demand_rotations WHERE id = ${id}::uuid`;
+  return told?.over ?? false;
+}
+
+/**
+ * How often the key was rotated on demand before a call that is about to be sent: as KMS tells, but no less than after the last
+ * rotation that is on record, which reads may not show yet. A key that can't be rotated has no rotations to count; KMS says
+ * so again when it is asked to rotate it.
+ */
+async function countBefore(services: Services, kms: Kms, { row }: Work, key: ObservedKey): Promise<number> {
+  const { formerKey, onDemandRotation } = services.database.prisma;
+  const replaced = await formerKey.findFirst({ where: { key_ref: row.id }, orderBy: { created_at: 'desc' } });
+  const since = replaced === null ? {} : { settled_at: { gt: replaced.created_at } };
+  const last = await onDemandRotation.findFirst({
+    where: { key_ref: row.id, outcome: 'done', ...since },
+    orderBy: { settled_at: 'desc' },
+  });
+  const known = last?.count_before == null ? 0 : last.count_before + 1;
   try {
-    return await countOnDemandRotations(kms, key.key_id);
+    return Math.max(known, await countOnDemandRotations(kms, key.key_id));
   } catch (error) {
-    if (error instanceof KmsFailure && error.code === 'UnsupportedOperationException') return 0;
+    if (error instanceof KmsFailure && error.code === 'UnsupportedOperationException') return known;
     throw error;
   }
 }
 
-/** Puts on record that none of the rotations that are asked for can be had: KMS has lost the key. */
-export async function refuseRotations(transaction: Transaction, row: KeyRow, failure: KmsFailure): Promise<void> {
-  const { code, message, operation } = failure;
-  const pending = { key_ref: row.id, outcome: 'pending' };
-  for (const rotation of await transaction.onDemandRotation.findMany({ where: pending })) {
-    await recordSettled(transaction, row, rotation, { code, message, operation });
-  }
+/** Refuses all rotations of a record that are asked for. */
+export async function refuseRotations(
+  transaction: Transaction,
+  row: Pick<KeyRow, 'id' | 'generation'>,
+  { code, message }: { code: string; message: string },
+): Promise<void> {
+  const asked = await transaction.onDemandRotation.findMany({ where: { key_ref: row.id, outcome: 'pending' } });
+  for (const rotation of asked) await recordSettled(transaction, row, rotation, { code, message });
 }
 
 /** @param error null: the key was rotated. */
@@ -108,25 +160,20 @@ async function settle(
     if (held.count === 0) throw new LeaseLost(row.id);
     await recordSettled(transaction, row, rotation, error);
   });
+  await services.failurePoints.pass('rotation-recorded');
 }
 
 async function recordSettled(
   transaction: Transaction,
-  row: KeyRow,
-  rotation: OnDemandRotation,
+  row: Pick<KeyRow, 'id' | 'generation'>,
+  { id, actor, request_id }: OnDemandRotation,
   error: Prisma.InputJsonObject | null,
 ): Promise<void> {
-  const outcome = error === null ? 'done' : 'refused';
-  const settled = { outcome, settled_at: new Date(), ...(error === null ? {} : { error }) };
-  await transaction.onDemandRotation.update({ where: { id: rotation.id }, data: settled });
+  const told = error === null ? {} : { error };
+  const [outcome, type] = error === null ? ['done', 'rotation.done'] : ['refused', 'rotation.refused'];
+  await transaction.onDemandRotation.update({ where: { id }, data: { outcome, settled_at: new Date(), ...told } });
+  const data = { origin: 'rotate', rotation_id: id, ...told };
   await transaction.event.create({
-    data: {
-      key_ref: row.id,
-      type: error === null ? 'rotation.done' : 'rotation.refused',
-      generation: row.generation,
-      actor: rotation.actor,
-      request_id: rotation.request_id,
-      data: { origin: 'rotate', rotation_id: rotation.id, ...(error === null ? {} : { error }) },
-    },
+    data: { key_ref: row.id, type, generation: row.generation, actor, request_id, data },
   });
 }

@@ -1,0 +1,329 @@
+/** Replacements and rotations that meet stale reads, lost answers, frozen workers and other commands. */
+import { ListKeyRotationsCommand, ScheduleKeyDeletionCommand, UntagResourceCommand } from '@aws-sdk/client-kms';
+import tap, { test } from 'tap';
+import type { Event } from '../../src/schemas/history.ts';
+import type { FailurePoint } from '../../src/services/failure-points.ts';
+import { accessTo } from '../../src/services/providers/access.ts';
+import { allKeyIds, metadata, ownPolicy, tags } from '../support/kms-truth.ts';
+import { caller, eventually, type Problem, startService } from '../support/service.ts';
+
+type Service = Awaited<ReturnType<typeof startService>>;
+
+// Each has a service of its own, and most of its time is waiting.
+tap.jobs = 4;
+
+const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
+const quick = { WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
+const denied = { kind: 'error', type: 'AccessDeniedException', message: 'Not you.' };
+
+function helpersOf({ call, kms, kmsUrl }: Service) {
+  return {
+    create: async (body: object = {}) => (await call('POST', '/v1/keys', body)).body,
+    get: async (id: string) => (await call('GET', `/v1/keys/${id}`)).body,
+    replace: (id: string, body: object = ecc, headers = {}) => call('POST', `/v1/keys/${id}/replace`, body, headers),
+    rotate: (id: string, headers = {}) => call('POST', `/v1/keys/${id}/rotate`, undefined, headers),
+    events: async (id: string) => (await call<{ items: Event[] }>('GET', `/v1/keys/${id}/events?limit=200`)).body.items,
+    stateOf: async (keyId: string | null) => (await metadata(kms, keyId ?? '')).KeyState,
+    rotationsOf: async (KeyId: string | null) =>
+      (await kms.send(new ListKeyRotationsCommand({ KeyId: KeyId ?? '' }))).Rotations?.length,
+    owned: async (id: string) => {
+      const owners: string[] = [];
+      for (const keyId of await allKeyIds(kms)) if ((await tags(kms, keyId))['keyward:id'] === id) owners.push(keyId);
+      return owners;
+    },
+    staleReads: (seconds: number) => caller(kmsUrl)('PUT', '/_local/settings', { stale_reads_seconds: seconds }),
+  };
+}
+
+async function untilReplaced({ call }: Service, id: string, generation = 2) {
+  return eventually('it is replaced', async () => {
+    const { body } = await call('GET', `/v1/keys/${id}`);
+    return body.status.state === 'in_sync' && body.status.generation === generation && body;
+  });
+}
+
+/** Another worker takes the key over, as from one that fell silent. */
+function loseLease({ services }: Service, id: string) {
+  return services.database.prisma.$executeRaw`
+    UPDATE keys SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second', due_at = now()
+    WHERE id = ${id}::uuid`;
+}
+
+/** Something to wait for, and what ends the wait. */
+function gate() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { promise, open: resolve };
+}
+
+/** Holds whoever comes next by a failure point, as if its process were frozen there. */
+function freezeAt(service: Service, at: FailurePoint) {
+  const { failurePoints } = service.services;
+  const { pass } = failurePoints;
+  const [frozen, awake] = [gate(), gate()];
+  failurePoints.pass = async (point) => {
+    if (point === at) {
+      failurePoints.pass = pass;
+      frozen.open();
+      await awake.promise;
+    }
+    return pass(point);
+  };
+  return { frozen: frozen.promise, wake: awake.open, loseLease: (id: string) => loseLease(service, id) };
+}
+
+/** The same before the next read of this kind. `over`: it has been answered since. */
+async function freezeAtRead(service: Service, command: string) {
+  const [frozen, awake, over] = [gate(), gate(), gate()];
+  const { kms } = await accessTo(service.services, 'default');
+  const stack = kms.reads.middlewareStack;
+  const name = `freeze at ${command}`;
+  stack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        if (commandName !== command) return next(args);
+        stack.remove(name);
+        frozen.open();
+        await awake.promise;
+        const answer = await next(args);
+        setTimeout(over.open, 300);
+        return answer;
+      },
+    { step: 'initialize', name },
+  );
+  return {
+    frozen: frozen.promise,
+    wake: awake.open,
+    over: over.promise,
+    loseLease: (id: string) => loseLease(service, id),
+  };
+}
+
+for (const OWNERSHIP_SEARCH of ['listing', 'tagging']) {
+  test(`a search by ${OWNERSHIP_SEARCH} never takes the old key for the new one`, async (t) => {
+    const service = await startService(t, { ...quick, OWNERSHIP_SEARCH });
+    const { create, replace, stateOf, owned } = helpersOf(service);
+    for (const kind of ['reset_before_effect', 'reset_after_effect']) {
+      const old = await create();
+      await service.control.fault({ operation: 'CreateKey', kind });
+      await replace(old.id, ecc, { prefer: 'respond-async' });
+      const key = await untilReplaced(service, old.id);
+      t.not(key.key_id, old.key_id, kind);
+      t.same(new Set(await owned(old.id)), new Set([old.key_id, key.key_id]));
+      t.equal(await stateOf(key.key_id), 'Enabled');
+      await eventually('scheduled', async () => (await stateOf(old.key_id)) === 'PendingDeletion');
+    }
+  });
+}
+
+test('a new key that was found and may not be read is neither forgotten nor made again', async (t) => {
+  const service = await startService(t, { ...quick, OWNERSHIP_SEARCH: 'tagging' });
+  const { create, replace, owned } = helpersOf(service);
+  const old = await create();
+  await service.control.fault(
+    { operation: 'CreateKey', kind: 'reset_after_effect' },
+    { operation: 'DescribeKey', ...denied },
+  );
+  // The answer of CreateKey is lost, and then the first DescribeKey, which is of the key that was found, refused.
+  await replace(old.id, ecc, { prefer: 'respond-async' });
+  const key = await untilReplaced(service, old.id);
+  t.same(new Set(await owned(old.id)), new Set([old.key_id, key.key_id]));
+  t.not(key.key_id, old.key_id);
+});
+
+test('reads that are stale do not spare a former key its deletion', async (t) => {
+  const service = await startService(t, { ...quick, SETTLE_SECONDS: '30' });
+  const { create, get, replace, stateOf, owned, staleReads } = helpersOf(service);
+  const { call, control } = service;
+  // With a policy of its own a new key is not read right after it was made.
+  const policy = ownPolicy('Own');
+
+  t.test('when KMS had just made it', async (t) => {
+    const old = await create({ is_enabled: false, policy });
+    await staleReads(20);
+    await control.fault({ operation: 'DisableKey', ...denied });
+    t.equal((await replace(old.id)).status, 422);
+    t.equal((await get(old.id)).key_id, old.key_id);
+    await staleReads(0);
+    const [stray] = (await owned(old.id)).filter((keyId) => keyId !== old.key_id);
+    await eventually('scheduled', async () => (await stateOf(stray ?? '')) === 'PendingDeletion');
+  });
+
+  t.test('when an earlier deletion had just been taken back', async (t) => {
+    const old = await create({ policy });
+    await call('DELETE', `/v1/keys/${old.id}`);
+    await staleReads(30);
+    t.equal((await call('POST', `/v1/keys/${old.id}/restore`)).status, 200);
+    await staleReads(0);
+    await control.clear();
+    const sleeper = freezeAt(service, 'identity-recorded');
+    const replaced = replace(old.id);
+    await sleeper.frozen;
+    await staleReads(30);
+    sleeper.wake();
+    t.equal((await replaced).status, 200);
+    await staleReads(0);
+    t.equal(await stateOf(old.key_id), 'PendingDeletion');
+  });
+});
+
+test('the deletion of a former key', async (t) => {
+  const service = await startService(t);
+  const { create, get, replace, stateOf } = helpersOf(service);
+  const { call, control, kms } = service;
+
+  t.test('is not kept waiting by that of another', async (t) => {
+    const first = await create();
+    await control.fault({ operation: 'ScheduleKeyDeletion', ...denied, times: 2 });
+    t.equal((await replace(first.id)).status, 202);
+    const second = await get(first.id);
+    await replace(first.id, { ...ecc, customer_master_key_spec: 'ECC_NIST_P384' });
+    t.equal(await stateOf(first.key_id), 'Enabled');
+    await eventually('the other is scheduled', async () => (await stateOf(second.key_id)) === 'PendingDeletion');
+    t.match((await get(first.id)).status.error?.message, first.arn);
+    t.equal((await call('POST', `/v1/keys/${first.id}/sync`)).body.status.error, null);
+    t.equal(await stateOf(first.key_id), 'PendingDeletion');
+  });
+
+  t.test('may come to nothing by no import', async (t) => {
+    const old = await create();
+    await control.fault({ operation: 'ScheduleKeyDeletion', ...denied });
+    await replace(old.id);
+    await kms.send(new UntagResourceCommand({ KeyId: old.key_id ?? '', TagKeys: ['keyward:id'] }));
+    const { status, body } = await call<Problem>('POST', '/v1/keys/import', { key_id: old.key_id });
+    t.equal(status, 409);
+    t.equal(body.id, old.id);
+  });
+
+  t.test('waits until an earlier deletion has been taken back', async (t) => {
+    const old = await create();
+    await call('DELETE', `/v1/keys/${old.id}`);
+    await control.fault({ operation: 'CancelKeyDeletion', kind: 'throttle', times: 3 });
+    await call('POST', `/v1/keys/${old.id}/restore`, undefined, { prefer: 'respond-async' });
+    t.equal((await replace(old.id)).status, 409);
+    await eventually('restored', async () => (await get(old.id)).status.state === 'in_sync');
+    t.equal((await replace(old.id)).status, 200);
+  });
+});
+
+test('a new key that is lost before it was in place gives the old one back', async (t) => {
+  const service = await startService(t, { SETTLE_SECONDS: '0' });
+  const { create, get, replace, owned } = helpersOf(service);
+  const { control, kms } = service;
+  const old = await create({ is_enabled: false });
+  await control.fault({ operation: 'DisableKey', kind: 'throttle', times: 3 });
+  await replace(old.id, ecc, { prefer: 'respond-async' });
+  const made = await eventually('the new key is made', async () => {
+    const [keyId] = (await owned(old.id)).filter((candidate) => candidate !== old.key_id);
+    return keyId;
+  });
+  await kms.send(new ScheduleKeyDeletionCommand({ KeyId: made, PendingWindowInDays: 7 }));
+  await control.advanceClock(8 * 86_400);
+  const key = await eventually('the old key is back', async () => {
+    const current = await get(old.id);
+    return current.key_id === old.key_id && current.status.state === 'in_sync' && current;
+  });
+  t.match(key, { customer_master_key_spec: 'SYMMETRIC_DEFAULT', status: { generation: 3 } });
+  t.equal((await replace(old.id)).status, 200, 'and can be replaced again');
+});
+
+test('a worker that wakes up with the answer of a CreateKey that was settled long ago', async (t) => {
+  const service = await startService(t, quick);
+  const { create, get, replace, stateOf, owned, events } = helpersOf(service);
+
+  t.test('does not take a former key for the new one', async (t) => {
+    const old = await create();
+    const sleeper = freezeAt(service, 'after-send');
+    await replace(old.id, ecc, { prefer: 'respond-async' });
+    await sleeper.frozen;
+    await sleeper.loseLease(old.id);
+    const second = await untilReplaced(service, old.id);
+    await service.control.fault({ operation: 'CreateKey', kind: 'throttle', times: 3 });
+    await replace(old.id, { ...ecc, customer_master_key_spec: 'ECC_NIST_P384' }, { prefer: 'respond-async' });
+    await eventually('the record has let go of its key', async () => (await get(old.id)).key_id === null);
+    sleeper.wake();
+    const third = await untilReplaced(service, old.id, 3);
+    t.not(third.key_id, second.key_id);
+    t.equal(await stateOf(third.key_id), 'Enabled');
+    await eventually('scheduled', async () => (await stateOf(second.key_id)) === 'PendingDeletion');
+    t.equal((await owned(old.id)).length, 3);
+  });
+
+  t.test('raises no alarm over one that KMS refused afterwards', async (t) => {
+    const old = await create({ is_enabled: false });
+    const sleeper = freezeAt(service, 'after-send');
+    await replace(old.id, ecc, { prefer: 'respond-async' });
+    await sleeper.frozen;
+    await service.control.fault({ operation: 'DisableKey', ...denied });
+    await sleeper.loseLease(old.id);
+    await eventually('taken back', async () => {
+      const key = await get(old.id);
+      return key.status.state === 'in_sync' && key.status.generation === 3;
+    });
+    sleeper.wake();
+    const [stray] = (await owned(old.id)).filter((keyId) => keyId !== old.key_id);
+    await eventually('scheduled', async () => (await stateOf(stray ?? '')) === 'PendingDeletion');
+    t.equal((await get(old.id)).key_id, old.key_id);
+    t.notOk((await events(old.id)).some(({ type }) => type === 'key.stray'));
+  });
+});
+
+test('a rotation', async (t) => {
+  const service = await startService(t, quick);
+  const { create, get, replace, rotate, events, rotationsOf, staleReads } = helpersOf(service);
+  const { call, control } = service;
+
+  t.test('of unknown outcome is no word against the replacement of the key', async (t) => {
+    const { id } = await create();
+    await control.fault({ operation: 'RotateKeyOnDemand', kind: 'reset_before_effect' });
+    await rotate(id, { prefer: 'respond-async' });
+    await eventually('the call is lost', async () => (await get(id)).status.error !== null);
+    t.equal((await replace(id)).status, 200);
+    t.match(
+      (await events(id)).find(({ type }) => type === 'rotation.refused'),
+      { data: { error: { code: 'KeyReplaced' } } },
+    );
+  });
+
+  t.test('that cannot be counted is refused, and no change along with it', async (t) => {
+    const { id, key_id } = await create();
+    await control.fault({ operation: 'ListKeyRotations', ...denied });
+    const { status, body } = await call<Problem>('POST', `/v1/keys/${id}/rotate`);
+    t.equal(status, 422);
+    t.match(body.kms_error, { code: 'AccessDeniedException', operation: 'ListKeyRotations' });
+    t.match((await get(id)).status, { state: 'in_sync', error: null });
+    await control.fault({ operation: 'RotateKeyOnDemand', kind: 'reset_before_effect' });
+    await rotate(id, { prefer: 'respond-async' });
+    await eventually('the call is lost', async () => (await get(id)).status.error !== null);
+    await control.fault({ operation: 'ListKeyRotations', ...denied });
+    t.ok((await call('PATCH', `/v1/keys/${id}`, { description: 'new' }, { prefer: 'wait=2' })).status < 300);
+    t.match(await get(id), { description: 'new', status: { generation: 2 } });
+    t.equal((await metadata(service.kms, key_id ?? '')).Description, 'new');
+  });
+
+  t.test('is not taken for the one before it, which reads do not show yet', async (t) => {
+    const { id, key_id } = await create();
+    await staleReads(0.8);
+    t.equal((await rotate(id)).status, 200);
+    await control.fault({ operation: 'RotateKeyOnDemand', kind: 'reset_before_effect' });
+    await rotate(id, { prefer: 'wait=30' });
+    await staleReads(0);
+    t.equal(await rotationsOf(key_id), 2);
+  });
+
+  t.test('is not made twice by a worker that slept while another asked for it', async (t) => {
+    const { id, key_id } = await create();
+    const sleeper = await freezeAtRead(service, 'ListKeyRotationsCommand');
+    await rotate(id, { prefer: 'respond-async' });
+    await sleeper.frozen;
+    await control.fault({ operation: 'RotateKeyOnDemand', kind: 'reset_after_effect' });
+    const other = freezeAt(service, 'write-failed');
+    await sleeper.loseLease(id);
+    await other.frozen;
+    t.equal(await rotationsOf(key_id), 1, 'the other has asked, and does not know the outcome');
+    sleeper.wake();
+    await sleeper.over;
+    other.wake();
+    await eventually('it is done', async () => (await events(id)).some(({ type }) => type === 'rotation.done'));
+    t.equal(await rotationsOf(key_id), 1);
+  });
+});
