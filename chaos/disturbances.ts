@@ -22,6 +22,9 @@ const operations = [
   'DisableKey',
   'ScheduleKeyDeletion',
   'CancelKeyDeletion',
+  'RotateKeyOnDemand',
+  'ListKeyRotations',
+  'GetKeyPolicy',
 ] as const;
 
 const kinds = [

@@ -18,8 +18,8 @@ export type Outcome = {
   plan: string[];
   /** Accepted changes. */
   changes: number;
-  /** KMS calls of the service. */
-  calls: number;
+  /** KMS calls of the service, by operation. */
+  calls: Record<string, number>;
   /** How many calls had which fault. */
   faults: Record<string, number>;
 };
@@ -29,7 +29,7 @@ export type World = { lab: Lab; ledger: Ledger; ids: string[] };
 /** @param mark names the run in all that it makes. */
 export async function experiment({ lab, ledger, ids }: World, random: Random, mark: string): Promise<Outcome> {
   const before = ledger.accepted.length;
-  const operations = await planOperations(random, { kms: lab.kms, ledger, ids, mark });
+  const operations = await planOperations(random, { kms: lab.kms, control: lab.control, ledger, ids, mark });
   await lab.control.clear();
   const disturbances = planDisturbances(random, lab, mark);
   const targets = new Map(operations.map((operation) => [operation, random.pick(lab.replicas).service.url]));
@@ -49,7 +49,7 @@ export async function experiment({ lab, ledger, ids }: World, random: Random, ma
     await wake(sleeper);
     converged = converged && (await untilSettled(lab));
   }
-  const calls = (await lab.control.calls({ reads: true })).length;
+  const calls = countedBy(await lab.control.calls({ reads: true }), ({ operation }) => operation);
   const found = converged ? await checkAtRest({ lab, ledger, ids }, before) : [await whatIsOpen(lab)];
   await forgetRemoved(lab, ids);
   const changes = ledger.accepted.length - before;
@@ -77,10 +77,14 @@ async function check({ lab, ledger, ids }: World, before: number): Promise<strin
   await ledger.noteReleased(lab.kms, database);
   const foreign = await ledger.foreignKeys(database);
   return [
-    ...(await violations({ kms: lab.kms, database }, foreign, new Set(ids))),
+    ...(await violations({ kms: lab.kms, database }, { foreign, lost: ledger.lost, only: new Set(ids) })),
     ...(await ledger.missing(database, before)),
     ...(await unrecordedWrites(database, await lab.control.calls())),
   ];
+}
+
+function countedBy<Item>(items: Item[], name: (item: Item) => string): Record<string, number> {
+  return Object.fromEntries([...Map.groupBy(items, name)].map(([key, group]) => [key, group.length]));
 }
 
 async function firedFaults(lab: Lab): Promise<Record<string, number>> {
@@ -119,9 +123,10 @@ async function untilSettled(lab: Lab): Promise<boolean> {
 
 async function whatIsOpen(lab: Lab): Promise<string> {
   const { rows } = await (await lab.database()).query(
-    `SELECT id, state, lifecycle, generation, synced_generation, writes_open, lease_token, error, due_at, now() FROM keys
+    `SELECT id, state, lifecycle, generation, synced_generation, writes_open, replacement, former_keys_open, rotations_open,
+       lease_token, error, due_at, now() FROM keys
      WHERE generation <> synced_generation OR writes_open OR lease_token IS NOT NULL OR lifecycle = 'released'
-     OR served_observation < requested_observation`,
+     OR served_observation < requested_observation OR replacement IS NOT NULL OR former_keys_open OR rotations_open`,
   );
   return `not settled after ${patience} ms: ${JSON.stringify(rows)}`;
 }

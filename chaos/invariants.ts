@@ -2,32 +2,48 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
-import { allKeyIds, tags } from '../test/support/kms-truth.ts';
+import { allKeyIds, metadata, onDemandRotations, tags } from '../test/support/kms-truth.ts';
 import type { LoggedCall } from '../test/support/service.ts';
-import { allRows, type Held, heldKey, type Row } from './truth.ts';
+import { allFormers, allRotated, allRows, type Former, type Held, heldKey, type Rotated, type Row } from './truth.ts';
 
 const ownershipTag = 'keyward:id';
 
 /** Keys that somebody else made, and how they are to be. Without their ownership tag, if Keyward had them for a while. */
 export type ForeignKeys = Map<string, Held>;
 
+export type Expected = {
+  /** Keys that no record has to name. */
+  foreign: ForeignKeys;
+  /** Keys that somebody else made away with. */
+  lost?: ReadonlySet<string>;
+  /** The records whose keys are compared in full; all where undefined. Duplicates are looked for everywhere. */
+  only?: ReadonlySet<string>;
+};
+
+type Places = { kms: KMSClient; database: Client };
+
 /**
  * Checks all there is.
- * @param foreign keys that no record has to name.
- * @param only the keys of KMS whose contents are compared; all where undefined. Duplicates are looked for everywhere.
  * @returns a sentence for each violation.
  */
-export async function violations(
-  { kms, database }: { kms: KMSClient; database: Client },
-  foreign: ForeignKeys,
-  only?: Set<string>,
-): Promise<string[]> {
+export async function violations({ kms, database }: Places, expected: Expected): Promise<string[]> {
+  const { foreign, lost = new Set(), only } = expected;
+  const isChecked = (id: string) => only === undefined || only.has(id);
   const rows = await allRows(database);
-  const found = await identityViolations(kms, rows, foreign);
+  const formers = await allFormers(database);
+  const inKms = await allKeyIds(kms);
+  const found = await identityViolations(kms, inKms, { rows, formers, foreign, lost });
   for (const row of rows) {
-    if (row.key_id !== null && (only === undefined || only.has(row.id))) {
+    if (row.key_id !== null && isChecked(row.id) && !lost.has(row.key_id)) {
       found.push(...(await contentViolations(kms, row)));
     }
+  }
+  const there = new Set(inKms);
+  for (const former of formers.filter(({ key_ref }) => isChecked(key_ref))) {
+    found.push(...(await formerViolations(kms, former, there)));
+  }
+  for (const rotated of (await allRotated(database)).filter(({ id }) => isChecked(id))) {
+    if (rotated.key_ids.every((keyId) => there.has(keyId))) found.push(...(await rotationViolations(kms, rotated)));
   }
   for (const [keyId, before] of foreign) {
     const now = await heldKey(kms, keyId);
@@ -40,17 +56,25 @@ export async function violations(
   return [...found, ...(await historyViolations(database))];
 }
 
-/** No two keys with one ownership tag, no key without a record, no record whose key is another's. */
-async function identityViolations(kms: KMSClient, rows: Row[], foreign: ForeignKeys): Promise<string[]> {
+type OnRecord = { rows: Row[]; formers: Former[]; foreign: ForeignKeys; lost: ReadonlySet<string> };
+
+/** No two keys with one ownership tag but former ones, no key without a record, no record whose key is another's. */
+async function identityViolations(
+  kms: KMSClient,
+  inKms: string[],
+  { rows, formers, foreign, lost }: OnRecord,
+): Promise<string[]> {
   const found: string[] = [];
   const recordOf = new Map(rows.flatMap((row) => (row.key_id === null ? [] : [[row.key_id, row.id] as const])));
+  const formerOf = new Map(formers.map(({ key_id, key_ref }) => [key_id, key_ref]));
   const owners = new Map<string, string>();
-  for (const keyId of await allKeyIds(kms)) {
+  for (const keyId of inKms) {
     const owner = (await tags(kms, keyId))[ownershipTag];
     if (owner === undefined) {
       if (!foreign.has(keyId)) found.push(`no owner: ${keyId} has neither an ownership tag nor another owner`);
       continue;
     }
+    if (formerOf.get(keyId) === owner && !recordOf.has(keyId)) continue;
     const twin = owners.get(owner);
     if (twin !== undefined) found.push(`duplicate: ${twin} and ${keyId} both carry the ownership tag of ${owner}`);
     owners.set(owner, keyId);
@@ -59,10 +83,30 @@ async function identityViolations(kms: KMSClient, rows: Row[], foreign: ForeignK
   }
   for (const [keyId, id] of recordOf) {
     const row = rows.find((candidate) => candidate.id === id);
-    if (owners.get(id) !== keyId && row?.state !== 'deleted')
+    if (formerOf.get(keyId) === id) found.push(`both: ${keyId} is the key of record ${id} and a former one`);
+    if (owners.get(id) !== keyId && row?.state !== 'deleted' && !lost.has(keyId))
       found.push(`not owned: ${keyId} of record ${id} lacks its ownership tag`);
   }
   return found;
+}
+
+/** A former key's deletion is scheduled, or the record tells why not. */
+async function formerViolations(kms: KMSClient, former: Former, inKms: Set<string>): Promise<string[]> {
+  const { key_id, key_ref, deletion, is_told } = former;
+  if (deletion === 'waiting')
+    return is_told ? [] : [`former: nobody tells that ${key_id} of ${key_ref} is still there`];
+  if (!inKms.has(key_id)) return [];
+  const { KeyState } = await metadata(kms, key_id);
+  if (deletion === 'scheduled' && KeyState === 'PendingDeletion') return [];
+  return [`former: ${key_id} of ${key_ref} is ${deletion} on record, and ${KeyState} in KMS`];
+}
+
+/** Each rotation that is told to be done was made once. */
+async function rotationViolations(kms: KMSClient, { id, key_ids, done, uncertain }: Rotated): Promise<string[]> {
+  let made = 0;
+  for (const keyId of key_ids) made += await onDemandRotations(kms, keyId);
+  if (made >= done && made <= done + uncertain) return [];
+  return [`rotations: the keys of ${id} were rotated ${made} times, ${done} are told to be done`];
 }
 
 async function contentViolations(kms: KMSClient, row: Row): Promise<string[]> {
@@ -77,7 +121,8 @@ async function contentViolations(kms: KMSClient, row: Row): Promise<string[]> {
   return [
     ...differs('description', row.description, held.description),
     ...differs('key_state', row.is_enabled ? 'Enabled' : 'Disabled', held.key_state),
-    ...differs('rotation', row.enable_key_rotation, held.rotation?.enabled),
+    ...differs('key_spec', row.customer_master_key_spec, held.key_spec),
+    ...differs('rotation', row.enable_key_rotation, held.rotation?.enabled ?? false),
     ...differs('tags', { ...row.tags_all, [ownershipTag]: row.id }, held.tags),
     ...(row.policy === null ? [] : differs('policy', row.policy, held.policy)),
   ];
@@ -98,7 +143,9 @@ async function historyViolations(database: Client): Promise<string[]> {
     UNION ALL
     SELECT 'open write: ' || w.operation || ' of ' || w.key_ref FROM kms_writes w WHERE w.outcome IS NULL
     UNION ALL
-    SELECT 'missing event: ' || w.operation || ' of ' || w.key_ref || ', ' || count(*) || ' writes' FROM kms_writes w
+    SELECT 'missing event: ' || w.operation || ' of ' || w.key_ref || ', ' || count(*) || ' writes'
+      FROM (SELECT coalesce(f.key_ref, w.key_ref) AS key_ref, w.operation, w.outcome FROM kms_writes w
+        LEFT JOIN former_keys f ON f.id = w.key_ref) w
       WHERE w.outcome IN ('done', 'refused', 'not_done', 'unknown') GROUP BY w.key_ref, w.operation, w.outcome
       HAVING count(*) > (SELECT count(*) FROM events e WHERE e.key_ref = w.key_ref AND e.type = 'kms.write'
         AND e.data->>'operation' = w.operation AND e.data->>'outcome' = w.outcome)
@@ -116,7 +163,8 @@ export async function unrecordedWrites(database: Client, calls: LoggedCall[]): P
     carriedOut.set(write, (carriedOut.get(write) ?? 0) + 1);
   }
   const { rows } = await database.query<{ key_id: string; operation: string; count: number }>(
-    `SELECT k.key_id, w.operation, count(*)::int AS count FROM kms_writes w JOIN keys k ON k.id = w.key_ref
+    `SELECT k.key_id, w.operation, count(*)::int AS count FROM kms_writes w
+     JOIN (SELECT id, key_id FROM keys UNION ALL SELECT id, key_id FROM former_keys) k ON k.id = w.key_ref
      WHERE w.outcome IN ('done', 'unknown') AND k.key_id IS NOT NULL GROUP BY k.key_id, w.operation`,
   );
   const recorded = new Map(rows.map(({ key_id, operation, count }) => [JSON.stringify([key_id, operation]), count]));

@@ -60,7 +60,7 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
   const foreign: ForeignKeys = new Map();
   if (row.is === undefined) for (const keyId of await allKeyIds(kms)) foreign.set(keyId, await heldKey(kms, keyId));
   t.ok(foreign.size <= 1);
-  t.same(await violations({ kms, database }, foreign), []);
+  t.same(await violations({ kms, database }, { foreign }), []);
   await replica.kill();
 }
 

@@ -11,6 +11,10 @@ export class Ledger {
   readonly accepted: Accepted[] = [];
   /** Keys that Keyward may have or not: imported with an answer that was lost, or let go of. */
   readonly outsiders: ForeignKeys = new Map();
+  /** Keys that somebody else made away with. */
+  readonly lost = new Set<string>();
+  /** How many rotations of each key the service has accepted. */
+  readonly rotations = new Map<string, number>();
   #lastReleaseSeen = '0';
 
   /** The outsiders that no record names: whose keys they are, nobody asked Keyward to change them. */
@@ -29,6 +33,7 @@ export class Ledger {
     for (const { seq, arn } of rows) {
       this.#lastReleaseSeen = seq;
       const keyId = arn.split('/')[1] ?? '';
+      if (this.lost.has(keyId)) continue;
       const held = await heldKey(kms, keyId);
       // KMS lets nobody untag a key whose deletion is scheduled.
       const mayKeepTag = held.key_state === 'PendingDeletion';
@@ -49,6 +54,24 @@ export class Ledger {
         found.push(`missing: ${origin} of ${id}, accepted as generation ${generation}, is not in the revisions`);
       }
     }
-    return found;
+    return [...found, ...(await this.#missingRotations(database))];
+  }
+
+  /** Accepted rotations that nothing tells of, and those without an end. */
+  async #missingRotations(database: Client): Promise<string[]> {
+    const { rows } = await database.query<{ key_ref: string; asked: number; pending: number }>(
+      `SELECT r.key_ref, count(*)::int AS asked,
+         count(*) FILTER (WHERE r.outcome = 'pending' AND k.state <> 'failed')::int AS pending
+       FROM on_demand_rotations r LEFT JOIN keys k ON k.id = r.key_ref GROUP BY r.key_ref`,
+    );
+    const asked = new Map(rows.map((row) => [row.key_ref, row.asked]));
+    return [
+      ...rows
+        .filter(({ pending }) => pending > 0)
+        .map(({ key_ref, pending }) => `missing: ${pending} rotations of ${key_ref} have no end`),
+      ...[...this.rotations]
+        .filter(([id, accepted]) => accepted > (asked.get(id) ?? 0))
+        .map(([id]) => `missing: a rotation of ${id} was accepted and is not on record`),
+    ];
   }
 }

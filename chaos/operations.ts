@@ -1,6 +1,7 @@
 /** What owners do: the operations of a run, by chance. */
 import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { ownPolicy } from '../test/support/kms-truth.ts';
+import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
 import type { Random } from './random.ts';
 import { heldKey } from './truth.ts';
@@ -8,10 +9,17 @@ import { heldKey } from './truth.ts';
 /** Milliseconds after which an answer is no longer waited for. */
 const patience = 6000;
 
+/** What only a replacement can change. */
+const immutable: readonly [object, ...object[]] = [
+  { customer_master_key_spec: 'SYMMETRIC_DEFAULT', key_usage: 'ENCRYPT_DECRYPT', enable_key_rotation: true },
+  { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY', enable_key_rotation: false },
+  { customer_master_key_spec: 'HMAC_256', key_usage: 'GENERATE_VERIFY_MAC', enable_key_rotation: false },
+];
+
 export type Operation = { name: string; at: number; run(url: string): Promise<void> };
 
-type World = { kms: KMSClient; ledger: Ledger; ids: string[]; mark: string };
-type Body = { id?: string; status?: { generation?: number } };
+type World = { kms: KMSClient; control: Lab['control']; ledger: Ledger; ids: string[]; mark: string };
+type Body = { id?: string; arn?: string | null; status?: { generation?: number } };
 
 /** Some operations for one run, on its own new keys and on some older ones. */
 export async function planOperations(random: Random, world: World): Promise<Operation[]> {
@@ -37,8 +45,14 @@ export async function planOperations(random: Random, world: World): Promise<Oper
       'restore',
       'release',
       'sync',
+      'replace',
+      'replace',
+      'refused replace',
+      'lose and recreate',
+      'rotate',
+      'rotate',
     ]);
-    const body = { is_enabled: random.chance(0.7), withPolicy: random.chance(0.4) };
+    const body = { is_enabled: random.chance(0.7), withPolicy: random.chance(0.4), arguments: random.pick(immutable) };
     add(kind, (url, name) => change(world, url, id, kind, `${world.mark} ${name}`, body));
   }
   if (random.chance(0.25)) {
@@ -61,7 +75,7 @@ async function change(
   id: string,
   kind: string,
   mark: string,
-  { is_enabled, withPolicy }: { is_enabled: boolean; withPolicy: boolean },
+  { is_enabled, withPolicy, arguments: other }: { is_enabled: boolean; withPolicy: boolean; arguments: object },
 ): Promise<void> {
   const path = `/v1/keys/${id}`;
   const desired = { description: mark, is_enabled, tags: { run: mark.replaceAll(/[^\w. ]/g, '') } };
@@ -70,10 +84,22 @@ async function change(
       const policy = withPolicy ? { policy: ownPolicy(mark.replaceAll(/\W/g, '')) } : {};
       return accept(world, await send(url, 'PATCH', path, { ...desired, ...policy }), kind, mark);
     }
-    case 'refused': {
-      const [statement] = ownPolicy('x').Statement;
-      const policy = { Version: '2012-10-17', Statement: [{ ...statement, Action: 'kms:Decrypt' }] };
-      return accept(world, await send(url, 'PATCH', path, { ...desired, policy }), kind, mark);
+    case 'refused':
+      return accept(world, await send(url, 'PATCH', path, { ...desired, policy: lockedOut() }), kind, mark);
+    case 'replace':
+      return accept(world, await send(url, 'POST', `${path}/replace`, { ...desired, ...other }), kind, mark);
+    case 'refused replace': {
+      const body = { ...desired, ...other, policy: lockedOut() };
+      return accept(world, await send(url, 'POST', `${path}/replace`, body), kind, mark);
+    }
+    case 'lose and recreate':
+      return loseAndRecreate(world, url, path);
+    case 'rotate': {
+      const answer = await send(url, 'POST', `${path}/rotate`);
+      if (answer !== null && answer.status < 300) {
+        world.ledger.rotations.set(id, (world.ledger.rotations.get(id) ?? 0) + 1);
+      }
+      return;
     }
     case 'delete':
       return accept(world, await send(url, 'DELETE', path), kind, null);
@@ -84,6 +110,23 @@ async function change(
     default:
       await send(url, 'POST', `${path}/sync`);
   }
+}
+
+function lockedOut() {
+  const [statement] = ownPolicy('x').Statement;
+  return { Version: '2012-10-17', Statement: [{ ...statement, Action: 'kms:Decrypt' }] };
+}
+
+/** Somebody makes away with a key, whatever is going on with it, and the owner wants another in its place. */
+async function loseAndRecreate(world: World, url: string, path: string): Promise<void> {
+  const { arn } = (await send(url, 'GET', path))?.body ?? {};
+  if (typeof arn !== 'string') return;
+  const keyId = arn.split('/')[1] ?? '';
+  world.ledger.lost.add(keyId);
+  world.ledger.outsiders.delete(keyId);
+  await world.control.loseKey(arn);
+  await send(url, 'POST', `${path}/refresh`);
+  accept(world, await send(url, 'POST', `${path}/recreate`), 'recreate', null);
 }
 
 /** A key that somebody makes without Keyward. */

@@ -66,7 +66,7 @@ async function main(): Promise<boolean> {
 
 async function everything(lab: Lab, ledger: Ledger): Promise<string[]> {
   const database = await lab.database();
-  return violations({ kms: lab.kms, database }, await ledger.foreignKeys(database));
+  return violations({ kms: lab.kms, database }, { foreign: await ledger.foreignKeys(database), lost: ledger.lost });
 }
 
 function report(run: number, plan: string[], found: string[]): void {

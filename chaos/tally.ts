@@ -9,7 +9,7 @@ export class Tally {
   #violations: string[] = [];
   #slowest = { run: 0, milliseconds: 0 };
   #changes = 0;
-  #calls = 0;
+  readonly #calls = new Map<string, number>();
   readonly #faults = new Map<string, number>();
   readonly #disturbances = new Map<string, number>();
   failed = 0;
@@ -24,9 +24,8 @@ export class Tally {
     this.#violations.push(...outcome.violations);
     this.#changes += outcome.changes;
     if (outcome.convergence > this.#slowest.milliseconds) this.#slowest = { run, milliseconds: outcome.convergence };
-    this.#calls += outcome.calls;
-    for (const [kind, count] of Object.entries(outcome.faults))
-      this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count);
+    addTo(this.#calls, outcome.calls);
+    addTo(this.#faults, outcome.faults);
     for (const line of outcome.plan) {
       const kind =
         /(stale reads|kill PostgreSQL|guest joins|guest leaves|: kill replica \d$|: freeze replica \d$)/.exec(
@@ -50,6 +49,9 @@ export class Tally {
     const count = (name: string) => this.#disturbances.get(name) ?? 0;
     const takeovers = all.reduce((sum, replica) => sum + replica.allTakeovers, 0);
     const faults = [...this.#faults].map(([kind, times]) => `${kind} ${times}`).join(', ') || 'none';
+    const calls = [...this.#calls].sort(([, first], [, second]) => second - first);
+    const total = calls.reduce((sum, [, times]) => sum + times, 0);
+    const each = (times: number) => (times / Math.max(1, this.#changes)).toFixed(1);
     const points = new Set(fired.map(({ point }) => point)).size;
     const lines = [
       '',
@@ -59,11 +61,17 @@ export class Tally {
       `faults: ${faults}; runs with stale reads: ${count('stale reads')}`,
       `takeovers: ${takeovers}`,
       `slowest convergence: ${(this.#slowest.milliseconds / 1000).toFixed(1)} s, in run ${this.#slowest.run}`,
-      `KMS calls per converged change: ${(this.#calls / Math.max(1, this.#changes)).toFixed(1)} (${this.#calls} for ${this.#changes})`,
+      `KMS calls per converged change: ${each(total)} (${total} for ${this.#changes}); ${calls
+        .map(([operation, times]) => `${operation} ${each(times)}`)
+        .join(', ')}`,
       `violations: ${this.#violations.length}`,
       `time: ${((performance.now() - this.#startedAt) / 1000).toFixed(0)} s`,
       `${this.#passed} passed, ${this.failed} failed`,
     ];
     return `${lines.join('\n')}\n`;
   }
+}
+
+function addTo(sums: Map<string, number>, counts: Record<string, number>): void {
+  for (const [name, count] of Object.entries(counts)) sums.set(name, (sums.get(name) ?? 0) + count);
 }

@@ -7,6 +7,7 @@ import { metadata, policy, rotation, tags } from '../test/support/kms-truth.ts';
 export type Row = {
   id: string;
   key_id: string | null;
+  customer_master_key_spec: string;
   description: string;
   is_enabled: boolean;
   enable_key_rotation: boolean;
@@ -22,6 +23,7 @@ export type Row = {
 /** A key in KMS. */
 export type Held = {
   description: string;
+  key_spec: string;
   key_state: string;
   rotation: { enabled: boolean; period: number | null } | null;
   policy: unknown;
@@ -30,10 +32,11 @@ export type Held = {
 
 /** Reads a key with the SDK. */
 export async function heldKey(kms: KMSClient, keyId: string): Promise<Held> {
-  const { Description = '', KeyState = '' } = await metadata(kms, keyId);
-  const rotates = KeyState !== 'PendingDeletion';
+  const { Description = '', KeyState = '', KeySpec = '' } = await metadata(kms, keyId);
+  const rotates = KeyState !== 'PendingDeletion' && KeySpec === 'SYMMETRIC_DEFAULT';
   return {
     description: Description,
+    key_spec: KeySpec,
     key_state: KeyState,
     rotation: rotates ? await rotation(kms, keyId) : null,
     policy: await policy(kms, keyId),
@@ -43,7 +46,7 @@ export async function heldKey(kms: KMSClient, keyId: string): Promise<Held> {
 
 export async function allRows(database: Client): Promise<Row[]> {
   const { rows } = await database.query<Row>(
-    `SELECT id, key_id, description, is_enabled, enable_key_rotation, rotation_period_in_days, policy, tags_all,
+    `SELECT id, key_id, customer_master_key_spec, description, is_enabled, enable_key_rotation, rotation_period_in_days, policy, tags_all,
        lifecycle, state, generation, synced_generation FROM keys`,
   );
   return rows;
@@ -53,9 +56,45 @@ export async function allRows(database: Client): Promise<Row[]> {
 export async function unsettledKeys(database: Client): Promise<number> {
   const { rows } = await database.query<{ count: number }>(
     `SELECT count(*)::int AS count FROM keys
-     WHERE (generation <> synced_generation AND NOT (state = 'failed' AND key_id IS NULL))
+     WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL)))
+       OR replacement IS NOT NULL OR former_keys_open OR rotations_open AND NOT (state = 'failed' AND key_state IS NULL)
        OR writes_open OR lease_token IS NOT NULL OR served_observation < requested_observation
        OR (lifecycle = 'released')`,
   );
   return rows[0]?.count ?? 0;
+}
+
+/** A KMS key that a record had before. */
+export type Former = {
+  key_ref: string;
+  key_id: string;
+  /** What the record says about its deletion: waiting | scheduled | gone. */
+  deletion: string;
+  /** Whether the record tells what goes wrong. */
+  is_told: boolean;
+};
+
+export async function allFormers(database: Client): Promise<Former[]> {
+  const { rows } = await database.query<Former>(
+    `SELECT f.key_ref, f.key_id, f.deletion, k.error IS NOT NULL AND k.former_keys_open AS is_told
+     FROM former_keys f LEFT JOIN keys k ON k.id = f.key_ref`,
+  );
+  return rows;
+}
+
+/** Records and how often their keys, present and former, were rotated on demand, as Keyward tells it. */
+export type Rotated = { id: string; key_ids: string[]; done: number; uncertain: number };
+
+/** Not of imported records, whose keys others may have rotated, nor of those that have lost a key with its rotations. */
+export async function allRotated(database: Client): Promise<Rotated[]> {
+  const { rows } = await database.query<Rotated>(
+    `SELECT k.id, array_remove(array_agg(DISTINCT f.key_id) || k.key_id, NULL) AS key_ids,
+       (SELECT count(*)::int FROM on_demand_rotations r WHERE r.key_ref = k.id AND r.outcome = 'done') AS done,
+       (SELECT count(*)::int FROM on_demand_rotations r WHERE r.key_ref = k.id AND r.error->>'code' = 'KeyReplaced')
+         AS uncertain
+     FROM keys k LEFT JOIN former_keys f ON f.key_ref = k.id
+     WHERE NOT EXISTS (SELECT 1 FROM revisions v WHERE v.key_ref = k.id AND v.origin = 'import')
+     GROUP BY k.id, k.key_id HAVING coalesce(bool_and(f.deletion <> 'gone'), true)`,
+  );
+  return rows;
 }

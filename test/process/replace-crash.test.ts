@@ -17,7 +17,7 @@ test(`SIGKILL in the middle of ${count} replacements: one new key each, the old 
 async function killAfter(t: Test, callsBeforeTheEnd: number): Promise<void> {
   const DATA_DIR = await temporaryFolder(t);
   const first = await startProcess(t, { DATA_DIR });
-  const create = async () => (await first.call('POST', '/v1/keys', { is_enabled: false })).body;
+  const create = async () => (await first.call('POST', '/v1/keys', { is_enabled: false }, { prefer: 'wait=60' })).body;
   const olds = await Promise.all(Array.from({ length: count }, create));
   await fetch(`${first.kmsUrl}/_local/settings`, {
     method: 'PUT',

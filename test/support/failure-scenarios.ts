@@ -24,6 +24,8 @@ const create = async ({ call }: Stage, body: object = {}) => path((await call('P
 const lockedOut = { ...ownPolicy('x'), Statement: [{ ...ownPolicy('x').Statement[0], Action: 'kms:Decrypt' }] };
 const declared = { description: 'made', tags: { a: '1' }, enable_key_rotation: true, is_enabled: false };
 const update = { description: 'new', tags: { a: '2', b: '3' }, policy: ownPolicy('New') };
+const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
+const disabled = { description: 'made', is_enabled: false };
 const ofOneWrite: FailurePoint[] = [
   'intent-recorded',
   'lease-taken',
@@ -155,5 +157,61 @@ export const scenarios: Scenario[] = [
       return eventually('it is adopted', async () => (await call('GET', key)).body.status.generation === 2);
     },
     wanted: (row) => row?.['state'] === 'in_sync' && row['description'] === 'theirs' && row['generation'] === 2,
+  },
+  {
+    name: 'replace',
+    points: ['replacement-begun', 'identity-recorded', 'write-closed', 'sync-recorded', 'former-key-recorded'],
+    prepare: (stage) => create(stage, disabled),
+    act: ({ call }, key) => call('POST', `${key}/replace`, { ...ecc, description: 'new' }),
+    wanted: (row) => row?.['description'] === 'new' && row['generation'] === 2 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'replace that KMS refuses when the new key is made',
+    points: ['refusal-recorded', 'former-key-recorded'],
+    prepare: (stage) => create(stage, disabled),
+    act: async ({ call, control }, key) => {
+      await control.fault({ operation: 'DisableKey', kind: 'error', type: 'AccessDeniedException', times: null });
+      return call('POST', `${key}/replace`, ecc);
+    },
+    wanted: (row) => row?.['key_usage'] === 'ENCRYPT_DECRYPT' && row['generation'] === 3 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'replace by a key that KMS refuses to make',
+    points: ['write-failed'],
+    prepare: (stage) => create(stage, disabled),
+    act: ({ call }, key) => call('POST', `${key}/replace`, { ...ecc, policy: lockedOut }),
+    wanted: (row) => row?.['key_usage'] === 'ENCRYPT_DECRYPT' && row['generation'] === 3 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'replace whose old key can not be deleted at once',
+    points: ['former-key-recorded'],
+    prepare: (stage) => create(stage, disabled),
+    act: async ({ call, control }, key) => {
+      await control.fault({ operation: 'ScheduleKeyDeletion', kind: 'reset_after_effect' });
+      return call('POST', `${key}/replace`, ecc);
+    },
+    wanted: (row) => row?.['key_usage'] === 'SIGN_VERIFY' && row['generation'] === 2 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'recreate',
+    points: ['replacement-begun', 'after-send'],
+    prepare: async (stage) => {
+      const { body } = await stage.call('POST', '/v1/keys', disabled);
+      await stage.control.loseKey(body.arn);
+      await eventually('KMS is known to have lost it', async () => {
+        const { body: seen } = await stage.call('POST', `${path(body)}/refresh`);
+        return seen.status.state === 'failed';
+      });
+      return path(body);
+    },
+    act: ({ call }, key) => call('POST', `${key}/recreate`),
+    wanted: (row) => row?.['generation'] === 2 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'rotate',
+    points: ['intent-recorded', 'rotation-recorded', 'after-send'],
+    prepare: (stage) => create(stage),
+    act: ({ call }, key) => call('POST', `${key}/rotate`),
+    wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1,
   },
 ];

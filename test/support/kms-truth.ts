@@ -4,6 +4,7 @@ import {
   GetKeyPolicyCommand,
   GetKeyRotationStatusCommand,
   type KMSClient,
+  ListKeyRotationsCommand,
   ListKeysCommand,
   ListResourceTagsCommand,
 } from '@aws-sdk/client-kms';
@@ -29,6 +30,13 @@ export async function rotation(kms: KMSClient, KeyId: string) {
   const enabled = status.KeyRotationEnabled ?? false;
   // What doesn't tell of a period rotates yearly, as KMS did before it had periods.
   return { enabled, period: enabled ? (status.RotationPeriodInDays ?? 365) : null };
+}
+
+/** How often a key was rotated on demand; 0 for one that can't be. */
+export async function onDemandRotations(kms: KMSClient, KeyId: string): Promise<number> {
+  if ((await metadata(kms, KeyId)).KeySpec !== 'SYMMETRIC_DEFAULT') return 0;
+  const { Rotations = [] } = await kms.send(new ListKeyRotationsCommand({ KeyId }));
+  return Rotations.filter(({ RotationType }) => RotationType === 'ON_DEMAND').length;
 }
 
 export async function allKeyIds(kms: KMSClient): Promise<string[]> {

@@ -79,6 +79,7 @@ export function kmsControl(endpoint: string) {
     fault: (...faults: object[]) => call('POST', '/_local/faults', faults),
     faults: () => call<{ faults: { kind: string; fired: number }[] }>('GET', '/_local/faults'),
     clearFaults: () => call('DELETE', '/_local/faults'),
+    loseKey: (arn: string | null) => call('POST', '/_local/lost-keys', { arn }),
     advanceClock: (seconds: number) => call('POST', '/_local/clock', { advance_seconds: seconds }),
   };
 }

@@ -71,6 +71,9 @@ export function answerControl(control: Control, method: string, url: URL, body: 
       return {};
     case 'POST /_local/expired-sessions':
       return { expired: control.store.identities.expireSessions(body === null ? undefined : arnIn(body), Date.now()) };
+    case 'POST /_local/lost-keys':
+      loseKey(control.store, body);
+      return {};
     default:
       throw new KmsError('NotFound', `There is no ${method} ${url.pathname}`, 404);
   }
@@ -87,6 +90,15 @@ function arnIn(body: unknown): string {
   const arn = (body as Record<string, unknown> | null)?.['arn'];
   if (typeof arn === 'string' && /^arn:aws[a-z-]*:iam::\d{12}:(user|role)\/.+$/.test(arn)) return arn;
   throw new KmsError('BadRequest', 'arn must be the ARN of a user or role');
+}
+
+/** Removes a key as KMS does at the end of its deletion window, without the wait. */
+function loseKey(store: Store, body: unknown): void {
+  const arn = String((body as Record<string, unknown> | null)?.['arn']);
+  const [, region = '', account = '', keyId = ''] = /^arn:aws[a-z-]*:kms:([^:]+):(\d{12}):key\/(.+)$/.exec(arn) ?? [];
+  const key = store.findKey({ account, region }, keyId);
+  if (key === undefined) throw new KmsError('BadRequest', 'arn must be the ARN of a key that is there');
+  store.removeKey(key);
 }
 
 function toFault(given: unknown): Fault {

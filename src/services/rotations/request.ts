@@ -56,6 +56,7 @@ async function record(services: Services, row: KeyRow, rotationId: string, by: C
     });
     await services.queue.wake(transaction, row.id);
   });
+  await services.failurePoints.pass('intent-recorded');
 }
 
 function refusal(rotation: OnDemandRotation) {
