@@ -14,6 +14,7 @@ type Variable<Schema extends TSchema> = {
 
 const asIs = (text: string) => text;
 const asNumber = (text: string) => (/^\d+$/.test(text) ? Number(text) : text);
+const asFraction = (text: string) => (/^\d*\.?\d+$/.test(text) ? Number(text) : text);
 const asBoolean = (text: string) => (text === 'true' ? true : text === 'false' ? false : text);
 
 function variable<Schema extends TSchema>(
@@ -112,6 +113,13 @@ export const variables = {
     'a number, 1 to 200',
     'keys that one process syncs at once',
     asNumber,
+  ),
+  QUOTA_SHARE: variable(
+    Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+    0.5,
+    'a number above 0, up to 1',
+    "which share of KMS's request quotas all processes together spend",
+    asFraction,
   ),
   MIGRATE_ON_START: variable(Type.Boolean(), true, 'true or false', 'apply pending migrations at start', asBoolean),
   AUTH_MODE: oneOf(['none'], 'none', 'how callers are known; none: everyone may do everything'),

@@ -6,6 +6,7 @@ import { type OnCall, tellOfCalls } from './call-count.ts';
 import { type AssumeRole, credentialsFor } from './credentials.ts';
 import { type CallerIdentity, rememberedIdentity } from './identity.ts';
 import { backdatedSigner, demandPermits, type WriteTimes } from './permit.ts';
+import { type Quotas, quotaMiddleware, quotaPosition } from './quotas.ts';
 
 /** Milliseconds after which a call is given up. */
 const connectTimeout = 2000;
@@ -21,6 +22,8 @@ export type KmsTarget = {
   times: WriteTimes;
   /** Whether AWS is to refuse writes that come late, by a signature that expires early. */
   expiringWrites: boolean;
+  /** Of the account and Region. Reads wait for their turn by themselves; who sends a write waits before. */
+  quotas: Quotas;
 };
 
 /** The way to one account and Region. */
@@ -36,6 +39,7 @@ export type Kms = {
   tagging: ResourceGroupsTaggingAPIClient;
   sts: STSClient;
   region: string;
+  quotas: Quotas;
   /**
    * Whose account it is; null where that can't be told.
    * @throws KmsFailure of kind `credentials`.
@@ -45,7 +49,7 @@ export type Kms = {
 };
 
 /** Makes the clients. */
-export function openKms({ endpoint, region, assumeRole, onCall, times, expiringWrites }: KmsTarget): Kms {
+export function openKms({ endpoint, region, assumeRole, onCall, times, expiringWrites, quotas }: KmsTarget): Kms {
   const requestHandler = (requestTimeout: number) => ({
     connectionTimeout: connectTimeout,
     requestTimeout,
@@ -70,12 +74,16 @@ export function openKms({ endpoint, region, assumeRole, onCall, times, expiringW
   for (const client of [reads, writes]) tellOfCalls(client, onCall);
   const tagging = new ResourceGroupsTaggingAPIClient(forQuestions);
   const sts = new STSClient(forQuestions);
+  reads.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: true }), quotaPosition);
+  writes.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: false }), quotaPosition);
+  tagging.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: true }), quotaPosition);
   return {
     reads,
     writes,
     tagging,
     sts,
     region,
+    quotas,
     identity: rememberedIdentity(sts),
     close: () => {
       for (const client of [reads, writes, tagging, sts]) client.destroy();

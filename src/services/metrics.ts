@@ -1,6 +1,8 @@
 /** What is counted and measured, in Prometheus' words. Names and labels are a contract: docs/metrics.md has them all. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Database } from '../database/client.ts';
+import type { Limiter } from '../kms/quotas.ts';
+import { silence } from './fleet.ts';
 
 /** Milliseconds for which figures that are read from the database stay good. */
 const freshness = 5000;
@@ -21,10 +23,11 @@ type Figures = {
   drift: { provider: string; field: string; count: number }[];
   due: number;
   unmanaged: { provider: string; count: number }[];
+  processes: { role: string; count: number }[];
 };
 
 /** A registry of its own, so that two services in one process don't count together. */
-export function createMetrics(database: Database): Metrics {
+export function createMetrics(database: Database, limiter: Limiter): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -67,6 +70,8 @@ export function createMetrics(database: Database): Metrics {
       ['provider'],
       ({ unmanaged }) => unmanaged,
     ),
+    gauge('keyward_processes', 'Processes that are alive, by role.', ['role'], ({ processes }) => processes),
+    quotaMetrics(limiter, registers),
   ];
   return {
     request: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
@@ -77,6 +82,31 @@ export function createMetrics(database: Database): Metrics {
       return registry.metrics();
     },
     contentType: registry.contentType,
+  };
+}
+
+/** How fast this process may call KMS, and how long its calls waited for that. */
+function quotaMetrics(limiter: Limiter, registers: Registry[]): () => Promise<void> {
+  const limit = new Gauge({
+    name: 'keyward_kms_quota_limit',
+    help: 'Calls a second that this process allows itself, by operation.',
+    labelNames: ['scope', 'operation'],
+    registers,
+  });
+  const waited = new Counter({
+    name: 'keyward_kms_quota_wait_seconds_total',
+    help: 'Seconds that calls waited for their turn in the request quota, by operation and whether somebody waited for them.',
+    labelNames: ['scope', 'operation', 'urgency'],
+    registers,
+  });
+  return async () => {
+    waited.reset();
+    for (const { scope, operation, perSecond, waited: seconds } of limiter.figures()) {
+      limit.set({ scope, operation }, perSecond);
+      for (const urgency of ['interactive', 'scheduled'] as const) {
+        waited.inc({ scope, operation, urgency }, seconds[urgency]);
+      }
+    }
   };
 }
 
@@ -112,4 +142,7 @@ const selectFigures = `
       FROM keys, json_array_elements(drift) AS entry WHERE state = 'drifted' GROUP BY 1, 2) AS rows) AS drift,
     (SELECT count(*)::int FROM keys WHERE due_at <= now()) AS due,
     (SELECT coalesce(json_agg(rows), '[]') FROM (
-      SELECT provider, count(*)::int AS count FROM foreign_keys WHERE claimed_id IS NOT NULL GROUP BY provider) AS rows) AS unmanaged`;
+      SELECT provider, count(*)::int AS count FROM foreign_keys WHERE claimed_id IS NOT NULL GROUP BY provider) AS rows) AS unmanaged,
+    (SELECT coalesce(json_agg(rows), '[]') FROM (
+      SELECT role, count(*)::int AS count FROM workers
+      WHERE heartbeat_at > now() - ${silence} * interval '1 millisecond' GROUP BY role) AS rows) AS processes`;

@@ -7,11 +7,13 @@ import { startQueue } from '../database/queue.ts';
 import type { Kms } from '../kms/client.ts';
 import { type OwnershipSearch, searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
 import { writeTimes } from '../kms/permit.ts';
+import { Limiter } from '../kms/quotas.ts';
 import { startLocalKms } from '../local/kms/index.ts';
 import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { openChangeFeed } from './changes.ts';
 import type { Services, Times } from './context.ts';
 import { openFailurePoints } from './failure-points.ts';
+import { joinFleet } from './fleet.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { createMetrics } from './metrics.ts';
 import { openClients } from './providers/access.ts';
@@ -61,11 +63,14 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const localKms = config.KMS_ENDPOINT === 'local' ? await openLocalKms(config) : null;
   if (localKms !== null) onClose(() => localKms.close());
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
-  const metrics = createMetrics(database);
+  const limiter = new Limiter(config.QUOTA_SHARE);
+  const membership = await joinFleet(database, limiter, config.ROLE, log);
+  onClose(() => membership.leave());
+  const metrics = createMetrics(database, limiter);
   const failurePoints = openFailurePoints(config);
   const times = timesOf(config);
   const expiringWrites = !failurePoints.isOff('no-fencing');
-  const clients = openClients({ endpoint, onCall: metrics.kmsCall, times: times.write, expiringWrites });
+  const clients = openClients({ endpoint, onCall: metrics.kmsCall, times: times.write, expiringWrites }, limiter);
   onClose(async () => clients.close());
   await seedProvider(database, config, log);
 
@@ -75,7 +80,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     changes,
     metrics,
     clients,
-    quotaShare: 0.5,
+    quotaShare: config.QUOTA_SHARE,
     ownershipTagName: config.OWNERSHIP_TAG,
     asksTagging: config.OWNERSHIP_SEARCH === 'tagging',
     ownershipSearchFor: ownershipSearches(config),
@@ -86,6 +91,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const worker = config.ROLE === 'api' ? null : await startWorker(services, config.WORKER_CONCURRENCY);
   if (worker !== null) await startHousekeeping(services);
   const stopWork = async () => {
+    limiter.close();
     await worker?.stop(stopGrace);
     changes.close();
   };

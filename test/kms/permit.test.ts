@@ -5,6 +5,7 @@ import { createKey } from '../../src/kms/apply.ts';
 import { openKms } from '../../src/kms/client.ts';
 import { KmsFailure } from '../../src/kms/errors.ts';
 import { NotSent, writeTimes } from '../../src/kms/permit.ts';
+import { Limiter } from '../../src/kms/quotas.ts';
 
 const parameters = {
   Description: '',
@@ -37,7 +38,8 @@ test('a write goes out with leave only, and AWS refuses it soon after', async (t
   const address = server.address();
   const endpoint = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
   const times = writeTimes(30_000);
-  const target = { endpoint, region: 'us-east-1', assumeRole: null };
+  const quotas = new Limiter(1).scope('test');
+  const target = { endpoint, region: 'us-east-1', assumeRole: null, quotas };
   const kms = openKms({ ...target, times, expiringWrites: true, onCall: () => {} });
   t.teardown(() => kms.close());
 

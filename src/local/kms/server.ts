@@ -78,6 +78,8 @@ async function answer(
     const result = answerControl(control, request.method ?? 'GET', url, body === '' ? null : parseJson(body));
     return send(response, 200, JSON.stringify(result), 'application/json');
   }
+  // A caller that spends quotas with care need not where there are none.
+  if (control.settings.quotas === false) response.setHeader('x-local-kms-quotas', 'none');
   const caller = callerOf(request.headers, store.identities);
   const { operation, parameters } = protocol.read(request.headers, body);
   const handler = (protocol === queryProtocol ? operationsOfSts : operations).get(operation);

@@ -4,6 +4,7 @@ import type { KmsTarget } from '../../kms/client.ts';
 import { type Kms, openKms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { CallerIdentity } from '../../kms/identity.ts';
+import type { Limiter } from '../../kms/quotas.ts';
 import type { Services } from '../context.ts';
 import { findSettings, type ProviderSettings } from './settings.ts';
 
@@ -18,7 +19,7 @@ export type Clients = {
 };
 
 /** @param shared what is the same for all providers; `endpoint` is for those that have none of their own. */
-export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole'>): Clients {
+export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole' | 'quotas'>, limiter: Limiter): Clients {
   const open = new Map<string, { target: string; kms: Kms }>();
   return {
     of: (name, { region, endpoint, assume_role: assumeRole }) => {
@@ -26,7 +27,8 @@ export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole'>): C
       const known = open.get(name);
       if (known?.target === target) return known.kms;
       if (known !== undefined) setTimeout(known.kms.close, closingDelay).unref();
-      const kms = openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, region, assumeRole });
+      const quotas = limiter.scope(scopeOf({ region, assumeRole }));
+      const kms = openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, region, assumeRole, quotas });
       open.set(name, { target, kms });
       return kms;
     },
@@ -34,6 +36,12 @@ export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole'>): C
       for (const { kms } of open.values()) kms.close();
     },
   };
+}
+
+/** Providers of one account and Region spend the same quotas. `own`: of whatever account the service's credentials are. */
+function scopeOf({ region, assumeRole }: Pick<KmsTarget, 'region' | 'assumeRole'>): string {
+  const account = assumeRole?.role_arn.split(':')[4] ?? 'own';
+  return `${account}/${region}`;
 }
 
 export type Access = { settings: ProviderSettings; kms: Kms };

@@ -90,7 +90,7 @@ export async function applyCreate(
   entry: JournalEntry<Extract<Step, { operation: 'CreateKey' }>>,
 ): Promise<ObservedKey> {
   const { parameters } = entry.step;
-  const described = await sendWrite(services, work, entry, (permit) => createKey(kms, parameters, permit));
+  const described = await sendWrite(services, kms, work, entry, (permit) => createKey(kms, parameters, permit));
   await recordCreated(services, work, entry, described);
   const { key_manager: _manager, is_replica: _replica, created_at: _created, ...known } = described;
   return afterCreate(known, parameters, await policyOf(kms, described, parameters));

@@ -11,6 +11,7 @@ import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
 import { canRotate, observeKey, readRotation } from '../../kms/observe.ts';
+import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, driftOf, observedOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
@@ -31,24 +32,36 @@ import { isFinal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { recordDone, recordSkipped, sendWrite } from './send.ts';
 
+/** What was just read of a key, and the status_version that its row had then. */
+export type Seen = { read: ObservedKey; statusVersion: number };
+
 /**
  * Syncs one key, until nothing more is asked for. Does nothing when another worker is at it: that one will see what
  * is new before it ends.
+ * @param seen is not read again, unless the key has been synced since.
+ * @returns whether it did anything.
  */
-export async function syncKey(services: Services, keyId: string): Promise<void> {
+export async function syncKey(services: Services, keyId: string, seen?: Seen): Promise<boolean> {
   const taken = await Lease.take(services.database.prisma, keyId, services.times.lease);
-  if (taken === null) return;
+  if (taken === null) return false;
   const { lease } = taken;
   if (taken.isTakeover) services.log.info({ key: keyId }, 'took a key over from a worker that fell silent');
   try {
     await services.failurePoints.pass('lease-taken');
-    for (let row: KeyRow | null = taken.row; row !== null; ) row = await syncOnce(services, { row, lease });
+    const isFresh = seen?.statusVersion === taken.row.status_version;
+    let row = await syncOnce(services, { row: taken.row, lease, ...(isFresh ? { seen: seen.read } : {}) });
+    while (row !== null) {
+      // Somebody asked for more meanwhile.
+      currentUrgency().isInteractive = true;
+      row = await syncOnce(services, { row, lease });
+    }
   } catch (error) {
     if (!(error instanceof LeaseLost)) throw error;
     services.log.warn({ key: keyId }, 'another worker took over');
   } finally {
     lease.stop();
   }
+  return true;
 }
 
 /** @returns the row when it asks for another round, else null. */
@@ -82,7 +95,7 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
   let look: Look = { observed: null, settling: 0 };
   if (keyId !== null) {
     try {
-      look = await observeForSync(services, kms, row, keyId);
+      look = await observeForSync(services, kms, work, keyId);
     } catch (error) {
       const failure = toKmsFailure(error, 'DescribeKey');
       if (failure.kind === 'not_found') return recordGone(services, kms, work, failure);
@@ -130,9 +143,9 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
 type Look = { observed: ObservedKey | null; settling: number };
 
 /** What KMS holds. Keyward's own latest writes count for more than a read that lacks them. */
-async function observeForSync(services: Services, kms: Kms, row: KeyRow, keyId: string): Promise<Look> {
+async function observeForSync(services: Services, kms: Kms, { row, seen }: Work, keyId: string): Promise<Look> {
   const writes = await findRecentWrites(services, row.id);
-  const read = await observeKey(kms, keyId);
+  const read = seen ?? (await observeKey(kms, keyId));
   const expected = observedOf(row);
   const believed = !isHeld(row)
     ? withRecentWrites(read, writes)
@@ -189,7 +202,7 @@ async function applyOne(
   if (step.operation === 'CreateKey') return applyCreate(services, kms, work, { ...entry, step });
   if (before === null) throw new Error(`${step.operation} is planned for a key that does not exist`);
   const { key_id: keyId } = before;
-  const deletionDate = await sendWrite(services, work, entry, (permit) => applyStep(kms, keyId, step, permit));
+  const deletionDate = await sendWrite(services, kms, work, entry, (permit) => applyStep(kms, keyId, step, permit));
   await recordDone(services, work, entry);
   return afterStep(before, step, deletionDate);
 }

@@ -83,7 +83,9 @@ async function schedule(
   const [entry] = await openJournal(services, { row: { ...row, id: former.id }, lease }, null, [step]);
   if (entry === undefined) throw new Error('The journal took no entry');
   const told = { ...entry, step: toldOf(former, step) };
-  const deletionDate = await sendWrite(services, work, told, (permit) => applyStep(kms, former.key_id, step, permit));
+  const deletionDate = await sendWrite(services, kms, work, told, (permit) =>
+    applyStep(kms, former.key_id, step, permit),
+  );
   await recordDone(services, work, told);
   return deletionDate;
 }

@@ -13,8 +13,8 @@ import { findOpenWrites, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
 import { retryDelay } from './retry.ts';
 
-/** One key, as it was when its sync began, and the right to record results for it. */
-export type Work = { row: KeyRow; lease: Lease };
+/** One key, as it was when its sync began, and the right to record results for it. `seen`: what was just read of it. */
+export type Work = { row: KeyRow; lease: Lease; seen?: ObservedKey };
 
 type Columns = Prisma.KeyUpdateManyMutationInput;
 

@@ -1,5 +1,6 @@
 /** Sends the writes of the journal, and puts on record what became of them. */
 import type { Step } from '../../domain/types.ts';
+import type { Kms } from '../../kms/client.ts';
 import { toKmsFailure } from '../../kms/errors.ts';
 import type { Permit } from '../../kms/permit.ts';
 import type { Services } from '../context.ts';
@@ -7,30 +8,44 @@ import { closeEntry, type JournalEntry, outcomeOf, permitFor, refreshEntry } fro
 import type { Work } from './record.ts';
 
 /**
- * Sends one write. When it fails, the outcome is on record before this throws.
+ * Sends one write, when its turn in the request quota has come. When it fails, the outcome is on record before this throws.
  * @throws KmsFailure, LeaseLost
  */
 export async function sendWrite<Answer>(
   services: Services,
-  { row, lease }: Work,
+  kms: Kms,
+  work: Work,
   recorded: JournalEntry<Step>,
   send: (permit: Permit) => Promise<Answer>,
 ): Promise<Answer> {
-  const entry = await refreshEntry(services, lease, recorded);
-  const { failurePoints, database } = services;
+  await waitForTurn(services, kms, work, recorded);
+  const entry = await refreshEntry(services, work.lease, recorded);
   try {
-    const answer = await send(permitFor(services, lease, entry));
-    await failurePoints.pass('after-send');
+    const answer = await send(permitFor(services, work.lease, entry));
+    await services.failurePoints.pass('after-send');
     return answer;
   } catch (error) {
-    const failure = toKmsFailure(error, entry.step.operation);
-    await failurePoints.pass('after-send');
-    await database.prisma.$transaction((transaction) =>
-      closeEntry(transaction, row, entry, outcomeOf(failure), failure),
-    );
-    await failurePoints.pass('write-failed');
-    throw failure;
+    await services.failurePoints.pass('after-send');
+    throw await recordFailure(services, work, entry, error);
   }
+}
+
+/** Before the write's deadline begins, which must not pass with waiting. */
+async function waitForTurn(services: Services, kms: Kms, work: Work, entry: JournalEntry): Promise<void> {
+  try {
+    await kms.quotas.take(entry.step.operation);
+  } catch (error) {
+    throw await recordFailure(services, work, entry, error);
+  }
+}
+
+async function recordFailure(services: Services, { row }: Work, entry: JournalEntry, error: unknown) {
+  const failure = toKmsFailure(error, entry.step.operation);
+  await services.database.prisma.$transaction((transaction) =>
+    closeEntry(transaction, row, entry, outcomeOf(failure), failure),
+  );
+  await services.failurePoints.pass('write-failed');
+  return failure;
 }
 
 /** Puts on record that KMS carried a write out. */

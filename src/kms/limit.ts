@@ -1,0 +1,118 @@
+/** One operation's calls, held to a rate. Those that somebody waits for go first. */
+import { type Bucket, factorAt, fill, type Part, type Rate, rateOf, slowed, waitFor } from '../domain/token-bucket.ts';
+import { NotSent } from './permit.ts';
+import { currentUrgency, type Urgency } from './urgency.ts';
+
+type Waiter = { urgency: Urgency; since: number; go: () => void; giveUp: (reason: NotSent) => void };
+
+/** Seconds that calls have waited. */
+export type Waited = { interactive: number; scheduled: number };
+
+export class Limit {
+  readonly waited: Waited = { interactive: 0, scheduled: 0 };
+  readonly #quota: number;
+  readonly #part: () => Part;
+  #bucket: Bucket;
+  #slowdown = { factor: 1, at: 0 };
+  #waiting: Waiter[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param quota requests a second that KMS takes.
+   * @param part which part of it is this process's, as of now.
+   */
+  constructor(quota: number, part: () => Part) {
+    this.#quota = quota;
+    this.#part = part;
+    this.#bucket = { tokens: Number.POSITIVE_INFINITY, at: performance.now() };
+  }
+
+  /** Calls a second, as of now. */
+  get perSecond(): number {
+    return this.#rate(performance.now()).perSecond;
+  }
+
+  /** Waits for the turn of the current work's next call. @throws NotSent when the wait is given up. */
+  take(isStopping: boolean): Promise<void> {
+    const urgency = currentUrgency();
+    const rate = this.#fill();
+    if (this.#waiting.length === 0 && this.#bucket.tokens >= needOf(urgency, rate)) {
+      this.#bucket.tokens -= 1;
+      return Promise.resolve();
+    }
+    if (isStopping) return Promise.reject(stopping());
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ urgency, since: performance.now(), go: resolve, giveUp: reject });
+      this.#serve();
+    });
+  }
+
+  /** Takes a throttling answer to heart: the rate falls for a while, and what is saved up is gone. */
+  slowDown(): void {
+    this.#slowdown = slowed(this.#slowdown, performance.now());
+    this.#fill();
+    this.#bucket.tokens = Math.min(0, this.#bucket.tokens);
+  }
+
+  /** Lets everybody go at once: there is no quota. */
+  letGo(): void {
+    for (const waiter of this.#leave()) this.#go(waiter);
+  }
+
+  /** Ends all waits: what waited is not sent. */
+  close(): void {
+    for (const { giveUp } of this.#leave()) giveUp(stopping());
+  }
+
+  #rate(now: number): Rate {
+    return rateOf(this.#quota, this.#part(), factorAt(this.#slowdown, now));
+  }
+
+  #fill(): Rate {
+    const now = performance.now();
+    const rate = this.#rate(now);
+    this.#bucket = fill(this.#bucket, rate, now);
+    return rate;
+  }
+
+  #serve(): void {
+    clearTimeout(this.#timer);
+    const rate = this.#fill();
+    for (let waiter = this.#first(); waiter !== undefined; waiter = this.#first()) {
+      const wait = waitFor(needOf(waiter.urgency, rate), this.#bucket, rate);
+      if (wait > 0) {
+        this.#timer = setTimeout(() => this.#serve(), Math.min(Math.ceil(wait), longestSleep));
+        return;
+      }
+      this.#bucket.tokens -= 1;
+      this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+      this.#go(waiter);
+    }
+  }
+
+  #first(): Waiter | undefined {
+    return this.#waiting.find(({ urgency }) => urgency.isInteractive) ?? this.#waiting[0];
+  }
+
+  #go({ urgency, since, go }: Waiter): void {
+    this.waited[urgency.isInteractive ? 'interactive' : 'scheduled'] += (performance.now() - since) / 1000;
+    go();
+  }
+
+  #leave(): Waiter[] {
+    clearTimeout(this.#timer);
+    return this.#waiting.splice(0);
+  }
+}
+
+/** Milliseconds after which a wait is worked out anew: the rate, or whose work it is, may have changed. */
+const longestSleep = 250;
+
+/** Where there is room for two tokens, scheduled work leaves one, so that somebody's lone call finds it. */
+function needOf({ isInteractive }: Urgency, { capacity }: Rate): number {
+  return isInteractive || capacity < 2 ? 1 : 2;
+}
+
+function stopping(): NotSent {
+  return new NotSent('It was not sent: it waited for its turn in the request quota, and this process stops.');
+}

@@ -1,0 +1,24 @@
+/** Whether somebody waits for what is being done, or the calendar asks for it: KMS's quotas go to people first. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** Of one piece of work. It may become interactive while it is under way, never the other way round. */
+export class Urgency {
+  isInteractive: boolean;
+
+  constructor(isInteractive: boolean) {
+    this.isInteractive = isInteractive;
+  }
+}
+
+const urgencies = new AsyncLocalStorage<Urgency>();
+const interactive = new Urgency(true);
+
+/** Does a piece of work. */
+export function withUrgency<Result>(urgency: Urgency, run: () => Promise<Result>): Promise<Result> {
+  return urgencies.run(urgency, run);
+}
+
+/** That of the work under way. What nobody called scheduled is interactive. */
+export function currentUrgency(): Urgency {
+  return urgencies.getStore() ?? interactive;
+}

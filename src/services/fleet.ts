@@ -1,0 +1,94 @@
+/** The processes that are alive and call KMS: its request quotas are divided among them. */
+import { randomUUID } from 'node:crypto';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Pool } from 'pg';
+import type { Config } from '../config.ts';
+import type { Database } from '../database/client.ts';
+import type { Limiter } from '../kms/quotas.ts';
+
+/** Milliseconds between two signs of life. */
+const heartbeat = 2000;
+/** Milliseconds of silence after which a process counts no more: it may miss two heartbeats. */
+export const silence = 7000;
+/** Milliseconds until every other process has noticed a new one. */
+const noticed = heartbeat * 1.5;
+/** When the row of a process that died is removed. */
+const forgottenAfter = '10 minutes';
+/** The number of an advisory lock; any that nothing else uses. */
+const joiningLock = 0x6b65_7977;
+
+export type Membership = { leave(): Promise<void> };
+
+type Counts = { readers: number; writers: number };
+
+/**
+ * Has this process count, and its limiter know of the others.
+ * @throws when the database is away; later on, the limiter goes by what it last knew.
+ */
+export async function joinFleet(
+  { pool }: Database,
+  limiter: Limiter,
+  role: Config['ROLE'],
+  log: FastifyBaseLogger,
+): Promise<Membership> {
+  const me = [randomUUID(), role, silence];
+  const counted = await join(pool, me);
+  limiter.fleet = { ...counted, isJoining: counted.readers > 1 };
+  let isLeaving = false;
+  const beat = async () => {
+    try {
+      const { rows } = await pool.query<Counts>(signOfLife, me);
+      if (rows[0] !== undefined) limiter.fleet = { ...rows[0], isJoining: false };
+    } catch (error) {
+      log.debug({ err: error }, 'could not tell that this process is alive');
+    }
+    if (!isLeaving) next(heartbeat);
+  };
+  let beating = Promise.resolve();
+  let timer: NodeJS.Timeout | undefined;
+  const next = (milliseconds: number) => {
+    timer = setTimeout(() => {
+      beating = beat();
+    }, milliseconds);
+  };
+  next(noticed);
+  return {
+    leave: async () => {
+      isLeaving = true;
+      clearTimeout(timer);
+      await beating;
+      await pool
+        .query('DELETE FROM workers WHERE id = $1', [me[0]])
+        .catch((error) => log.debug({ err: error }, 'could not tell that this process ends'));
+    },
+  };
+}
+
+/** Of two processes that join at once, one sees the other. */
+async function join(pool: Pool, me: unknown[]): Promise<Counts> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    await client.query('SELECT pg_advisory_xact_lock($1)', [joiningLock]);
+    await client.query(`DELETE FROM workers WHERE heartbeat_at < now() - interval '${forgottenAfter}'`);
+    const { rows } = await client.query<Counts>(signOfLife, me);
+    await client.query('COMMIT');
+    client.release();
+    return rows[0] ?? { readers: 1, writers: 1 };
+  } catch (error) {
+    // With its transaction.
+    client.release(true);
+    throw error;
+  }
+}
+
+/** A statement doesn't see the row that it writes itself: this process is counted apart. */
+const signOfLife = `
+  WITH own AS (
+    INSERT INTO workers (id, role) VALUES ($1::uuid, $2)
+    ON CONFLICT (id) DO UPDATE SET heartbeat_at = now() RETURNING role
+  ), others AS (
+    SELECT role FROM workers WHERE id <> $1::uuid AND heartbeat_at > now() - $3 * interval '1 millisecond'
+  )
+  SELECT count(*)::int AS readers, (count(*) FILTER (WHERE role <> 'api'))::int AS writers
+  FROM (SELECT role FROM own UNION ALL SELECT role FROM others) AS alive`;
