@@ -4,11 +4,16 @@ import type { Store } from '../src/local/kms/store.ts';
 
 const place = { account: '111122223333', region: 'us-east-1' };
 
-/** Puts plain keys into the store. @returns their key ids. */
-export function seedKeys(store: Store, count: number): string[] {
+/** Puts plain keys into the store. @param tagsOf the tags of each. @returns their key ids. */
+export function seedKeys(
+  store: Store,
+  count: number,
+  tagsOf: (index: number) => [string, string][] = () => [],
+): string[] {
   const keys = Array.from({ length: count }, (_, index) => ({
     ...newKey(place, Date.now()),
     description: `key ${index}`,
+    tags: tagsOf(index),
   }));
   store.transaction(() => {
     for (const key of keys) store.saveKey(key);

@@ -2,10 +2,16 @@
 import { fromPrisma, PgBoss } from 'pg-boss';
 import type { Transaction } from './client.ts';
 
+/** Keys that somebody waits for. */
 export const syncQueue = 'key-sync';
+/** Keys that are due for another reason. */
+export const scheduledQueue = 'key-sync-scheduled';
+/** Providers some of whose keys are due for a look. */
+export const refreshQueue = 'key-refresh';
 const changesChannel = 'keyward_key_changes';
 
 export type SyncJob = { id: string };
+export type RefreshJob = { provider: string };
 
 export type Queue = {
   boss: PgBoss;
@@ -13,6 +19,10 @@ export type Queue = {
   wake(transaction: Transaction, keyId: string): Promise<void>;
   /** The same outside a transaction, for several keys. */
   wakeAll(keyIds: string[]): Promise<void>;
+  /** Wakes the syncs of keys that nobody waits for; those of higher priority first. */
+  schedule(keys: { id: string; priority: number }[]): Promise<void>;
+  /** Wakes so many workers to refresh keys of these providers. */
+  refresh(providers: { provider: string; workers: number }[]): Promise<void>;
   /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */
   onKeyChange(listener: (keyId: string | null) => void): void;
   /** Closes the queue. Its workers are to be stopped before. */
@@ -20,7 +30,7 @@ export type Queue = {
 };
 
 /**
- * Starts pg-boss, which makes its tables on first use, and creates the queue.
+ * Starts pg-boss, which makes its tables on first use, and creates the queues.
  * `short` with a singletonKey keeps at most one job queued for each key. That one key is never synced twice at once is
  * the work of the lease in the key's row, not of the queue: a job is only a wake-up.
  */
@@ -36,15 +46,17 @@ export async function startQueue(connectionString: string, onError: (error: Erro
   });
   boss.on('error', onError);
   await boss.start();
-  await boss.createQueue(syncQueue, {
-    policy: 'short',
-    notify: true,
-    retryLimit: 0,
-    heartbeatSeconds: 20,
-    expireInSeconds: 600,
-    retentionSeconds: 86_400,
-    deleteAfterSeconds: 60,
-  });
+  for (const name of [syncQueue, scheduledQueue, refreshQueue]) {
+    await boss.createQueue(name, {
+      policy: 'short',
+      notify: true,
+      retryLimit: 0,
+      heartbeatSeconds: 20,
+      expireInSeconds: 600,
+      retentionSeconds: 86_400,
+      deleteAfterSeconds: 60,
+    });
+  }
   const listeners: ((keyId: string | null) => void)[] = [];
   const tell = (keyId: string | null) => {
     for (const listener of listeners) listener(keyId);
@@ -58,6 +70,19 @@ export async function startQueue(connectionString: string, onError: (error: Erro
     wakeAll: async (keyIds) => {
       const jobs = keyIds.map((id) => ({ data: { id } satisfies SyncJob, singletonKey: id }));
       if (jobs.length > 0) await boss.insert(syncQueue, jobs);
+    },
+    schedule: async (keys) => {
+      const jobs = keys.map(({ id, priority }) => ({ data: { id } satisfies SyncJob, singletonKey: id, priority }));
+      if (jobs.length > 0) await boss.insert(scheduledQueue, jobs);
+    },
+    refresh: async (providers) => {
+      const jobs = providers.flatMap(({ provider, workers }) =>
+        Array.from({ length: workers }, (_, index) => ({
+          data: { provider } satisfies RefreshJob,
+          singletonKey: `${provider}/${index}`,
+        })),
+      );
+      if (jobs.length > 0) await boss.insert(refreshQueue, jobs);
     },
     onKeyChange: (listener) => listeners.push(listener),
     stop: async () => {

@@ -22,13 +22,20 @@ export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 /** What a process printed, and how it ended. */
 export type Run = { child: ChildProcess; stdout: () => string; stderr: () => string; ended: Promise<Exit> };
 
-/** Runs a program of the project with these variables and no others of its own. */
-export function run(t: Owner, program: string, environment: Record<string, string>, args: string[] = []): Run {
+/** Runs a program of the project with these variables and no others of its own, and this text on its standard input. */
+export function run(
+  t: Owner,
+  program: string,
+  environment: Record<string, string>,
+  args: string[] = [],
+  input?: string,
+): Run {
   const { PATH = '', HOME = '', TMPDIR } = process.env;
   const child = spawn(process.execPath, [...nodeOptions, path.join(root, program), ...args], {
     env: { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  child.stdin.end(input);
   const output = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream].on('data', (chunk: Buffer) => {

@@ -1,13 +1,16 @@
-/** Takes wake-ups from the queue and syncs the keys they name, several at once. */
-import type { Job } from 'pg-boss';
-import { type SyncJob, syncQueue } from '../../database/queue.ts';
+/** Takes wake-ups from the queues and syncs the keys they name, several at once. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Job, WorkOptions } from 'pg-boss';
+import { type RefreshJob, refreshQueue, type SyncJob, scheduledQueue, syncQueue } from '../../database/queue.ts';
 import type { Services } from '../context.ts';
-import { syncKey } from './engine.ts';
+import { wakeDueKeys } from './due.ts';
+import { Hands } from './hands.ts';
+import { batchSize, Refresher } from './refresh.ts';
 
 /** Milliseconds between looks for keys that are due. */
 const sweepInterval = 1000;
-/** How many due keys one look wakes. */
-const sweepBatch = 500;
+/** Milliseconds for which a process that refreshes leaves further wake-ups to others. */
+const refreshWakeUp = 2000;
 
 export type Worker = {
   /** Takes no more keys, and waits for those in hand, at most so long. */
@@ -16,23 +19,42 @@ export type Worker = {
 
 /**
  * Starts to work. A job is done as soon as its key is taken in hand: that the key gets synced, also after a crash, is
- * in its row (`due_at` and the lease), which the sweep reads.
- * @param concurrency keys synced at once by this process.
+ * in its row (`due_at` and the lease), which the sweep reads. Scheduled work has a queue and hands of its own, so that what
+ * somebody waits for never queues behind it.
+ * @param concurrency keys synced at once by this process because somebody waits; half as many on schedule.
  */
 export async function startWorker(services: Services, concurrency: number): Promise<Worker> {
-  const hands = new Hands(services, concurrency);
   const { boss } = services.queue;
-  await boss.work<SyncJob>(
-    syncQueue,
-    { batchSize: concurrency, burstWhenBatchFull: true, pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 5 },
-    async (jobs: Job<SyncJob>[]) => {
-      for (const { data } of jobs) await hands.take(data.id);
-    },
-  );
+  const urgent = new Hands(services, concurrency, { isInteractive: true });
+  const scheduled = new Hands(services, Math.ceil(concurrency / 2), { isInteractive: false });
+  const refresher = new Refresher(services, { urgent, scheduled });
+  const takeUrgently = async (keyId: string) => {
+    scheduled.hurry(keyId);
+    await refresher.giveUp(keyId);
+    await urgent.take(keyId);
+  };
+  await boss.work<SyncJob>(syncQueue, polling(concurrency), async (jobs: Job<SyncJob>[]) => {
+    for (const { data } of jobs) await takeUrgently(data.id);
+  });
+  await boss.work<SyncJob>(scheduledQueue, polling(concurrency), async (jobs: Job<SyncJob>[]) => {
+    for (const { data } of jobs) await scheduled.take(data.id);
+  });
+  await boss.work<RefreshJob>(refreshQueue, polling(1), async (jobs: Job<RefreshJob>[]) => {
+    for (const { data } of jobs) await Promise.race([refresher.drain(data.provider), delay(refreshWakeUp)]);
+  });
+  // Another process has been woken for a key that is in hand here.
+  services.queue.onKeyChange((keyId) => {
+    if (keyId === null) return;
+    scheduled.hurry(keyId);
+    refresher
+      .giveUp(keyId)
+      .then((isGivenUp) => (isGivenUp ? urgent.take(keyId) : undefined))
+      .catch((error) => services.log.warn({ err: error, key: keyId }, 'could not give a key up'));
+  });
   let stopping = false;
   const sweep = async () => {
     try {
-      await wakeDueKeys(services);
+      await wakeDueKeys(services, batchSize);
     } catch (error) {
       services.log.warn({ err: error }, 'could not look for keys that are due');
     }
@@ -43,53 +65,17 @@ export async function startWorker(services: Services, concurrency: number): Prom
     stop: async (graceMilliseconds) => {
       stopping = true;
       clearTimeout(timer);
-      await boss.offWork(syncQueue, { wait: false });
-      await hands.empty(graceMilliseconds);
+      for (const queue of [syncQueue, scheduledQueue, refreshQueue]) await boss.offWork(queue, { wait: false });
+      const timeIsUp = delay(graceMilliseconds, undefined, { ref: false });
+      await Promise.all([
+        urgent.empty(graceMilliseconds),
+        scheduled.empty(graceMilliseconds),
+        Promise.race([refresher.stop(), timeIsUp]),
+      ]);
     },
   };
 }
 
-async function wakeDueKeys(services: Services): Promise<void> {
-  const due = await services.database.prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM keys
-    WHERE due_at <= now() AND (lease_until IS NULL OR lease_until < now())
-    ORDER BY due_at LIMIT ${sweepBatch}`;
-  await services.queue.wakeAll(due.map(({ id }) => id));
-}
-
-/** The keys that this process is at. */
-class Hands {
-  readonly #services: Services;
-  readonly #concurrency: number;
-  readonly #busy = new Map<string, Promise<void>>();
-
-  constructor(services: Services, concurrency: number) {
-    this.#services = services;
-    this.#concurrency = concurrency;
-  }
-
-  /** Begins to sync a key, once a hand is free. A key in hand sees by itself what is new. */
-  async take(keyId: string): Promise<void> {
-    while (this.#busy.size >= this.#concurrency) await Promise.race(this.#busy.values());
-    const sync = this.#sync(keyId).finally(() => this.#busy.delete(keyId));
-    this.#busy.set(keyId, sync);
-  }
-
-  async empty(graceMilliseconds: number): Promise<void> {
-    const timeIsUp = new Promise((resolve) => setTimeout(resolve, graceMilliseconds).unref());
-    await Promise.race([Promise.all(this.#busy.values()), timeIsUp]);
-  }
-
-  /** What goes wrong here is an error of Keyward or of the database: the sweep brings the key back. */
-  async #sync(keyId: string): Promise<void> {
-    const start = performance.now();
-    const { metrics } = this.#services;
-    try {
-      await syncKey(this.#services, keyId);
-      metrics.sync('done', (performance.now() - start) / 1000);
-    } catch (error) {
-      metrics.sync('broke_off', (performance.now() - start) / 1000);
-      this.#services.log.error({ err: error, key: keyId }, 'sync broke off');
-    }
-  }
+function polling(batchSize: number): WorkOptions {
+  return { batchSize, burstWhenBatchFull: true, pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 5 };
 }

@@ -1,0 +1,148 @@
+/**
+ * `npm run bench:refresh`: a full refresh of 10,000 keys, with 20 ms of KMS latency and KMS's quotas on, against what the
+ * share of the quotas allows and what the bare SDK reaches in one process, before and after, in the same run. Meanwhile one key
+ * a second is changed. Options: --keys N, --latency MILLISECONDS, --share N.
+ */
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { Client } from 'pg';
+import { migrate } from '../src/database/migrate.ts';
+import { standardQuotas } from '../src/domain/request-quotas.ts';
+import { Store } from '../src/local/kms/store.ts';
+import { startEmbeddedPostgres } from '../src/local/postgres.ts';
+import { readAtOnce } from '../src/services/sync/refresh.ts';
+import { firstLine, type Owner, run, type Service, startProcess, temporaryFolder } from '../test/support/process.ts';
+import { kmsControl } from '../test/support/service.ts';
+import { type FleetKey, newRecordIds, recordKeys } from './fleet.ts';
+import { seedKeys } from './seed.ts';
+import { median, quantile } from './statistics.ts';
+
+const { values } = parseArgs({
+  options: {
+    keys: { type: 'string', default: '10000' },
+    latency: { type: 'string', default: '20' },
+    share: { type: 'string', default: '0.5' },
+  },
+});
+const count = Number(values.keys);
+const readsOfAKey = ['DescribeKey', 'GetKeyPolicy', 'ListResourceTags', 'GetKeyRotationStatus'];
+/** Keys a second. */
+const allowed = Math.min(...readsOfAKey.map((operation) => (standardQuotas[operation] ?? 0) * Number(values.share)));
+const wantedRatio = 0.9;
+const wantedPatch = 1000;
+
+async function measure(owner: Owner): Promise<void> {
+  const folder = await temporaryFolder(owner);
+  const { connectionString, stop } = await startEmbeddedPostgres(folder);
+  owner.teardown(stop);
+  await migrate(connectionString);
+  const database = new Client({ connectionString });
+  await database.connect();
+  owner.teardown(() => database.end());
+
+  const kmsFolder = path.join(folder, 'kms');
+  const keys = seed(kmsFolder);
+  const knobs = ['--latency', values.latency, '--quotas'];
+  const kms = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', kmsFolder, ...knobs]);
+  const [kmsUrl = ''] = /http:\/\/[^\s,]+/.exec(await firstLine(kms)) ?? [];
+  await recordKeys(database, kmsUrl, keys);
+
+  print(`${count} keys, ${values.latency} ms of KMS latency, quotas on, share ${values.share}`);
+  const before = await bareSdk(owner, kmsUrl, keys);
+  const service = await startProcess(owner, {
+    DATABASE_URL: connectionString,
+    KMS_ENDPOINT: kmsUrl,
+    QUOTA_SHARE: values.share,
+    REFRESH_INTERVAL_SECONDS: '86400',
+  });
+  const { rate, throttled, patches } = await refresh(service, database, kmsUrl, keys);
+  service.child.kill('SIGTERM');
+  await service.ended;
+  const after = await bareSdk(owner, kmsUrl, keys);
+
+  const sdk = (before + after) / 2;
+  const ratio = rate / Math.min(allowed, sdk);
+  print(`refresh by the service     ${perSecond(rate)}, ${(count / rate).toFixed(1)} s in all`);
+  print(`allowed by the share       ${perSecond(allowed)}`);
+  print(`the bare SDK               ${perSecond(sdk)} (before ${perSecond(before)}, after ${perSecond(after)})`);
+  print(`ratio to the lower one     ${ratio.toFixed(2)} (wanted: ${wantedRatio} or more)`);
+  print(`throttling answers         ${throttled} (wanted: 0)`);
+  print(
+    `${patches.length} PATCHes meanwhile      median ${median(patches).toFixed(0)} ms, p95 ${quantile(patches, 0.95).toFixed(0)} ms, ` +
+      `slowest ${Math.max(...patches).toFixed(0)} ms (wanted: below ${wantedPatch} ms)`,
+  );
+}
+
+function seed(dataDir: string): FleetKey[] {
+  const ids = newRecordIds(count);
+  const store = new Store(dataDir);
+  const keyIds = seedKeys(store, count, (index) => [['keyward:id', ids[index] ?? '']]);
+  store.close();
+  return ids.map((id, index) => ({ id, keyId: keyIds[index] ?? '' }));
+}
+
+/** Keys a second that the bare SDK reads. */
+async function bareSdk(owner: Owner, kmsUrl: string, keys: FleetKey[]): Promise<number> {
+  const environment = { KMS_ENDPOINT: kmsUrl, KEYS_AT_ONCE: String(readAtOnce) };
+  const control = run(
+    owner,
+    'bench/refresh-control.ts',
+    environment,
+    [],
+    JSON.stringify(keys.map(({ keyId }) => keyId)),
+  );
+  const { code } = await control.ended;
+  if (code !== 0) throw new Error(`The control ended with ${code}: ${control.stderr()}`);
+  return count / Number(control.stdout());
+}
+
+async function refresh(service: Service, database: Client, kmsUrl: string, keys: FleetKey[]) {
+  const control = kmsControl(kmsUrl);
+  // The first call of a client costs more than others.
+  await service.call('POST', `/v1/keys/${keys[0]?.id}/refresh`);
+  await delay(2000);
+  await control.clear();
+  const start = performance.now();
+  const { rows } = await database.query<{ now: Date }>('UPDATE keys SET due_at = now() RETURNING now()');
+  const startedAt = rows[0]?.now;
+  let isOver = false;
+  const patches: number[] = [];
+  const patching = (async () => {
+    for (let number = 0; !isOver; number += 1) {
+      const { id } = keys[(number * 7919) % keys.length] ?? { id: '' };
+      const sent = performance.now();
+      const { status, body } = await service.call('PATCH', `/v1/keys/${id}`, { description: `changed ${number}` });
+      if (status !== 200) throw new Error(`PATCH answered ${status}: ${JSON.stringify(body)}`);
+      patches.push(performance.now() - sent);
+      await delay(1000);
+    }
+  })();
+  const isLeft = async () => {
+    const { rows: left } = await database.query('SELECT 1 FROM keys WHERE last_observed_at < $1 LIMIT 1', [startedAt]);
+    return left.length > 0;
+  };
+  while (await isLeft()) await delay(100);
+  const rate = count / ((performance.now() - start) / 1000);
+  isOver = true;
+  await patching;
+  const throttled = (await control.calls({ reads: true })).filter(
+    ({ error }) => error === 'ThrottlingException',
+  ).length;
+  return { rate, throttled, patches };
+}
+
+function perSecond(rate: number): string {
+  return `${rate.toFixed(0)} keys/s`;
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+const releases: (() => unknown)[] = [];
+try {
+  await measure({ teardown: (release) => releases.push(release) });
+} finally {
+  for (const release of releases.reverse()) await release();
+}

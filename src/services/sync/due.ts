@@ -1,0 +1,49 @@
+/** The keys that are due, and how each is gone about. */
+import type { Services } from '../context.ts';
+import { silence } from '../fleet.ts';
+
+/** How many due keys one look wakes. */
+const wokenAtOnce = 500;
+
+/** SQL: due, and nobody is at it. */
+const isDue = 'due_at <= now() AND (lease_until IS NULL OR lease_until < now())';
+
+/** SQL: somebody waits for it, and its first attempt is still to come: its wake-up was lost, or its worker died. */
+const isUrgent = `attempts = 0 AND state <> 'failed'
+  AND (generation > synced_generation OR requested_observation > served_observation)`;
+
+/** SQL: nothing is to be done but to look whether KMS still holds what it held. */
+const isPlain = `state = 'in_sync' AND lifecycle = 'managed' AND generation = synced_generation
+  AND requested_observation = served_observation AND attempts = 0 AND error IS NULL AND drift::text = '[]'
+  AND key_id IS NOT NULL AND observed IS NOT NULL AND replacement IS NULL
+  AND NOT (writes_open OR rotations_open OR former_keys_open)`;
+
+/** SQL: takes the leases of plain keys that are due, the longest due first. Parameters: provider, count, token, milliseconds. */
+export const takePlainKeys = `
+  UPDATE keys SET lease_token = $3::uuid, lease_until = now() + $4 * interval '1 millisecond'
+  WHERE id IN (
+    SELECT id FROM keys WHERE provider = $1 AND ${isDue} AND ${isPlain} ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+  RETURNING *`;
+
+/** Wakes whoever is to sync what is due. */
+export async function wakeDueKeys(services: Services, batchSize: number): Promise<void> {
+  const { queue, database } = services;
+  // What was changed for all keys at once comes after what failed before: those are few, and somebody may look at them.
+  const { rows: single } = await database.pool.query<{ id: string; is_urgent: boolean; is_retry: boolean }>(
+    `SELECT id, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry FROM keys
+    WHERE ${isDue} AND (${isPlain}) IS NOT TRUE ORDER BY 2 DESC, 3 DESC, due_at LIMIT ${wokenAtOnce}`,
+  );
+  await queue.wakeAll(single.filter(({ is_urgent }) => is_urgent).map(({ id }) => id));
+  await queue.schedule(
+    single.filter(({ is_urgent }) => !is_urgent).map(({ id, is_retry }) => ({ id, priority: is_retry ? 1 : 0 })),
+  );
+  const { rows: plain } = await database.pool.query<{ provider: string; workers: number }>(
+    `SELECT provider, least(
+      ceil(count(*) / $1::float8),
+      greatest(1, (SELECT count(*) FROM workers WHERE role <> 'api' AND heartbeat_at > now() - $2 * interval '1 millisecond'))
+    )::int AS workers
+    FROM keys WHERE ${isDue} AND ${isPlain} GROUP BY provider`,
+    [batchSize, silence],
+  );
+  await queue.refresh(plain);
+}

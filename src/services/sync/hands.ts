@@ -1,0 +1,67 @@
+/** The keys that this process syncs. What somebody waits for has hands of its own, which the calendar never fills. */
+import { announceKeyChange } from '../../database/queue.ts';
+import { Urgency, withUrgency } from '../../kms/urgency.ts';
+import type { Services } from '../context.ts';
+import { type Seen, syncKey } from './engine.ts';
+import { Places } from './places.ts';
+
+export class Hands {
+  readonly #services: Services;
+  readonly #isInteractive: boolean;
+  readonly #places: Places;
+  readonly #busy = new Map<string, { urgency: Urgency; sync: Promise<void> }>();
+  readonly #queued = new Set<string>();
+
+  constructor(services: Services, count: number, { isInteractive }: { isInteractive: boolean }) {
+    this.#services = services;
+    this.#isInteractive = isInteractive;
+    this.#places = new Places(count);
+  }
+
+  /**
+   * Begins to sync a key, once a hand is free. A key in hand sees by itself what is new.
+   * @param seen what was just observed of it.
+   */
+  async take(keyId: string, seen?: Seen): Promise<void> {
+    if (this.#queued.has(keyId)) return;
+    this.#queued.add(keyId);
+    const isGiven = await this.#places.take();
+    this.#queued.delete(keyId);
+    if (!isGiven) return;
+    const urgency = new Urgency(this.#isInteractive);
+    const sync = withUrgency(urgency, () => this.#sync(keyId, seen)).finally(() => {
+      if (this.#busy.get(keyId)?.urgency === urgency) this.#busy.delete(keyId);
+      this.#places.giveBack();
+    });
+    if (!this.#busy.has(keyId)) this.#busy.set(keyId, { urgency, sync });
+  }
+
+  /** Somebody waits for this key now: if it is in hand, what is left of its sync goes before scheduled work. */
+  hurry(keyId: string): void {
+    const inHand = this.#busy.get(keyId);
+    if (inHand !== undefined) inHand.urgency.isInteractive = true;
+  }
+
+  /** Takes no more, and waits for what is in hand, at most so long. */
+  async empty(graceMilliseconds: number): Promise<void> {
+    this.#places.close();
+    const timeIsUp = new Promise((resolve) => setTimeout(resolve, graceMilliseconds).unref());
+    await Promise.race([Promise.all([...this.#busy.values()].map(({ sync }) => sync)), timeIsUp]);
+  }
+
+  /** What goes wrong here is an error of Keyward or of the database: the sweep brings the key back. */
+  async #sync(keyId: string, seen: Seen | undefined): Promise<void> {
+    const start = performance.now();
+    const { metrics, database, log } = this.#services;
+    const isInHandHere = this.#busy.has(keyId);
+    try {
+      const isTaken = await syncKey(this.#services, keyId, seen);
+      // Another process is at it, perhaps by the calendar: it is to hurry.
+      if (!isTaken && this.#isInteractive && !isInHandHere) await announceKeyChange(database.prisma, keyId);
+      metrics.sync('done', (performance.now() - start) / 1000);
+    } catch (error) {
+      metrics.sync('broke_off', (performance.now() - start) / 1000);
+      log.error({ err: error, key: keyId }, 'sync broke off');
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/** A number of keys that are looked at together: their leases, and the record of those that are as they should be. */
+import { randomUUID } from 'node:crypto';
+import type { KeyRow } from '../../database/client.ts';
+import type { RecentWrite } from '../../domain/recent-writes.ts';
+import type { ObservedKey } from '../../domain/types.ts';
+import type { Services } from '../context.ts';
+import { takePlainKeys } from './due.ts';
+
+/** How often the leases are renewed in the time for which they hold. */
+const renewals = 3;
+/** Seconds after which a key is due again that was passed on to a sync of its own, should that never come. */
+const passedOnFor = 60;
+
+/** A key in which nothing differs. */
+export type Unchanged = { row: KeyRow; observed: ObservedKey; dueAt: Date };
+
+export class RefreshBatch {
+  readonly rows: ReadonlyMap<string, KeyRow>;
+  readonly #services: Services;
+  readonly #token: string;
+  readonly #held: Set<string>;
+  readonly #timer: NodeJS.Timeout;
+
+  private constructor(services: Services, token: string, rows: KeyRow[]) {
+    this.#services = services;
+    this.#token = token;
+    this.rows = new Map(rows.map((row) => [row.id, row]));
+    this.#held = new Set(this.rows.keys());
+    this.#timer = setInterval(() => this.#renew().catch(() => {}), services.times.lease / renewals);
+    this.#timer.unref();
+  }
+
+  /** Takes the leases of plain keys that are due. @returns null when there are none. */
+  static async take(services: Services, provider: string, count: number): Promise<RefreshBatch | null> {
+    const token = randomUUID();
+    const values = [provider, count, token, services.times.lease];
+    const { rows } = await services.database.pool.query<KeyRow>({ name: 'take_plain', text: takePlainKeys, values });
+    if (rows.length === 0) return null;
+    await services.failurePoints.pass('lease-taken');
+    return new RefreshBatch(services, token, rows);
+  }
+
+  /** Whether the key has not been given up. */
+  holds(keyId: string): boolean {
+    return this.#held.has(keyId);
+  }
+
+  /** The keys' latest writes, oldest first. */
+  async recentWrites(): Promise<Map<string, RecentWrite[]>> {
+    const { rows } = await this.#services.database.pool.query<RecentWrite & { key_ref: string }>({
+      name: 'recent_writes',
+      text: `SELECT key_ref, operation, parameters, before, finished_at FROM kms_writes
+        WHERE key_ref = ANY($1::uuid[]) AND outcome = 'done'
+          AND finished_at > clock_timestamp() - $2 * interval '1 millisecond'
+        ORDER BY finished_at, id`,
+      values: [[...this.rows.keys()], this.#services.times.settle],
+    });
+    return Map.groupBy(rows, ({ key_ref }) => key_ref);
+  }
+
+  /**
+   * Records those of the keys that nobody has changed meanwhile, and gives their leases back. What a sync of the key
+   * by itself would record, in one statement for all.
+   */
+  async record(unchanged: Unchanged[]): Promise<void> {
+    const held = unchanged.filter(({ row }) => this.#held.has(row.id));
+    if (held.length === 0) return;
+    const entries = held.map(({ row, observed, dueAt }) => ({
+      id: row.id,
+      generation: row.generation,
+      requested: row.requested_observation,
+      observed,
+      key_state: observed.key_state,
+      deletion_date: observed.deletion_date,
+      due_at: dueAt,
+    }));
+    const { rows } = await this.#services.database.pool.query<{ id: string }>({
+      name: 'record_unchanged',
+      text: `UPDATE keys SET
+          observed = entry.observed, key_state = entry.key_state, deletion_date = entry.deletion_date,
+          last_observed_at = $3, due_at = entry.due_at, status_version = status_version + 1,
+          last_synced_at = CASE drift_policy WHEN 'enforce' THEN $3 ELSE last_synced_at END,
+          lease_token = NULL, lease_until = NULL
+        FROM json_to_recordset($1::json) AS entry (
+          id uuid, generation int, requested int, observed json, key_state text, deletion_date timestamptz, due_at timestamptz)
+        WHERE keys.id = entry.id AND keys.lease_token = $2::uuid AND keys.generation = entry.generation
+          AND keys.requested_observation = entry.requested
+        RETURNING keys.id`,
+      values: [JSON.stringify(entries), this.#token, new Date()],
+    });
+    for (const { id } of rows) this.#held.delete(id);
+    await this.#services.failurePoints.pass('sync-recorded');
+  }
+
+  /**
+   * Gives the leases of all keys back that are still held.
+   * @param passedOn whether each gets a sync of its own: it is due again in a while in case that never comes.
+   * @returns for each key, whether somebody asked something of it meanwhile.
+   */
+  async giveBack(passedOn: boolean): Promise<{ id: string; isAskedFor: boolean }[]> {
+    return this.#release([...this.#held], passedOn);
+  }
+
+  /** Gives one key up, because somebody waits for it. @returns whether it was held. */
+  async giveUp(keyId: string): Promise<boolean> {
+    return this.#held.has(keyId) && (await this.#release([keyId], false)).length > 0;
+  }
+
+  /** Ends the renewal. */
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #release(keyIds: string[], passedOn: boolean): Promise<{ id: string; isAskedFor: boolean }[]> {
+    for (const id of keyIds) this.#held.delete(id);
+    if (keyIds.length === 0) return [];
+    const entries = keyIds.map((id) => {
+      const row = this.rows.get(id);
+      return { id, generation: row?.generation, requested: row?.requested_observation };
+    });
+    const { rows } = await this.#services.database.pool.query<{ id: string; isAskedFor: boolean }>(
+      `UPDATE keys SET lease_token = NULL, lease_until = NULL,
+        due_at = CASE WHEN $3 AND keys.generation = entry.generation AND requested_observation = entry.requested
+          THEN now() + ${passedOnFor} * interval '1 second' ELSE due_at END
+      FROM json_to_recordset($1::json) AS entry (id uuid, generation int, requested int)
+      WHERE keys.id = entry.id AND keys.lease_token = $2::uuid
+      RETURNING keys.id, (keys.generation <> entry.generation OR requested_observation <> entry.requested) AS "isAskedFor"`,
+      [JSON.stringify(entries), this.#token, passedOn],
+    );
+    return rows;
+  }
+
+  async #renew(): Promise<void> {
+    await this.#services.database.pool.query(
+      `UPDATE keys SET lease_until = now() + $3 * interval '1 millisecond' WHERE id = ANY($1::uuid[]) AND lease_token = $2::uuid`,
+      [[...this.#held], this.#token, this.#services.times.lease],
+    );
+  }
+}
