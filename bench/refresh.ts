@@ -1,7 +1,7 @@
 /**
  * `npm run bench:refresh`: a full refresh of 10,000 keys, with 20 ms of KMS latency and KMS's quotas on, against what the
  * share of the quotas allows and what the bare SDK reaches in one process, before and after, in the same run. Meanwhile one key
- * a second is changed. Options: --keys N, --latency MILLISECONDS, --share N.
+ * every other second is changed. Options: --keys N, --latency MILLISECONDS, --share N.
  */
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,9 +12,9 @@ import { standardQuotas } from '../src/domain/request-quotas.ts';
 import { Store } from '../src/local/kms/store.ts';
 import { startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { readAtOnce } from '../src/services/sync/refresh.ts';
+import { type FleetKey, newRecordIds, recordKeys } from '../test/support/fleet.ts';
 import { firstLine, type Owner, run, type Service, startProcess, temporaryFolder } from '../test/support/process.ts';
 import { kmsControl } from '../test/support/service.ts';
-import { type FleetKey, newRecordIds, recordKeys } from './fleet.ts';
 import { seedKeys } from './seed.ts';
 import { median, quantile } from './statistics.ts';
 
@@ -115,7 +115,7 @@ async function refresh(service: Service, database: Client, kmsUrl: string, keys:
       const { status, body } = await service.call('PATCH', `/v1/keys/${id}`, { description: `changed ${number}` });
       if (status !== 200) throw new Error(`PATCH answered ${status}: ${JSON.stringify(body)}`);
       patches.push(performance.now() - sent);
-      await delay(1000);
+      await delay(2000);
     }
   })();
   const isLeft = async () => {

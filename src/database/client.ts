@@ -80,6 +80,11 @@ export function isDatabaseAway(error: unknown): boolean {
   );
 }
 
+/** Whether PostgreSQL ended a transaction because two waited for each other: it can be run again. */
+export function isDeadlock(error: unknown): boolean {
+  return errorCodes(error).some((code) => code === '40P01' || code === 'P2034' || code === 'TransactionWriteConflict');
+}
+
 function errorCodes(error: unknown): string[] {
   const codes: string[] = [];
   for (let current: unknown = error; current !== null && typeof current === 'object'; ) {

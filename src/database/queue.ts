@@ -11,6 +11,8 @@ export const refreshQueue = 'key-refresh';
 const changesChannel = 'keyward_key_changes';
 
 export type SyncJob = { id: string };
+/** The provider is that of the key. */
+export type ScheduledJob = SyncJob & { provider: string };
 export type RefreshJob = { provider: string };
 
 export type Queue = {
@@ -20,7 +22,7 @@ export type Queue = {
   /** The same outside a transaction, for several keys. */
   wakeAll(keyIds: string[]): Promise<void>;
   /** Wakes the syncs of keys that nobody waits for; those of higher priority first. */
-  schedule(keys: { id: string; priority: number }[]): Promise<void>;
+  schedule(keys: (ScheduledJob & { priority: number })[]): Promise<void>;
   /** Wakes so many workers to refresh keys of these providers. */
   refresh(providers: { provider: string; workers: number }[]): Promise<void>;
   /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */
@@ -72,7 +74,11 @@ export async function startQueue(connectionString: string, onError: (error: Erro
       if (jobs.length > 0) await boss.insert(syncQueue, jobs);
     },
     schedule: async (keys) => {
-      const jobs = keys.map(({ id, priority }) => ({ data: { id } satisfies SyncJob, singletonKey: id, priority }));
+      const jobs = keys.map(({ id, provider, priority }) => ({
+        data: { id, provider } satisfies ScheduledJob,
+        singletonKey: id,
+        priority,
+      }));
       if (jobs.length > 0) await boss.insert(scheduledQueue, jobs);
     },
     refresh: async (providers) => {

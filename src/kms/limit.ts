@@ -41,10 +41,11 @@ export class Limit {
       return Promise.resolve();
     }
     if (isStopping) return Promise.reject(stopping());
-    return new Promise((resolve, reject) => {
+    const turn = new Promise<void>((resolve, reject) => {
       this.#waiting.push({ urgency, since: performance.now(), go: resolve, giveUp: reject });
       this.#serve();
     });
+    return urgency.aroundWait === null ? turn : urgency.aroundWait(turn);
   }
 
   /** Takes a throttling answer to heart: the rate falls for a while, and what is saved up is gone. */

@@ -41,18 +41,22 @@ type Probe = {
   send(client: KMSClient): Promise<unknown>;
 };
 
+/** @param knownKeyId of a key that is there, to read it; null: there is none. */
+type Known = { knownKeyId: string | null; ownershipTagName: string; asksTagging: boolean };
+
 /**
  * Asks AWS. Writes are for a key id that no key has; CreateKey is for a usage that its spec does not have, which KMS refuses
  * whoever asks. None of them can have an effect, which is why they need no permit.
- * @param knownKeyId of a key that is there, to read it; null: there is none.
  * @throws KmsFailure when AWS can't be asked.
  */
 export async function checkPermissions(
   kms: Kms,
-  knownKeyId: string | null,
-  asksTagging: boolean,
+  { knownKeyId, ownershipTagName, asksTagging }: Known,
 ): Promise<Permission[]> {
-  const probes = [...readProbes(knownKeyId ?? randomUUID(), knownKeyId !== null), ...writeProbes(randomUUID())];
+  const probes = [
+    ...readProbes(knownKeyId ?? randomUUID(), knownKeyId !== null),
+    ...writeProbes(randomUUID(), ownershipTagName),
+  ];
   const found: Permission[] = [];
   // One after the other: some quotas are five calls a second.
   for (const probe of probes) {
@@ -94,13 +98,15 @@ function readProbes(KeyId: string, isProof: boolean): Probe[] {
   ];
 }
 
-function writeProbes(KeyId: string): Probe[] {
+function writeProbes(KeyId: string, ownershipTagName: string): Probe[] {
   const probe = (operation: string, send: Probe['send']): Probe => ({ operation, isProof: false, send });
-  const impossible = { KeyUsage: 'KEY_AGREEMENT', KeySpec: 'RSA_2048' } as const;
+  // With the tag, as Keyward makes and claims keys: a policy may allow it with that alone.
+  const Tags = [{ TagKey: ownershipTagName, TagValue: randomUUID() }];
+  const impossible = { KeyUsage: 'KEY_AGREEMENT', KeySpec: 'RSA_2048', Tags } as const;
   const policy = { Policy: '{}', PolicyName: 'default' };
   return [
-    probe('CreateKey', (client) => client.send(new CreateKeyCommand(impossible))),
-    probe('TagResource', (client) => client.send(new TagResourceCommand({ KeyId, Tags: [] }))),
+    { operation: 'CreateKey', isProof: true, send: (client) => client.send(new CreateKeyCommand(impossible)) },
+    probe('TagResource', (client) => client.send(new TagResourceCommand({ KeyId, Tags }))),
     probe('UntagResource', (client) => client.send(new UntagResourceCommand({ KeyId, TagKeys: [] }))),
     probe('UpdateKeyDescription', (client) => client.send(new UpdateKeyDescriptionCommand({ KeyId, Description: '' }))),
     probe('EnableKey', (client) => client.send(new EnableKeyCommand({ KeyId }))),

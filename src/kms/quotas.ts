@@ -30,13 +30,14 @@ export type LimitFigures = { scope: string; operation: string; perSecond: number
 /** Which part of its own a process takes until the others have noticed it. */
 const joiningPart = 0.1;
 /** Milliseconds for which an answer that there are no quotas is believed. */
-const noQuotasFor = 1000;
+const noQuotasFor = 5000;
 
 /** The limits of one process, for every account and Region that it calls. */
 export class Limiter {
   fleet: Fleet = { readers: 1, writers: 1, isJoining: false };
   readonly #share: number;
   readonly #scopes = new Map<string, Scope>();
+  #isStopping = false;
 
   /** @param share which share of the quotas all processes together take; above 0, up to 1. */
   constructor(share: number) {
@@ -47,6 +48,7 @@ export class Limiter {
   scope(name: string): Quotas {
     const scope = this.#scopes.get(name) ?? new Scope((operation) => this.#part(operation));
     this.#scopes.set(name, scope);
+    if (this.#isStopping) scope.close();
     return scope;
   }
 
@@ -59,6 +61,7 @@ export class Limiter {
 
   /** Ends all waits. A call that need not wait still goes out, so that work in hand can be finished. */
   close(): void {
+    this.#isStopping = true;
     for (const scope of this.#scopes.values()) scope.close();
   }
 

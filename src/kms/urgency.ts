@@ -4,9 +4,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 /** Of one piece of work. It may become interactive while it is under way, never the other way round. */
 export class Urgency {
   isInteractive: boolean;
+  /** What goes around each wait for a quota; null: nothing does. */
+  readonly aroundWait: (<Result>(wait: Promise<Result>) => Promise<Result>) | null;
 
-  constructor(isInteractive: boolean) {
+  constructor(isInteractive: boolean, aroundWait: Urgency['aroundWait'] = null) {
     this.isInteractive = isInteractive;
+    this.aroundWait = aroundWait;
   }
 }
 

@@ -12,17 +12,15 @@ test('kill -9 in the middle of a change of default_tags, and another change afte
   // A write that was cut off is waited for; the shorter, the sooner the test is over.
   const environment = { DATA_DIR, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
   const first = await startProcess(t, environment);
-  const made = await Promise.all(
-    Array.from({ length: count }, () => first.call('POST', '/v1/keys', { tags: { own: '1' } })),
-  );
-  t.ok(made.every(({ status }) => status === 201));
+  const progress = async (call: typeof first.call) =>
+    (await call<Provider>('GET', '/v1/providers/default')).body.progress;
+  await Promise.all(Array.from({ length: count }, () => first.call('POST', '/v1/keys', { tags: { own: '1' } })));
+  await eventually('all keys are made', async () => (await progress(first.call)).keys_in_sync === count);
   const settings = { latency_milliseconds: 100 };
   await fetch(`${first.kmsUrl}/_local/settings`, { method: 'PUT', body: JSON.stringify(settings) });
 
   const change = { default_tags: { env: 'first', gone: '1' } };
   t.equal((await first.call('PATCH', '/v1/providers/default', change)).status, 200);
-  const progress = async (call: typeof first.call) =>
-    (await call<Provider>('GET', '/v1/providers/default')).body.progress;
   await eventually('the change is halfway', async () => (await progress(first.call)).keys_pending <= count - 10);
   first.child.kill('SIGKILL');
   await first.ended;

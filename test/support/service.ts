@@ -60,6 +60,7 @@ export function kmsClient(endpoint: string, account = '111122223333', region = '
 }
 
 export type LoggedCall = {
+  at: string;
   operation: string;
   key_id: string | null;
   parameters: Record<string, unknown>;
@@ -107,7 +108,8 @@ export async function startService(t: Test, environment: Record<string, string> 
     await started.close();
     await rm(dataDir, { recursive: true, force: true });
   });
-  return { url, call: caller(url), kms, kmsUrl, control: kmsControl(kmsUrl), services: started.services, app };
+  const { services, stopWork } = started;
+  return { url, call: caller(url), kms, kmsUrl, control: kmsControl(kmsUrl), services, stopWork, app };
 }
 
 /** Looks again and again until `look` finds something; fails after a time that no machine is too slow for. */

@@ -31,7 +31,7 @@ export async function checkProvider(services: Services, name: string): Promise<P
       where: { provider: name, state: 'in_sync', key_id: { not: null } },
       select: { key_id: true },
     });
-    const permissions = await checkPermissions(kms, known?.key_id ?? null, services.asksTagging);
+    const permissions = await checkPermissions(kms, { ...services, knownKeyId: known?.key_id ?? null });
     return { ...found, permissions, ok: permissions.every(({ allowed }) => allowed !== false) };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;

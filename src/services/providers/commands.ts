@@ -1,6 +1,6 @@
 /** What can be asked of a provider. Each is done, with its event, when the answer goes out; what it asks of keys is the sync's. */
 import { isDeepStrictEqual } from 'node:util';
-import { Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
+import { isDeadlock, Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
 import type { Violation } from '../../domain/types.ts';
 import type { Actor, Services } from '../context.ts';
@@ -39,7 +39,23 @@ export async function createProvider(services: Services, input: Input, by: Actor
  * @throws ProblemError not-found, stale-generation, invalid-input (also when a key would have too many tags), conflict when
  * the Region of a provider with keys would change.
  */
-export function updateProvider(
+export async function updateProvider(
+  services: Services,
+  name: string,
+  input: Input,
+  by: Actor & { ifMatch: string | undefined },
+): Promise<ProviderRow> {
+  for (;;) {
+    try {
+      return await recordUpdate(services, name, input, by);
+    } catch (error) {
+      // It locks many keys, and others may have locked some of them in another order.
+      if (!isDeadlock(error)) throw error;
+    }
+  }
+}
+
+function recordUpdate(
   services: Services,
   name: string,
   input: Input,

@@ -2,8 +2,8 @@
 import type { Services } from '../context.ts';
 import { silence } from '../fleet.ts';
 
-/** How many due keys one look wakes. */
-const wokenAtOnce = 500;
+/** How many due keys of one provider one look wakes: another provider's never wait behind them. */
+const wokenAtOnce = 200;
 
 /** SQL: due, and nobody is at it. */
 const isDue = 'due_at <= now() AND (lease_until IS NULL OR lease_until < now())';
@@ -15,7 +15,7 @@ const isUrgent = `attempts = 0 AND state <> 'failed'
 /** SQL: nothing is to be done but to look whether KMS still holds what it held. */
 const isPlain = `state = 'in_sync' AND lifecycle = 'managed' AND generation = synced_generation
   AND requested_observation = served_observation AND attempts = 0 AND error IS NULL AND drift::text = '[]'
-  AND key_id IS NOT NULL AND observed IS NOT NULL AND replacement IS NULL
+  AND key_id IS NOT NULL AND observed IS NOT NULL AND replacement IS NULL AND default_tags_due IS NULL
   AND NOT (writes_open OR rotations_open OR former_keys_open)`;
 
 /** SQL: takes the leases of plain keys that are due, the longest due first. Parameters: provider, count, token, milliseconds. */
@@ -25,17 +25,26 @@ export const takePlainKeys = `
     SELECT id FROM keys WHERE provider = $1 AND ${isDue} AND ${isPlain} ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
   RETURNING *`;
 
+type Due = { id: string; provider: string; is_urgent: boolean; is_retry: boolean };
+
 /** Wakes whoever is to sync what is due. */
 export async function wakeDueKeys(services: Services, batchSize: number): Promise<void> {
   const { queue, database } = services;
   // What was changed for all keys at once comes after what failed before: those are few, and somebody may look at them.
-  const { rows: single } = await database.pool.query<{ id: string; is_urgent: boolean; is_retry: boolean }>(
-    `SELECT id, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry FROM keys
-    WHERE ${isDue} AND (${isPlain}) IS NOT TRUE ORDER BY 2 DESC, 3 DESC, due_at LIMIT ${wokenAtOnce}`,
+  const { rows: single } = await database.pool.query<Due>(
+    `SELECT id, provider, is_urgent, is_retry FROM (
+      SELECT *, row_number() OVER (PARTITION BY provider, is_urgent ORDER BY is_retry DESC, due_at) AS place FROM (
+        SELECT id, provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry FROM keys
+        WHERE ${isDue} AND (${isPlain}) IS NOT TRUE
+      ) AS due
+    ) AS placed
+    WHERE place <= ${wokenAtOnce} ORDER BY place`,
   );
   await queue.wakeAll(single.filter(({ is_urgent }) => is_urgent).map(({ id }) => id));
   await queue.schedule(
-    single.filter(({ is_urgent }) => !is_urgent).map(({ id, is_retry }) => ({ id, priority: is_retry ? 1 : 0 })),
+    single
+      .filter(({ is_urgent }) => !is_urgent)
+      .map(({ id, provider, is_retry }) => ({ id, provider, priority: is_retry ? 1 : 0 })),
   );
   const { rows: plain } = await database.pool.query<{ provider: string; workers: number }>(
     `SELECT provider, least(

@@ -5,6 +5,12 @@ import type { Services } from '../context.ts';
 import { type Seen, syncKey } from './engine.ts';
 import { Places } from './places.ts';
 
+/**
+ * Keys that are being synced or wait for KMS's quotas meanwhile. A hand whose key waits takes another: fifty creates that
+ * wait for their turn keep no change of another kind from being made.
+ */
+const mostAtOnce = 200;
+
 export class Hands {
   readonly #services: Services;
   readonly #isInteractive: boolean;
@@ -28,12 +34,18 @@ export class Hands {
     const isGiven = await this.#places.take();
     this.#queued.delete(keyId);
     if (!isGiven) return;
-    const urgency = new Urgency(this.#isInteractive);
+    const lend = this.#isInteractive && this.#busy.size < mostAtOnce;
+    const urgency = new Urgency(this.#isInteractive, lend ? this.#places.lender() : null);
     const sync = withUrgency(urgency, () => this.#sync(keyId, seen)).finally(() => {
       if (this.#busy.get(keyId)?.urgency === urgency) this.#busy.delete(keyId);
       this.#places.giveBack();
     });
     if (!this.#busy.has(keyId)) this.#busy.set(keyId, { urgency, sync });
+  }
+
+  /** How many keys wait for a hand. */
+  get waiting(): number {
+    return this.#places.waiting;
   }
 
   /** Somebody waits for this key now: if it is in hand, what is left of its sync goes before scheduled work. */

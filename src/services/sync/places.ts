@@ -24,6 +24,29 @@ export class Places {
     else next(true);
   }
 
+  /** How many wait for a place. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /**
+   * For the holder of a place: gives it to others while something is waited for, so that work which waits keeps none from
+   * working. Of several waits at once, the place is given away with the first and taken again with the last.
+   */
+  lender(): <Result>(wait: Promise<Result>) => Promise<Result> {
+    let waits = 0;
+    return async (wait) => {
+      waits += 1;
+      if (waits === 1) this.giveBack();
+      try {
+        return await wait;
+      } finally {
+        waits -= 1;
+        if (waits === 0) await this.take();
+      }
+    };
+  }
+
   /** Sends those away who wait. */
   close(): void {
     this.#isClosed = true;

@@ -11,18 +11,20 @@ const renewals = 3;
 /** Seconds after which a key is due again that was passed on to a sync of its own, should that never come. */
 const passedOnFor = 60;
 
-/** A key in which nothing differs. */
-export type Unchanged = { row: KeyRow; observed: ObservedKey; dueAt: Date };
+/** A key in which nothing differs. `observed`: null where it reads as it did before. */
+export type Unchanged = { row: KeyRow; observed: ObservedKey | null; dueAt: Date };
 
 export class RefreshBatch {
+  readonly provider: string;
   readonly rows: ReadonlyMap<string, KeyRow>;
   readonly #services: Services;
   readonly #token: string;
   readonly #held: Set<string>;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(services: Services, token: string, rows: KeyRow[]) {
+  private constructor(services: Services, provider: string, token: string, rows: KeyRow[]) {
     this.#services = services;
+    this.provider = provider;
     this.#token = token;
     this.rows = new Map(rows.map((row) => [row.id, row]));
     this.#held = new Set(this.rows.keys());
@@ -37,7 +39,7 @@ export class RefreshBatch {
     const { rows } = await services.database.pool.query<KeyRow>({ name: 'take_plain', text: takePlainKeys, values });
     if (rows.length === 0) return null;
     await services.failurePoints.pass('lease-taken');
-    return new RefreshBatch(services, token, rows);
+    return new RefreshBatch(services, provider, token, rows);
   }
 
   /** Whether the key has not been given up. */
@@ -69,24 +71,28 @@ export class RefreshBatch {
       id: row.id,
       generation: row.generation,
       requested: row.requested_observation,
+      tags: row.tags_version,
       observed,
-      key_state: observed.key_state,
-      deletion_date: observed.deletion_date,
       due_at: dueAt,
     }));
     const { rows } = await this.#services.database.pool.query<{ id: string }>({
       name: 'record_unchanged',
-      text: `UPDATE keys SET
-          observed = entry.observed, key_state = entry.key_state, deletion_date = entry.deletion_date,
+      // In the order of their ids, as a change of a provider's tags locks them: neither waits for the other in a circle.
+      text: `WITH held AS MATERIALIZED (
+          SELECT id FROM keys WHERE id = ANY($4::uuid[]) ORDER BY id FOR NO KEY UPDATE
+        )
+        UPDATE keys SET
+          observed = coalesce(entry.observed, keys.observed), key_state = coalesce(entry.observed ->> 'key_state', key_state),
           last_observed_at = $3, due_at = entry.due_at, status_version = status_version + 1,
           last_synced_at = CASE drift_policy WHEN 'enforce' THEN $3 ELSE last_synced_at END,
           lease_token = NULL, lease_until = NULL
         FROM json_to_recordset($1::json) AS entry (
-          id uuid, generation int, requested int, observed json, key_state text, deletion_date timestamptz, due_at timestamptz)
+          id uuid, generation int, requested int, tags int, observed json, due_at timestamptz)
+        JOIN held ON held.id = entry.id
         WHERE keys.id = entry.id AND keys.lease_token = $2::uuid AND keys.generation = entry.generation
-          AND keys.requested_observation = entry.requested
+          AND keys.requested_observation = entry.requested AND keys.tags_version = entry.tags
         RETURNING keys.id`,
-      values: [JSON.stringify(entries), this.#token, new Date()],
+      values: [JSON.stringify(entries), this.#token, new Date(), entries.map(({ id }) => id)],
     });
     for (const { id } of rows) this.#held.delete(id);
     await this.#services.failurePoints.pass('sync-recorded');
@@ -116,13 +122,14 @@ export class RefreshBatch {
     if (keyIds.length === 0) return [];
     const entries = keyIds.map((id) => {
       const row = this.rows.get(id);
-      return { id, generation: row?.generation, requested: row?.requested_observation };
+      return { id, generation: row?.generation, requested: row?.requested_observation, tags: row?.tags_version };
     });
     const { rows } = await this.#services.database.pool.query<{ id: string; isAskedFor: boolean }>(
       `UPDATE keys SET lease_token = NULL, lease_until = NULL,
         due_at = CASE WHEN $3 AND keys.generation = entry.generation AND requested_observation = entry.requested
+            AND tags_version = entry.tags
           THEN now() + ${passedOnFor} * interval '1 second' ELSE due_at END
-      FROM json_to_recordset($1::json) AS entry (id uuid, generation int, requested int)
+      FROM json_to_recordset($1::json) AS entry (id uuid, generation int, requested int, tags int)
       WHERE keys.id = entry.id AND keys.lease_token = $2::uuid
       RETURNING keys.id, (keys.generation <> entry.generation OR requested_observation <> entry.requested) AS "isAskedFor"`,
       [JSON.stringify(entries), this.#token, passedOn],

@@ -2,6 +2,7 @@
  * The refresh of the fleet. Of most keys it is only to be seen that nothing has changed: they are taken, looked at and
  * recorded in batches. Any other gets a sync of its own.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow } from '../../database/client.ts';
 import { differences } from '../../domain/drift.ts';
 import { type RecentWrite, withoutStaleFields } from '../../domain/recent-writes.ts';
@@ -10,17 +11,20 @@ import { observeKey } from '../../kms/observe.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, observedOf } from '../keys/declared.ts';
-import { nextLook, type Seen } from './engine.ts';
+import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
+import { nextLook } from './aims.ts';
+import type { Seen } from './engine.ts';
 import type { Hands } from './hands.ts';
 import { Places } from './places.ts';
 import { RefreshBatch, type Unchanged } from './refresh-batch.ts';
+import type { ScheduledHands } from './scheduled-hands.ts';
 
 /** Keys of a batch: so few that a change of one of them need not wait for long. */
-export const batchSize = 32;
+export const batchSize = 24;
 /** Batches at once: while one is taken or recorded, others are being read. */
-const batchesAtOnce = 3;
+const batchesAtOnce = 4;
 /** Keys of one provider that a process reads at once. */
-export const readAtOnce = 24;
+export const readAtOnce = 16;
 
 /** unknown: the key could not be read, or was given up meanwhile. */
 type Look = { kind: 'unchanged'; unchanged: Unchanged } | { kind: 'differs'; seen: Seen } | { kind: 'unknown' };
@@ -28,12 +32,14 @@ type Look = { kind: 'unchanged'; unchanged: Unchanged } | { kind: 'differs'; see
 export class Refresher {
   readonly #services: Services;
   readonly #urgent: Hands;
-  readonly #scheduled: Hands;
+  readonly #scheduled: ScheduledHands;
   readonly #draining = new Map<string, Promise<void>>();
   readonly #batches = new Set<RefreshBatch>();
+  /** For each batch that is being taken, the keys that were to be given up meanwhile. */
+  readonly #askedFor = new Set<Set<string>>();
   #isStopping = false;
 
-  constructor(services: Services, { urgent, scheduled }: { urgent: Hands; scheduled: Hands }) {
+  constructor(services: Services, { urgent, scheduled }: { urgent: Hands; scheduled: ScheduledHands }) {
     this.#services = services;
     this.#urgent = urgent;
     this.#scheduled = scheduled;
@@ -49,6 +55,7 @@ export class Refresher {
   /** Gives a key up, because somebody waits for it. @returns whether it was in a batch. */
   async giveUp(keyId: string): Promise<boolean> {
     for (const batch of this.#batches) if (batch.holds(keyId)) return batch.giveUp(keyId);
+    for (const asked of this.#askedFor) asked.add(keyId);
     return false;
   }
 
@@ -71,9 +78,8 @@ export class Refresher {
 
   async #refreshBatches(provider: string, readers: Places): Promise<void> {
     while (!this.#isStopping) {
-      const batch = await RefreshBatch.take(this.#services, provider, batchSize);
+      const batch = await this.#take(provider);
       if (batch === null) return;
-      this.#batches.add(batch);
       try {
         await this.#refresh(batch, readers);
       } finally {
@@ -83,14 +89,29 @@ export class Refresher {
     }
   }
 
+  async #take(provider: string): Promise<RefreshBatch | null> {
+    const asked = new Set<string>();
+    this.#askedFor.add(asked);
+    try {
+      const batch = await RefreshBatch.take(this.#services, provider, batchSize);
+      if (batch === null) return null;
+      this.#batches.add(batch);
+      for (const keyId of asked) if (await batch.giveUp(keyId)) void this.#urgent.take(keyId);
+      return batch;
+    } finally {
+      this.#askedFor.delete(asked);
+    }
+  }
+
   async #refresh(batch: RefreshBatch, readers: Places): Promise<void> {
+    const access = await accessFor(this.#services, batch.provider);
     const writes = await batch.recentWrites();
     const looks = new Map<string, Look>();
     await Promise.all(
       [...batch.rows.values()].map(async (row) => {
         await readers.take();
         try {
-          const look = () => lookAt(this.#services, row, writes.get(row.id) ?? []);
+          const look = () => lookAt(this.#services, access, row, writes.get(row.id) ?? []);
           looks.set(row.id, batch.holds(row.id) ? await withUrgency(new Urgency(false), look) : { kind: 'unknown' });
         } finally {
           readers.giveBack();
@@ -101,24 +122,39 @@ export class Refresher {
     for (const { id, isAskedFor } of await batch.giveBack(!this.#isStopping)) {
       const look = looks.get(id);
       if (isAskedFor) void this.#urgent.take(id);
-      else if (!this.#isStopping) void this.#scheduled.take(id, look?.kind === 'differs' ? look.seen : undefined);
+      else if (!this.#isStopping) {
+        this.#scheduled.take(batch.provider, id, look?.kind === 'differs' ? look.seen : undefined);
+      }
     }
   }
 }
 
-async function lookAt(services: Services, row: KeyRow, writes: RecentWrite[]): Promise<Look> {
-  const expected = observedOf(row);
+/** @returns null when KMS can't be asked: the keys' own syncs will say so of each. */
+async function accessFor(services: Services, provider: string): Promise<Access | null> {
   try {
-    const kms = await services.kmsFor(row.provider);
-    if (kms === undefined || row.key_id === null || expected === null) return { kind: 'unknown' };
+    return await accessTo(services, provider);
+  } catch (error) {
+    if (error instanceof KmsFailure) return null;
+    throw error;
+  }
+}
+
+async function lookAt(services: Services, access: Access | null, row: KeyRow, writes: RecentWrite[]): Promise<Look> {
+  const expected = observedOf(row);
+  if (access === null || row.key_id === null || row.arn === null || expected === null) return { kind: 'unknown' };
+  const { kms, settings } = access;
+  try {
+    if ((await homeElsewhere(kms, row.arn)) !== null) return { kind: 'unknown' };
     const read = await observeKey(kms, row.key_id);
     const observed = withoutStaleFields(read, expected, writes);
-    if (differences(desiredOf(row, services.ownershipTagName), observed).length > 0) {
+    if (differences(desiredOf(row, settings, services.ownershipTagName), observed).length > 0) {
       return { kind: 'differs', seen: { read, statusVersion: row.status_version } };
     }
-    const { settle, refresh } = services.times;
-    const dueAt = nextLook(observed, { settling: observed === read ? 0 : settle, refresh, isToBeMended: false });
-    return { kind: 'unchanged', unchanged: { row, observed, dueAt } };
+    const settling = observed === read ? 0 : services.times.settle;
+    const refresh = settings.refresh_interval_seconds * 1000;
+    const dueAt = nextLook(row, observed, { settling, refresh, isToBeMended: false });
+    const isAsBefore = isDeepStrictEqual(observed, expected);
+    return { kind: 'unchanged', unchanged: { row, observed: isAsBefore ? null : observed, dueAt } };
   } catch (error) {
     if (error instanceof KmsFailure) return { kind: 'unknown' };
     throw error;

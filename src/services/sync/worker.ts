@@ -1,14 +1,24 @@
 /** Takes wake-ups from the queues and syncs the keys they name, several at once. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Job, WorkOptions } from 'pg-boss';
-import { type RefreshJob, refreshQueue, type SyncJob, scheduledQueue, syncQueue } from '../../database/queue.ts';
+import {
+  type RefreshJob,
+  refreshQueue,
+  type ScheduledJob,
+  type SyncJob,
+  scheduledQueue,
+  syncQueue,
+} from '../../database/queue.ts';
 import type { Services } from '../context.ts';
 import { wakeDueKeys } from './due.ts';
 import { Hands } from './hands.ts';
 import { batchSize, Refresher } from './refresh.ts';
+import { ScheduledHands } from './scheduled-hands.ts';
 
 /** Milliseconds between looks for keys that are due. */
 const sweepInterval = 1000;
+/** Wake-ups of scheduled syncs taken from the queue at once: many are of providers whose hands are full. */
+const scheduledBatch = 100;
 /** Milliseconds for which a process that refreshes leaves further wake-ups to others. */
 const refreshWakeUp = 2000;
 
@@ -21,12 +31,12 @@ export type Worker = {
  * Starts to work. A job is done as soon as its key is taken in hand: that the key gets synced, also after a crash, is
  * in its row (`due_at` and the lease), which the sweep reads. Scheduled work has a queue and hands of its own, so that what
  * somebody waits for never queues behind it.
- * @param concurrency keys synced at once by this process because somebody waits; half as many on schedule.
+ * @param concurrency keys synced at once by this process because somebody waits; half as many of each provider on schedule.
  */
 export async function startWorker(services: Services, concurrency: number): Promise<Worker> {
   const { boss } = services.queue;
   const urgent = new Hands(services, concurrency, { isInteractive: true });
-  const scheduled = new Hands(services, Math.ceil(concurrency / 2), { isInteractive: false });
+  const scheduled = new ScheduledHands(services, Math.ceil(concurrency / 2));
   const refresher = new Refresher(services, { urgent, scheduled });
   const takeUrgently = async (keyId: string) => {
     scheduled.hurry(keyId);
@@ -36,8 +46,8 @@ export async function startWorker(services: Services, concurrency: number): Prom
   await boss.work<SyncJob>(syncQueue, polling(concurrency), async (jobs: Job<SyncJob>[]) => {
     for (const { data } of jobs) await takeUrgently(data.id);
   });
-  await boss.work<SyncJob>(scheduledQueue, polling(concurrency), async (jobs: Job<SyncJob>[]) => {
-    for (const { data } of jobs) await scheduled.take(data.id);
+  await boss.work<ScheduledJob>(scheduledQueue, polling(scheduledBatch), async (jobs: Job<ScheduledJob>[]) => {
+    for (const { data } of jobs) scheduled.offer(data.provider, data.id);
   });
   await boss.work<RefreshJob>(refreshQueue, polling(1), async (jobs: Job<RefreshJob>[]) => {
     for (const { data } of jobs) await Promise.race([refresher.drain(data.provider), delay(refreshWakeUp)]);

@@ -1,16 +1,17 @@
 /** A fleet of keys that were made and synced long ago, put straight into the local KMS and into PostgreSQL. */
 import { randomUUID } from 'node:crypto';
-import type { Client } from 'pg';
-import type { ObservedKey } from '../src/domain/types.ts';
-import { openKms } from '../src/kms/client.ts';
-import { observeKey } from '../src/kms/observe.ts';
-import { writeTimes } from '../src/kms/permit.ts';
-import { Limiter } from '../src/kms/quotas.ts';
+import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import type { Client, Pool } from 'pg';
+import type { ObservedKey } from '../../src/domain/types.ts';
+import { openKms } from '../../src/kms/client.ts';
+import { observeKey } from '../../src/kms/observe.ts';
+import { writeTimes } from '../../src/kms/permit.ts';
+import { Limiter } from '../../src/kms/quotas.ts';
 
 export type FleetKey = { id: string; keyId: string };
 
 /** The records of the keys, as the syncs of their creation would have left them; none is due. */
-export async function recordKeys(database: Client, endpoint: string, keys: FleetKey[]): Promise<void> {
+export async function recordKeys(database: Client | Pool, endpoint: string, keys: FleetKey[]): Promise<void> {
   const [first] = keys;
   if (first === undefined) return;
   const like = await observe(endpoint, first.keyId);
@@ -40,12 +41,24 @@ const insertKeys = `
 async function observe(endpoint: string, keyId: string): Promise<ObservedKey> {
   const quotas = new Limiter(1).scope('bench');
   const times = writeTimes(30_000);
-  const kms = openKms({ endpoint, region: 'us-east-1', onCall: () => {}, times, expiringWrites: false, quotas });
+  const target = { endpoint, region: 'us-east-1', assumeRole: null, quotas };
+  const kms = openKms({ ...target, onCall: () => {}, times, expiringWrites: false });
   try {
     return await observeKey(kms, keyId);
   } finally {
     kms.close();
   }
+}
+
+/** Makes keys in KMS, as recordKeys takes them to be. */
+export async function makeKeys(kms: KMSClient, count: number): Promise<FleetKey[]> {
+  return Promise.all(
+    newRecordIds(count).map(async (id, index) => {
+      const Tags = [{ TagKey: 'keyward:id', TagValue: id }];
+      const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: `key ${index}`, Tags }));
+      return { id, keyId: KeyMetadata?.KeyId ?? '' };
+    }),
+  );
 }
 
 export function newRecordIds(count: number): string[] {
