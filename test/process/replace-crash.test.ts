@@ -45,7 +45,8 @@ async function killAfter(t: Test, callsBeforeTheEnd: number): Promise<void> {
   const keys = await eventually(
     'all keys are in sync',
     async () => {
-      const { body } = await second.call<{ items: Key[] }>('GET', '/v1/keys?limit=200');
+      const { status, body } = await second.call<{ items: Key[] }>('GET', '/v1/keys?limit=200');
+      if (status !== 200) return undefined;
       return body.items.every(({ status }) => status.state === 'in_sync' && status.error === null) && body.items;
     },
     110_000,

@@ -10,7 +10,7 @@ async function metric(call: Call, series: string): Promise<number | undefined> {
   return line === undefined ? undefined : Number(line.split(' ').at(-1));
 }
 
-const limitOf = (operation: string) => `keyward_kms_quota_limit{scope="default",operation="${operation}"}`;
+const limitOf = (operation: string) => `keyward_kms_quota_limit{scope="own/us-east-1",operation="${operation}"}`;
 
 test('all processes together keep to the share, and KMS throttles none of their calls', async (t) => {
   const { databaseUrl: DATABASE_URL, kmsUrl } = await startBackends(t);
@@ -56,7 +56,7 @@ test('all processes together keep to the share, and KMS throttles none of their 
 });
 
 const waitOf = (operation: string, urgency: string) =>
-  `keyward_kms_quota_wait_seconds_total{scope="default",operation="${operation}",urgency="${urgency}"}`;
+  `keyward_kms_quota_wait_seconds_total{scope="own/us-east-1",operation="${operation}",urgency="${urgency}"}`;
 
 test('a throttling answer lowers the rate of its operation, and it comes back slowly', async (t) => {
   const kms = await startKms(t, { quotas: true });
