@@ -1,5 +1,6 @@
 /** One run: owners do things while everything goes wrong; then it is quiet, and all must come right. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from 'pg';
 import { calm, type Disturbance, planDisturbances, wake } from './disturbances.ts';
 import { unrecordedWrites, violations } from './invariants.ts';
 import type { Lab } from './lab.ts';
@@ -16,7 +17,7 @@ export type Outcome = {
   /** Milliseconds from the end of all faults until all was settled. */
   convergence: number;
   plan: string[];
-  /** Accepted changes. */
+  /** Changes and rotations that were recorded, whatever became of their answers and of them. */
   changes: number;
   /** KMS calls of the service, by operation. */
   calls: Record<string, number>;
@@ -29,6 +30,7 @@ export type World = { lab: Lab; ledger: Ledger; ids: string[] };
 /** @param mark names the run in all that it makes. */
 export async function experiment({ lab, ledger, ids }: World, random: Random, mark: string): Promise<Outcome> {
   const before = ledger.accepted.length;
+  const seqBefore = await lastEvent(await lab.database());
   const operations = await planOperations(random, { kms: lab.kms, control: lab.control, ledger, ids, mark });
   await lab.control.clear();
   const disturbances = planDisturbances(random, lab, mark);
@@ -52,24 +54,31 @@ export async function experiment({ lab, ledger, ids }: World, random: Random, ma
   const calls = countedBy(await lab.control.calls({ reads: true }), ({ operation }) => operation);
   const found = converged ? await checkAtRest({ lab, ledger, ids }, before) : [await whatIsOpen(lab)];
   await forgetRemoved(lab, ids);
-  const changes = ledger.accepted.length - before;
+  const changes = await recordedChanges(await lab.database(), seqBefore);
   return { violations: [...deaths(lab), ...found], convergence, plan, changes, calls, faults };
 }
 
 /** A replica that was frozen may yet take up a request that nobody waits for any more: then the check saw two moments. */
 async function checkAtRest(world: World, before: number): Promise<string[]> {
-  const lastEvent = async () => {
-    const { rows } = await (await world.lab.database()).query<{ seq: string | null }>(
-      'SELECT max(seq) AS seq FROM events',
-    );
-    return rows[0]?.seq;
-  };
   for (;;) {
-    const seq = await lastEvent();
+    const seq = await lastEvent(await world.lab.database());
     const found = await check(world, before);
-    if ((await lastEvent()) === seq) return found;
+    if ((await lastEvent(await world.lab.database())) === seq) return found;
     if (!(await untilSettled(world.lab))) return [await whatIsOpen(world.lab)];
   }
+}
+
+async function lastEvent(database: Client): Promise<string> {
+  const { rows } = await database.query<{ seq: string }>('SELECT coalesce(max(seq), 0) AS seq FROM events');
+  return rows[0]?.seq ?? '0';
+}
+
+async function recordedChanges(database: Client, sinceSeq: string): Promise<number> {
+  const { rows } = await database.query<{ count: number }>(
+    "SELECT count(*)::int AS count FROM events WHERE seq > $1 AND type IN ('desired_state.changed', 'rotation.requested')",
+    [sinceSeq],
+  );
+  return rows[0]?.count ?? 0;
 }
 
 async function check({ lab, ledger, ids }: World, before: number): Promise<string[]> {

@@ -11,7 +11,7 @@ import { type ForeignKeys, violations } from './invariants.ts';
 import { Replica } from './replica.ts';
 import { heldKey, unsettledKeys } from './truth.ts';
 
-const quick = { WRITE_DEADLINE_SECONDS: '3', SETTLE_SECONDS: '1', LEASE_SECONDS: '2', LOG_LEVEL: 'silent' };
+const quick = { WRITE_DEADLINE_SECONDS: '6', SETTLE_SECONDS: '1', LEASE_SECONDS: '2', LOG_LEVEL: 'silent' };
 const atOnce = 4;
 // Each experiment starts two processes and waits for a lease and a deadline to run out.
 tap.setTimeout(600_000);

@@ -10,7 +10,7 @@ import { caller, kmsClient, kmsControl } from '../test/support/service.ts';
 import { Replica } from './replica.ts';
 
 /** Seconds, so short that a run takes a few of them. */
-export const times = { lease: 2, deadline: 3, settle: 1 };
+export const times = { lease: 2, deadline: 6, settle: 1 };
 
 /** Seconds by which reads may be stale: less than the settling time. */
 const staleness = 0.7;

@@ -26,19 +26,32 @@ const largestPage = 1000;
 /** Milliseconds by which KMS's clock may differ from the one that `madeSince` is told by. */
 const clockTolerance = 600_000;
 
+/** What a process remembers of a key: when KMS made it, when it was first seen here, and whose it is once that is sure. */
+type Seen = { madeAt: number; seenAt: number; owner?: string | undefined; isSure?: boolean };
+
 /**
  * Lists all keys (1000 a call; KMS gives them in no order of age, and without dates), asks for the date of each that
  * Keyward has no record of (one call, once in the life of the process), and reads the tags (one call) of those alone that
- * are young enough to be the one.
+ * are young enough to be the one: again only while a read may be older than the key, whose tags came with it.
+ * @param settle milliseconds by which reads may be older than a write.
  */
-export function searchByListing(kms: Kms, ownershipTagName: string): OwnershipSearch {
-  const creationDates = new Map<string, number>();
+export function searchByListing(kms: Kms, ownershipTagName: string, settle: number): OwnershipSearch {
+  const seen = new Map<string, Seen>();
+  const look = async (keyId: string): Promise<Seen | null> => {
+    const madeAt = await creationDateOf(kms, keyId);
+    return madeAt === null ? null : { madeAt, seenAt: performance.now() };
+  };
   const carries = async (keyId: string, { owner, madeSince }: Wanted) => {
-    const madeAt = creationDates.get(keyId) ?? (await creationDateOf(kms, keyId));
-    if (madeAt === null) return false;
-    creationDates.set(keyId, madeAt);
-    if (madeAt < madeSince.getTime() - clockTolerance) return false;
-    return (await unlessHidden(() => readTags(kms, keyId)))?.[ownershipTagName] === owner;
+    const key = seen.get(keyId) ?? (await look(keyId));
+    if (key === null) return false;
+    seen.set(keyId, key);
+    if (key.madeAt < madeSince.getTime() - clockTolerance) return false;
+    if (key.isSure) return key.owner === owner;
+    const isSure = performance.now() - key.seenAt > settle;
+    const tags = await unlessHidden(() => readTags(kms, keyId));
+    if (tags === null) return false;
+    seen.set(keyId, { ...key, owner: tags[ownershipTagName], isSure });
+    return tags[ownershipTagName] === owner;
   };
   return {
     find: async (wanted) => {

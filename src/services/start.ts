@@ -108,10 +108,13 @@ function timesOf(config: Config): Times {
 }
 
 /** One search for each account and Region, since a search may remember what it saw. */
-function ownershipSearches({ OWNERSHIP_SEARCH: way, OWNERSHIP_TAG: tagName }: Config): Services['ownershipSearchFor'] {
+function ownershipSearches(config: Config): Services['ownershipSearchFor'] {
+  const { OWNERSHIP_SEARCH: way, OWNERSHIP_TAG: tagName } = config;
+  const open = (kms: Kms) =>
+    way === 'tagging' ? searchByTaggingApi(kms, tagName) : searchByListing(kms, tagName, settleTime(config));
   const searches = new WeakMap<Kms, OwnershipSearch>();
   return (kms) => {
-    const search = searches.get(kms) ?? (way === 'tagging' ? searchByTaggingApi : searchByListing)(kms, tagName);
+    const search = searches.get(kms) ?? open(kms);
     searches.set(kms, search);
     return search;
   };

@@ -32,7 +32,7 @@ test('a bad variable stops the service with one line that names it', async (t) =
     [{ MIGRATE_ON_START: 'yes' }, 'MIGRATE_ON_START'],
     [{ AUTH_MODE: 'trust' }, 'AUTH_MODE'],
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL'],
-    [{ WRITE_DEADLINE_SECONDS: '2' }, 'WRITE_DEADLINE_SECONDS'],
+    [{ WRITE_DEADLINE_SECONDS: '5' }, 'WRITE_DEADLINE_SECONDS'],
     [{ SETTLE_SECONDS: '-1' }, 'SETTLE_SECONDS'],
     [{ LEASE_SECONDS: '1' }, 'LEASE_SECONDS'],
     [{ OWNERSHIP_SEARCH: 'guessing' }, 'OWNERSHIP_SEARCH'],

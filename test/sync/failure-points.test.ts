@@ -57,7 +57,7 @@ test('between every committed step and the next there is a failure point, and ea
   type Passed = { point: FailurePoint } | { step: string };
   let trace: Passed[] = [];
   watchCommits(t, (step) => trace.push({ step }));
-  const service = await startService(t, { WRITE_DEADLINE_SECONDS: '3', SETTLE_SECONDS: '0' });
+  const service = await startService(t, { WRITE_DEADLINE_SECONDS: '6', SETTLE_SECONDS: '0' });
   const { failurePoints } = service.services;
   const { pass } = failurePoints;
   failurePoints.pass = (point) => {

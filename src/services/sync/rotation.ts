@@ -111,8 +111,13 @@ async function hasTakenEffect(
 
 /** Whether the call that was sent has had its time, and that to become visible. */
 async function canLandNoMore(services: Services, { id }: OnDemandRotation): Promise<boolean> {
+  // The journal may have given the call more time than was thought when it was about to be sent.
   const [told] = await services.database.prisma.$queryRaw<{ over: boolean }[]>`
-    SELECT lands_until < clock_timestamp() AS over FROM on_demand_rotations WHERE id = ${id}::uuid`;
+    SELECT greatest(r.lands_until, max(w.lands_until) + ${services.times.settle} * interval '1 millisecond')
+      < clock_timestamp() AS over
+    FROM on_demand_rotations r
+    LEFT JOIN kms_writes w ON w.key_ref = r.key_ref AND w.operation = 'RotateKeyOnDemand' AND w.outcome = 'unknown'
+    WHERE r.id = ${id}::uuid GROUP BY r.id`;
   return told?.over ?? false;
 }
 

@@ -7,10 +7,14 @@ import { formerAmong } from '../keys/former.ts';
  * another provider of the same account; the replicas of a multi-Region key share its id and are keys of their own.
  */
 export async function knownAmong(services: Services, region: string, keyIds: string[]): Promise<Set<string>> {
+  return new Set([...(await managedAmong(services, region, keyIds)), ...(await formerAmong(services, keyIds))]);
+}
+
+/** Those of the key ids that a record names. */
+export async function managedAmong(services: Services, region: string, keyIds: string[]): Promise<string[]> {
   const rows = await services.database.prisma.key.findMany({
     where: { key_id: { in: keyIds }, arn: { contains: `:kms:${region}:` }, state: { not: 'deleted' } },
     select: { key_id: true },
   });
-  const former = await formerAmong(services, keyIds);
-  return new Set([...rows.flatMap(({ key_id }) => (key_id === null ? [] : [key_id])), ...former]);
+  return rows.flatMap(({ key_id }) => (key_id === null ? [] : [key_id]));
 }

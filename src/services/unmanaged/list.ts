@@ -1,14 +1,16 @@
 /** Customer managed keys in KMS that Keyward does not manage, as they are now. */
+import { isPendingDeletion } from '../../domain/planner.ts';
 import { withoutReserved } from '../../domain/tags.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { inspectKey, listKeys } from '../../kms/inventory.ts';
 import type { UnmanagedKey, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
 import type { Services } from '../context.ts';
+import { formerAmong } from '../keys/former.ts';
 import { ProblemError } from '../problems.ts';
 import { accessTo } from '../providers/access.ts';
 import { findSettings, standardProvider } from '../providers/settings.ts';
-import { knownAmong } from './known.ts';
+import { managedAmong } from './known.ts';
 
 const standardLimit = 50;
 /** How many keys are read at once. */
@@ -53,14 +55,19 @@ export async function listUnmanagedKeys(
 }
 
 async function inspectUnknown(services: Services, kms: Kms, provider: string, keyIds: string[]) {
-  const known = await knownAmong(services, kms.region, keyIds);
-  const unknown = keyIds.filter((keyId) => !known.has(keyId));
+  const managed = new Set(await managedAmong(services, kms.region, keyIds));
+  const former = new Set(await formerAmong(services, keyIds));
+  const waiting = new Set(await formerAmong(services, keyIds, 'waiting'));
+  const unknown = keyIds.filter((keyId) => !managed.has(keyId) && !waiting.has(keyId));
   const found: UnmanagedKey[] = [];
   for (let start = 0; start < unknown.length; start += concurrency) {
     const batch = unknown.slice(start, start + concurrency);
     const inspected = await Promise.all(batch.map((keyId) => inspectKey(kms, keyId)));
     for (const told of inspected) {
-      if (told !== null && told.key.key_manager === 'CUSTOMER') found.push(toUnmanagedKey(services, provider, told));
+      if (told === null || told.key.key_manager !== 'CUSTOMER') continue;
+      // Keyward has its deletion scheduled. Where somebody has taken that back, the key is nobody's.
+      if (former.has(told.key.key_id) && isPendingDeletion(told.key)) continue;
+      found.push(toUnmanagedKey(services, provider, told));
     }
   }
   return found;
