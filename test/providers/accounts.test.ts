@@ -124,4 +124,22 @@ test('a provider that does not come to its account: its keys say so, the others 
     await call('PATCH', '/v1/providers/apart', { assume_role });
     await eventually('it recovers', async () => (await call('GET', `/v1/keys/${key.id}`)).body.status.error === null);
   });
+
+  t.test('they do so amid a replacement: the new key is not made there', async (t) => {
+    const { body: old } = await call('POST', '/v1/keys', { provider: 'apart' });
+    const get = async () => (await call('GET', `/v1/keys/${old.id}`)).body;
+    await control.fault({ operation: 'CreateKey', kind: 'throttle', times: 3 });
+    const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
+    await call('POST', `/v1/keys/${old.id}/replace`, ecc, { prefer: 'respond-async' });
+    await eventually('the record has let go of the old key', async () => (await get()).key_id === null);
+    await call('PATCH', '/v1/providers/apart', { assume_role: null });
+    await eventually('the key tells', async () => (await get()).status.error?.code === 'WrongAccountOrRegion');
+    t.equal((await get()).key_id, null);
+    await call('PATCH', '/v1/providers/apart', { assume_role });
+    const key = await eventually('it is replaced', async () => {
+      const current = await get();
+      return current.status.state === 'in_sync' && current.status.generation === 2 && current;
+    });
+    t.equal(key.arn?.split(':')[4], old.arn?.split(':')[4]);
+  });
 });

@@ -27,7 +27,7 @@ import { findRecentWrites, timeUntilVerifiable } from './open-writes.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
-import { beginReplacement } from './replacement.ts';
+import { beginReplacement, homeOf } from './replacement.ts';
 import { isFinal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { recordDone, recordSkipped, sendWrite } from './send.ts';
@@ -67,7 +67,7 @@ export async function syncKey(services: Services, keyId: string, seen?: Seen): P
 /** @returns the row when it asks for another round, else null. */
 async function syncOnce(services: Services, work: Work): Promise<KeyRow | null> {
   try {
-    const access = await accessToKey(services, work.row);
+    const access = await accessToKey(services, await homeOf(services, work.row));
     const settled = await settleOpenWrites(services, access.kms, work);
     const row = await beginReplacement(services, { ...work, row: settled });
     return await converge(services, access, { ...work, row });

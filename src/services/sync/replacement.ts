@@ -112,7 +112,17 @@ export async function recordReplaced(
   await services.queue.wake(transaction, row.id);
 }
 
-function latestFormerKey(transaction: Transaction, { id, synced_generation }: KeyRow): Promise<FormerKey | null> {
+/** Where the record's KMS key is, or the one that is being replaced: its successor is to be in the same account and Region. */
+export async function homeOf({ database }: Services, row: KeyRow): Promise<Pick<KeyRow, 'provider' | 'arn'>> {
+  if (row.arn !== null || row.replacement !== 'begun') return row;
+  const former = await latestFormerKey(database.prisma, row);
+  return { provider: row.provider, arn: former?.arn ?? null };
+}
+
+function latestFormerKey(
+  transaction: Pick<Transaction, 'formerKey'>,
+  { id, synced_generation }: KeyRow,
+): Promise<FormerKey | null> {
   return transaction.formerKey.findFirst({
     where: { key_ref: id, reason: { in: ['replaced', 'gone'] }, generation: { gt: synced_generation } },
     orderBy: { generation: 'desc' },
