@@ -56,17 +56,20 @@ async function measure(owner: Owner): Promise<void> {
     QUOTA_SHARE: values.share,
     REFRESH_INTERVAL_SECONDS: '86400',
   });
-  const { rate, throttled, patches } = await refresh(service, database, kmsUrl, keys);
+  const { rate, cpu, throttled, patches } = await refresh(service, database, kmsUrl, keys);
   service.child.kill('SIGTERM');
   await service.ended;
   const after = await bareSdk(owner, kmsUrl, keys);
 
-  const sdk = (before + after) / 2;
+  const sdk = (before.rate + after.rate) / 2;
   const ratio = rate / Math.min(allowed, sdk);
   print(`refresh by the service     ${perSecond(rate)}, ${(count / rate).toFixed(1)} s in all`);
   print(`allowed by the share       ${perSecond(allowed)}`);
-  print(`the bare SDK               ${perSecond(sdk)} (before ${perSecond(before)}, after ${perSecond(after)})`);
+  print(
+    `the bare SDK               ${perSecond(sdk)} (before ${perSecond(before.rate)}, after ${perSecond(after.rate)})`,
+  );
   print(`ratio to the lower one     ${ratio.toFixed(2)} (wanted: ${wantedRatio} or more)`);
+  print(`CPU a key                  ${perKey(cpu)}; the bare SDK ${perKey((before.cpu + after.cpu) / 2)}`);
   print(`throttling answers         ${throttled} (wanted: 0)`);
   print(
     `${patches.length} PATCHes meanwhile      median ${median(patches).toFixed(0)} ms, p95 ${quantile(patches, 0.95).toFixed(0)} ms, ` +
@@ -82,8 +85,10 @@ function seed(dataDir: string): FleetKey[] {
   return ids.map((id, index) => ({ id, keyId: keyIds[index] ?? '' }));
 }
 
-/** Keys a second that the bare SDK reads. */
-async function bareSdk(owner: Owner, kmsUrl: string, keys: FleetKey[]): Promise<number> {
+/** Keys a second, and seconds of CPU in all. */
+type Measured = { rate: number; cpu: number };
+
+async function bareSdk(owner: Owner, kmsUrl: string, keys: FleetKey[]): Promise<Measured> {
   const environment = { KMS_ENDPOINT: kmsUrl, KEYS_AT_ONCE: String(readAtOnce) };
   const control = run(
     owner,
@@ -94,7 +99,8 @@ async function bareSdk(owner: Owner, kmsUrl: string, keys: FleetKey[]): Promise<
   );
   const { code } = await control.ended;
   if (code !== 0) throw new Error(`The control ended with ${code}: ${control.stderr()}`);
-  return count / Number(control.stdout());
+  const [seconds, cpu] = control.stdout().split(' ').map(Number);
+  return { rate: count / (seconds ?? 0), cpu: cpu ?? 0 };
 }
 
 async function refresh(service: Service, database: Client, kmsUrl: string, keys: FleetKey[]) {
@@ -103,6 +109,7 @@ async function refresh(service: Service, database: Client, kmsUrl: string, keys:
   await service.call('POST', `/v1/keys/${keys[0]?.id}/refresh`);
   await delay(2000);
   await control.clear();
+  const cpuBefore = await cpuSeconds(service);
   const start = performance.now();
   const { rows } = await database.query<{ now: Date }>('UPDATE keys SET due_at = now() RETURNING now()');
   const startedAt = rows[0]?.now;
@@ -124,12 +131,22 @@ async function refresh(service: Service, database: Client, kmsUrl: string, keys:
   };
   while (await isLeft()) await delay(100);
   const rate = count / ((performance.now() - start) / 1000);
+  const cpu = (await cpuSeconds(service)) - cpuBefore;
   isOver = true;
   await patching;
   const throttled = (await control.calls({ reads: true })).filter(
     ({ error }) => error === 'ThrottlingException',
   ).length;
-  return { rate, throttled, patches };
+  return { rate, cpu, throttled, patches };
+}
+
+async function cpuSeconds({ call }: Service): Promise<number> {
+  const { body } = await call<string>('GET', '/metrics');
+  return Number(/^process_cpu_seconds_total (\S+)/m.exec(body)?.[1]);
+}
+
+function perKey(seconds: number): string {
+  return `${((seconds / count) * 1000).toFixed(2)} ms`;
 }
 
 function perSecond(rate: number): string {

@@ -19,7 +19,8 @@ const oldestVersion = '2008-10-17';
  * Neither may nest deeper than the stack allows (`key-rules` keeps it to 100).
  */
 export function policiesEqual(first: PolicyDocument, second: PolicyDocument): boolean {
-  return canonicalPolicy(first) === canonicalPolicy(second);
+  // Most are compared with themselves, over and over: the text is told apart a good deal faster than the meaning.
+  return JSON.stringify(first) === JSON.stringify(second) || canonicalPolicy(first) === canonicalPolicy(second);
 }
 
 /** The statements of each side that have no equal on the other, as written. */

@@ -86,6 +86,33 @@ test('a change goes before a refresh under way, also of a key that is in the han
   );
 });
 
+test('a change goes before work on many keys that wait for the same operation', async (t) => {
+  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const environment = { ...startedLater, DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl, QUOTA_SHARE: '0.05' };
+  const { services, call, kms, control } = await startService(t, environment);
+  const keys = await makeKeys(kms, 40);
+  await recordKeys(services.database.pool, kmsUrl, keys);
+  await caller(kmsUrl)('PUT', '/_local/settings', { quotas: true });
+  await control.clear();
+  const ids = keys.slice(1).map(({ id }) => id);
+  await services.database.pool.query(
+    `UPDATE keys SET state = 'updating', tags_all = '{ "env": "prod" }', due_at = now() WHERE id = ANY($1)`,
+    [ids],
+  );
+  const tagged = async () => (await control.calls()).filter(({ operation }) => operation === 'TagResource').length;
+  await eventually('some are done, one each two seconds', async () => (await tagged()) >= 2);
+  const before = await tagged();
+  const [mine] = keys;
+  const body = { tags: { team: 'payments' } };
+  t.match(await call('PATCH', `/v1/keys/${mine?.id}`, body), { status: 200, body });
+  const others = (await control.calls()).filter(({ key_id }) => key_id !== mine?.keyId).length - before;
+  t.ok(others <= 5, `${others} others came first`);
+  const { rows } = await services.database.pool.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM keys WHERE state = 'updating'`,
+  );
+  t.ok((rows[0]?.count ?? 0) > 20, 'most are still waiting');
+});
+
 test('a key pending deletion, or failed, costs no more calls than the schedule says', async (t) => {
   const { call, kms, control, services } = await startService(t, { ...withMovedClock, REFRESH_INTERVAL_SECONDS: '1' });
   const create = async () => (await call('POST', '/v1/keys', { drift_policy: 'report' })).body;
