@@ -2,11 +2,11 @@ import { UntagResourceCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/clie
 import { test } from 'tap';
 import type { Event } from '../../src/schemas/history.ts';
 import type { Key } from '../../src/schemas/key.ts';
-import { metadata } from '../support/kms-truth.ts';
-import { eventually, type Problem, startService, withMovedClock } from '../support/service.ts';
+import { metadata, ownPolicy } from '../support/kms-truth.ts';
+import { caller, eventually, type Problem, startService, withMovedClock } from '../support/service.ts';
 
 test('a key is drifted until it is put back, also where KMS does not let it be yet, or at all', async (t) => {
-  const { call, kms, control } = await startService(t, withMovedClock);
+  const { call, kms, kmsUrl, control } = await startService(t, withMovedClock);
   const disturbed = async (fault: object) => {
     const { body: key } = await call('POST', '/v1/keys', { description: 'mine', tags: { mine: '1' } });
     const KeyId = key.key_id ?? '';
@@ -54,6 +54,41 @@ test('a key is drifted until it is put back, also where KMS does not let it be y
     t.equal((await call('POST', `/v1/keys/${id}/sync`)).status, 200, 'and it can be asked for again');
     t.match(await status(id), { state: 'in_sync', drift: [], error: null });
     t.match(await metadata(kms, key_id ?? ''), { Description: 'mine' });
+  });
+
+  t.test('drift, and the write that puts it right, are events of the origin drift', async (t) => {
+    const { body: key } = await call('POST', '/v1/keys', { tags: { mine: '1' } });
+    await kms.send(new UntagResourceCommand({ KeyId: key.key_id ?? '', TagKeys: ['mine'] }));
+    await call('POST', `/v1/keys/${key.id}/sync`);
+    const { body: events } = await call<{ items: Event[] }>('GET', `/v1/keys/${key.id}/events`);
+    t.match(events.items, [
+      { type: 'drift.resolved', before: { 'tags.mine': null }, after: { 'tags.mine': '1' } },
+      { type: 'kms.write', data: { operation: 'TagResource' } },
+      { type: 'drift.detected', before: { 'tags.mine': '1' }, after: { 'tags.mine': null } },
+      { type: 'kms.write', origin: 'api', data: { operation: 'CreateKey' } },
+      { type: 'desired_state.changed', origin: 'api' },
+    ]);
+    for (const event of events.items.slice(0, 3)) {
+      t.match(event, { origin: 'drift', actor: 'keyward', request_id: null });
+    }
+  });
+
+  t.test('a principal that was deleted comes back from KMS as its unique id: that is drift', async (t) => {
+    const arn = 'arn:aws:iam::111122223333:role/gone';
+    const ours = ownPolicy('Mine');
+    const theirs = { Effect: 'Allow', Principal: { AWS: arn }, Action: 'kms:Decrypt', Resource: '*' };
+    const body = { policy: { ...ours, Statement: [...ours.Statement, theirs] }, drift_policy: 'report' };
+    const { body: key } = await call('POST', '/v1/keys', body);
+    const { body: deleted } = await caller(kmsUrl)<{ unique_id: string }>('POST', '/_local/deleted-principals', {
+      arn,
+    });
+    t.match((await call('POST', `/v1/keys/${key.id}/refresh`)).body.status.drift, [
+      {
+        field: 'policy',
+        desired: [{ Principal: { AWS: arn } }],
+        observed: [{ Principal: { AWS: deleted.unique_id } }],
+      },
+    ]);
   });
 
   t.test('a change puts right what it finds beside its own fields, and says so', async (t) => {

@@ -60,7 +60,7 @@ function isOfRevision(type: string, { cause }: { [member: string]: Json }): bool
   return !type.startsWith('drift.') && cause !== 'provider';
 }
 
-/** A KMS write goes back to the request whose generation it serves. */
+/** A KMS write goes back to the request whose generation it serves; what has to do with drift, to none. */
 function toEvent(row: Row): Event {
   const data = row.data as { [member: string]: Json };
   const origin = typeof data['origin'] === 'string' ? data['origin'] : row.revision_origin;
@@ -72,9 +72,15 @@ function toEvent(row: Row): Event {
     generation: row.generation,
     origin: eventOrigin(row.type, origin),
     actor: row.actor,
-    request_id: row.request_id ?? (isOfRevision(row.type, data) ? row.revision_request_id : null),
+    request_id: requestOf(row, data),
     ...beforeAndAfter(row.type, data),
     data,
     created_at: row.created_at.toISOString(),
   };
+}
+
+function requestOf(row: Row, data: { [member: string]: Json }): string | null {
+  // What adopts drift has no request, though its revision says so in a word of its own.
+  if (data['origin'] === 'drift') return null;
+  return row.request_id ?? (isOfRevision(row.type, data) ? row.revision_request_id : null);
 }

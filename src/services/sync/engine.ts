@@ -179,7 +179,10 @@ async function applyAll(
 ): Promise<ObservedKey> {
   let reached = observed;
   const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps);
-  for (const [index, entry] of journal.entries()) {
+  for (const [index, recorded] of journal.entries()) {
+    // A rotation is asked for; what else a generation that KMS holds needs is drift put right.
+    const isMending = isHeld(work.row) && recorded.step.operation !== 'RotateKeyOnDemand';
+    const entry: JournalEntry = isMending ? { ...recorded, origin: 'drift' } : recorded;
     try {
       reached = await applyOne(services, kms, work, reached, entry);
     } catch (error) {

@@ -23,10 +23,16 @@ export type JournalEntry<Planned extends Step = Step> = {
   step: Planned;
   /** Milliseconds of its deadline that are over. */
   age: () => number;
+  /** It puts drift right; undefined: it serves the generation at hand. */
+  origin?: 'drift';
 };
 
 /** What the journal needs to know of an entry to close it. */
-export type RecordedWrite = { id: string; step: { operation: string; parameters: unknown } };
+export type RecordedWrite = {
+  id: string;
+  step: { operation: string; parameters: unknown };
+  origin?: 'drift';
+};
 
 /** Who asked for the generation that a write serves. */
 type Write = { row: KeyRow; lease: Lease };
@@ -145,11 +151,12 @@ export async function closeEntry(
   });
 }
 
-/** A write that carries out a change of the provider's goes back to none of the key's own generations. */
-function causeOf(row: KeyRow, { step: { operation } }: RecordedWrite): { cause?: 'provider' } {
+/** A write that carries out a change of the provider's, or puts drift right, goes back to none of the key's generations. */
+function causeOf(row: KeyRow, { step: { operation }, origin }: RecordedWrite): { cause?: 'provider'; origin?: 'drift' } {
   const isOfTags = operation === 'TagResource' || operation === 'UntagResource';
   const isDue = row.default_tags_due !== null && row.generation === row.synced_generation;
-  return isOfTags && isDue ? { cause: 'provider' } : {};
+  if (isOfTags && isDue) return { cause: 'provider' };
+  return origin === undefined ? {} : { origin };
 }
 
 /** What a failure tells of the write's outcome. */
