@@ -1,7 +1,7 @@
 /** Creates, changes and imports keys. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { acceptJson, refuseBody } from '../../plugins/bodies.ts';
-import { ref } from '../../schemas/common.ts';
+import { problems, ref } from '../../schemas/common.ts';
 import { KeyCreate, KeyImport, KeyParams, KeyPatch } from '../../schemas/key.ts';
 import { type Accepted, createKey, updateKey } from '../../services/keys/commands.ts';
 import { importKey } from '../../services/keys/import.ts';
@@ -131,7 +131,11 @@ const replacementRoutes: FastifyPluginAsyncTypebox = async (app) => {
         description: `Only for a key that is gone from KMS for good. ${dataIsLost}`,
         params: KeyParams,
         headers: conditionalWriteHeaders,
-        response: writeAnswers(200, `The record has a new KMS key. ${dataIsLost}`, 404, 409, 412),
+        response: {
+          200: keyAnswer(`The record has a new KMS key. ${dataIsLost}`, warningHeader),
+          202: keyAnswer('Recorded; the sync goes on. `status` tells how.', warningHeader),
+          ...problems(404, 409, 412, 422),
+        },
       },
     },
     async (request, reply) => {
@@ -141,6 +145,7 @@ const replacementRoutes: FastifyPluginAsyncTypebox = async (app) => {
   );
 };
 
+const warningHeader = { 'Keyward-Warning': { type: 'string', description: 'What is lost.' } };
 const dataIsLost = 'Data that was encrypted under the lost key cannot be decrypted any more.';
 
 function sendNewKey(reply: Parameters<typeof sendKey>[0], accepted: Accepted) {
