@@ -139,7 +139,7 @@ const selectFigures = `
       SELECT provider, state, count(*)::int AS count FROM keys GROUP BY provider, state) AS rows) AS keys,
     (SELECT coalesce(json_agg(rows), '[]') FROM (
       SELECT provider, split_part(entry ->> 'field', '.', 1) AS field, count(*)::int AS count
-      FROM keys, json_array_elements(drift) AS entry WHERE state = 'drifted' GROUP BY 1, 2) AS rows) AS drift,
+      FROM keys, json_array_elements(drift) AS entry WHERE state IN ('drifted', 'pending_deletion') GROUP BY 1, 2) AS rows) AS drift,
     (SELECT count(*)::int FROM keys WHERE due_at <= now()) AS due,
     (SELECT coalesce(json_agg(rows), '[]') FROM (
       SELECT provider, count(*)::int AS count FROM foreign_keys WHERE claimed_id IS NOT NULL GROUP BY provider) AS rows) AS unmanaged,
