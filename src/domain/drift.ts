@@ -1,7 +1,7 @@
 /** In what KMS differs from what was declared, for people to read. */
 import { compareKey } from './comparison.ts';
 import { isPendingDeletion } from './planner.ts';
-import { policyDifference } from './policy-equivalence.ts';
+import { differingStatements, policyDifference } from './policy-equivalence.ts';
 import type { DesiredKey, Difference, Json, ObservedKey } from './types.ts';
 
 /**
@@ -45,4 +45,32 @@ export function differences(desired: DesiredKey, observed: ObservedKey): Differe
 
 function tagValue(tags: Record<string, string>, name: string): string | null {
   return Object.hasOwn(tags, name) ? (tags[name] ?? null) : null;
+}
+
+/**
+ * What is declared by now in place of a difference that is gone: the declaration may have changed, as when it is adopted.
+ * @returns for a policy the statements, those that differed where they are still declared.
+ */
+export function declaredNow(
+  desired: Omit<DesiredKey, 'ownership_tag' | 'ignore_tags'>,
+  { field, desired: before }: Difference,
+): Json {
+  const [name, tag] = [field.split('.', 1)[0], field.slice('tags.'.length)];
+  switch (name) {
+    case 'description':
+    case 'is_enabled':
+    case 'enable_key_rotation':
+    case 'rotation_period_in_days':
+      return desired[name];
+    case 'tags':
+      return tagValue(desired.tags_all, tag);
+    case 'policy': {
+      if (desired.policy === null || !Array.isArray(before)) return desired.policy === null ? null : before;
+      const isStillDeclared = differingStatements({ Statement: before }, desired.policy).desired.length === 0;
+      return isStillDeclared ? before : (desired.policy['Statement'] ?? null);
+    }
+    default:
+      if (desired.lifecycle === 'pending_deletion') return 'PendingDeletion';
+      return desired.is_enabled ? 'Enabled' : 'Disabled';
+  }
 }

@@ -10,6 +10,7 @@ import {
   UpdateKeyDescriptionCommand,
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import type { Event } from '../../src/schemas/history.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import { metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
 import { eventually, startService, withMovedClock } from '../support/service.ts';
@@ -148,6 +149,9 @@ test('drift under each policy, found by the refresh of the fleet', async (t) => 
               where: { key_ref: key.id, generation: 2 },
             });
             t.match(revision, { origin: 'drift', actor: 'keyward', outcome: 'held' });
+            const { body: history } = await call<{ items: Event[] }>('GET', `/v1/keys/${key.id}/events`);
+            const ended = history.items.find((event) => event.type === 'drift.resolved');
+            t.same(ended?.after, ended?.before, `${name}: what was there is declared now`);
           } else {
             t.same(await inKms(keyId), theirs, `${name}: KMS is left as it is`);
             t.same(asDeclared(now), mine, `${name}: what is declared stays`);

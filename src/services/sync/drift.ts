@@ -1,9 +1,9 @@
 /** What somebody else changed in KMS, and the record of when it began and ended. */
 import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
-import { differences } from '../../domain/drift.ts';
+import { declaredNow, differences } from '../../domain/drift.ts';
 import type { TagSettings } from '../../domain/tags.ts';
-import type { Difference, ObservedKey } from '../../domain/types.ts';
+import type { Difference, ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { findRevision } from '../history/revisions.ts';
@@ -63,21 +63,32 @@ export function withSince(found: Difference[], before: Drift[]): Drift[] {
   }));
 }
 
-/** An event when drift of a field begins, and one when it ends. */
-export async function recordDriftEvents(transaction: Transaction, row: KeyRow, drift: Drift[]): Promise<void> {
+/**
+ * An event when drift of a field begins, and one when it ends.
+ * @param isGone the KMS key is: nothing holds what is declared.
+ */
+export async function recordDriftEvents(
+  transaction: Transaction,
+  row: KeyRow,
+  drift: Drift[],
+  { isGone } = { isGone: false },
+): Promise<void> {
   const before = driftOf(row);
-  const isNew = (entry: Drift) => !before.some(({ field }) => field === entry.field);
-  const isGone = (entry: Drift) => !drift.some(({ field }) => field === entry.field);
-  const event = (type: string, entries: Drift[]) =>
-    transaction.event.create({
-      data: {
-        key_ref: row.id,
-        type,
-        generation: row.generation,
-        actor: 'keyward',
-        data: { drift: entries as unknown as Prisma.InputJsonArray },
-      },
-    });
-  if (drift.some(isNew)) await event('drift.detected', drift.filter(isNew));
-  if (before.some(isGone)) await event('drift.resolved', before.filter(isGone));
+  const declared = { ...declaredOf(row), tags_all: row.tags_all as Tags };
+  const event = async (type: string, entries: Drift[]) => {
+    if (entries.length === 0) return;
+    const data = { drift: entries as unknown as Prisma.InputJsonArray };
+    const about = { key_ref: row.id, generation: row.generation, actor: 'keyward' };
+    await transaction.event.create({ data: { ...about, type, data } });
+  };
+  await event('drift.detected', without(drift, before));
+  const ended = without(before, drift) as (Drift & Difference)[];
+  await event(
+    'drift.resolved',
+    ended.map((entry) => ({ ...entry, desired: isGone ? null : declaredNow(declared, entry) })),
+  );
+}
+
+function without(entries: Drift[], others: Drift[]): Drift[] {
+  return entries.filter((entry) => !others.some(({ field }) => field === entry.field));
 }

@@ -63,7 +63,7 @@ export async function recordGone(
   const due_at = hindrance?.dueAt ?? null;
   const columns = { key_state: null, drift: [], deletion_date: null, rotations_open: false, due_at };
   return recordFailed(services, work, failure, columns, async (transaction) => {
-    await recordDriftEvents(transaction, row, []);
+    await recordDriftEvents(transaction, row, [], { isGone: true });
     await refuseRotations(transaction, row, failure);
   });
 }

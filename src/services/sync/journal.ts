@@ -152,7 +152,10 @@ export async function closeEntry(
 }
 
 /** A write that carries out a change of the provider's, or puts drift right, goes back to none of the key's generations. */
-function causeOf(row: KeyRow, { step: { operation }, origin }: RecordedWrite): { cause?: 'provider'; origin?: 'drift' } {
+function causeOf(
+  row: KeyRow,
+  { step: { operation }, origin }: RecordedWrite,
+): { cause?: 'provider'; origin?: 'drift' } {
   const isOfTags = operation === 'TagResource' || operation === 'UntagResource';
   const isDue = row.default_tags_due !== null && row.generation === row.synced_generation;
   if (isOfTags && isDue) return { cause: 'provider' };

@@ -43,7 +43,7 @@ export async function beginReplacement(services: Services, { row, lease }: Work)
     if (changed === undefined) throw new LeaseLost(row.id);
     await transaction.formerKey.create({ data: former });
     await moveJournal(transaction, row.id, former.id);
-    await recordDriftEvents(transaction, row, []);
+    await recordDriftEvents(transaction, row, [], { isGone: true });
     return changed;
   });
   await services.failurePoints.pass('replacement-begun');
