@@ -134,7 +134,7 @@ async function whatIsOpen(lab: Lab): Promise<string> {
   const { rows } = await (await lab.database()).query(
     `SELECT id, state, lifecycle, generation, synced_generation, writes_open, replacement, former_keys_open, rotations_open,
        lease_token, error, due_at, now() FROM keys
-     WHERE generation <> synced_generation OR writes_open OR lease_token IS NOT NULL OR lifecycle = 'released'
+     WHERE generation <> synced_generation OR writes_open OR lease_until > now() OR lifecycle = 'released'
      OR served_observation < requested_observation OR replacement IS NOT NULL OR former_keys_open OR rotations_open`,
   );
   return `not settled after ${patience} ms: ${JSON.stringify(rows)}`;

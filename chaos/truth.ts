@@ -52,13 +52,16 @@ export async function allRows(database: Client): Promise<Row[]> {
   return rows;
 }
 
-/** How many keys are not where they are to be yet. */
+/**
+ * How many keys are not where they are to be yet. A lease that a killed process has left on a key at rest ran out, and is taken
+ * over when the key is next due.
+ */
 export async function unsettledKeys(database: Client): Promise<number> {
   const { rows } = await database.query<{ count: number }>(
     `SELECT count(*)::int AS count FROM keys
      WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL)))
        OR replacement IS NOT NULL OR former_keys_open OR rotations_open AND NOT (state = 'failed' AND key_state IS NULL)
-       OR writes_open OR lease_token IS NOT NULL OR served_observation < requested_observation
+       OR writes_open OR lease_until > now() OR served_observation < requested_observation
        OR (lifecycle = 'released')`,
   );
   return rows[0]?.count ?? 0;

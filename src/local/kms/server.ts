@@ -47,6 +47,12 @@ const operationsOfSts = new Map<string, Operation>(Object.entries(stsOperations)
 /** Operations whose answer may be stale. */
 const isRead = /^(Describe|Get|List)/;
 
+/**
+ * Milliseconds. Longer than clients keep a connection that they don't use: one that is closed from here just when a request
+ * goes out would be an error of the way, which a real KMS hardly ever shows.
+ */
+const keepAliveTimeout = 75_000;
+
 /** An HTTP server for the KMS whose state is in the store; it does not listen yet. */
 export function buildServer(store: Store, settings: Settings): Server {
   const { staleReads } = store;
@@ -54,7 +60,7 @@ export function buildServer(store: Store, settings: Settings): Server {
   applySettings(settings, quotas, staleReads);
   const clock = new Clock(store);
   const control: Control = { store, calls: new CallLog(), faults: new Faults(), clock, settings, quotas, staleReads };
-  return createServer((request, response) => {
+  return createServer({ keepAliveTimeout }, (request, response) => {
     const isQuery = request.headers['content-type']?.startsWith('application/x-www-form-urlencoded') ?? false;
     const protocol = isQuery ? queryProtocol : jsonProtocol;
     answer(store, control, protocol, request, response).catch((error: unknown) => {
