@@ -3,20 +3,15 @@
  * the share of TagResource's quota allows. Meanwhile a key is changed every few seconds, and the service is killed with SIGKILL in the
  * middle and started again. Options: --keys N, --share N.
  */
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Client } from 'pg';
-import { migrate } from '../src/database/migrate.ts';
 import { standardQuotas } from '../src/domain/request-quotas.ts';
-import { Store } from '../src/local/kms/store.ts';
-import { startEmbeddedPostgres } from '../src/local/postgres.ts';
 import type { Provider } from '../src/schemas/provider.ts';
-import { type FleetKey, newRecordIds, recordKeys } from '../test/support/fleet.ts';
+import type { FleetKey } from '../test/support/fleet.ts';
 import { tags } from '../test/support/kms-truth.ts';
-import { firstLine, type Owner, run, type Service, startProcess, temporaryFolder } from '../test/support/process.ts';
+import { type Owner, type Service, startProcess } from '../test/support/process.ts';
 import { kmsClient, kmsControl } from '../test/support/service.ts';
-import { seedKeys } from './seed.ts';
+import { print, runBenchmark, startFleet } from './fleet.ts';
 import { median } from './statistics.ts';
 
 const { values } = parseArgs({
@@ -32,18 +27,7 @@ const change = { default_tags: { env: 'prod' } };
 type Progress = Provider['progress'];
 
 async function measure(owner: Owner): Promise<void> {
-  const folder = await temporaryFolder(owner);
-  const { connectionString, stop } = await startEmbeddedPostgres(folder);
-  owner.teardown(stop);
-  await migrate(connectionString);
-  const database = new Client({ connectionString });
-  await database.connect();
-  owner.teardown(() => database.end());
-  const kmsFolder = path.join(folder, 'kms');
-  const keys = seed(kmsFolder);
-  const server = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', kmsFolder, '--quotas']);
-  const [kmsUrl = ''] = /http:\/\/[^\s,]+/.exec(await firstLine(server)) ?? [];
-  await recordKeys(database, kmsUrl, keys);
+  const { connectionString, kmsUrl, keys } = await startFleet(owner, count, ['--quotas']);
   const control = kmsControl(kmsUrl);
   const environment = { DATABASE_URL: connectionString, KMS_ENDPOINT: kmsUrl, QUOTA_SHARE: values.share };
   print(`default_tags changed on ${count} keys, quotas on, share ${values.share}`);
@@ -82,14 +66,6 @@ async function measure(owner: Owner): Promise<void> {
   );
 }
 
-function seed(dataDir: string): FleetKey[] {
-  const ids = newRecordIds(count);
-  const store = new Store(dataDir);
-  const keyIds = seedKeys(store, count, (index) => [['keyward:id', ids[index] ?? '']]);
-  store.close();
-  return ids.map((id, index) => ({ id, keyId: keyIds[index] ?? '' }));
-}
-
 /** Changes a key every few seconds until the change is so far. @returns the milliseconds that each took. */
 async function until({ call }: Service, keys: FleetKey[], isSoFar: (now: Progress) => boolean): Promise<number[]> {
   const patches: number[] = [];
@@ -116,13 +92,4 @@ async function lacking(kmsUrl: string, keys: FleetKey[]): Promise<number> {
   return count;
 }
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
-
-const closers: (() => unknown)[] = [];
-try {
-  await measure({ teardown: (release) => closers.push(release) });
-} finally {
-  for (const close of closers.reverse()) await close();
-}
+await runBenchmark(measure);

@@ -3,19 +3,15 @@
  * share of the quotas allows and what the bare SDK reaches in one process, before and after, in the same run. Meanwhile one key
  * every other second is changed. Options: --keys N, --latency MILLISECONDS, --share N.
  */
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Client } from 'pg';
-import { migrate } from '../src/database/migrate.ts';
+import type { Client } from 'pg';
 import { standardQuotas } from '../src/domain/request-quotas.ts';
-import { Store } from '../src/local/kms/store.ts';
-import { startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { readAtOnce } from '../src/services/sync/refresh.ts';
-import { type FleetKey, newRecordIds, recordKeys } from '../test/support/fleet.ts';
-import { firstLine, type Owner, run, type Service, startProcess, temporaryFolder } from '../test/support/process.ts';
+import type { FleetKey } from '../test/support/fleet.ts';
+import { type Owner, run, type Service, startProcess } from '../test/support/process.ts';
 import { kmsControl } from '../test/support/service.ts';
-import { seedKeys } from './seed.ts';
+import { print, runBenchmark, startFleet } from './fleet.ts';
 import { median, quantile } from './statistics.ts';
 
 const { values } = parseArgs({
@@ -33,20 +29,11 @@ const wantedRatio = 0.9;
 const wantedPatch = 1000;
 
 async function measure(owner: Owner): Promise<void> {
-  const folder = await temporaryFolder(owner);
-  const { connectionString, stop } = await startEmbeddedPostgres(folder);
-  owner.teardown(stop);
-  await migrate(connectionString);
-  const database = new Client({ connectionString });
-  await database.connect();
-  owner.teardown(() => database.end());
-
-  const kmsFolder = path.join(folder, 'kms');
-  const keys = seed(kmsFolder);
-  const knobs = ['--latency', values.latency, '--quotas'];
-  const kms = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', kmsFolder, ...knobs]);
-  const [kmsUrl = ''] = /http:\/\/[^\s,]+/.exec(await firstLine(kms)) ?? [];
-  await recordKeys(database, kmsUrl, keys);
+  const { connectionString, database, kmsUrl, keys } = await startFleet(owner, count, [
+    '--latency',
+    values.latency,
+    '--quotas',
+  ]);
 
   print(`${count} keys, ${values.latency} ms of KMS latency, quotas on, share ${values.share}`);
   const before = await bareSdk(owner, kmsUrl, keys);
@@ -75,14 +62,6 @@ async function measure(owner: Owner): Promise<void> {
     `${patches.length} PATCHes meanwhile      median ${median(patches).toFixed(0)} ms, p95 ${quantile(patches, 0.95).toFixed(0)} ms, ` +
       `slowest ${Math.max(...patches).toFixed(0)} ms (wanted: below ${wantedPatch} ms)`,
   );
-}
-
-function seed(dataDir: string): FleetKey[] {
-  const ids = newRecordIds(count);
-  const store = new Store(dataDir);
-  const keyIds = seedKeys(store, count, (index) => [['keyward:id', ids[index] ?? '']]);
-  store.close();
-  return ids.map((id, index) => ({ id, keyId: keyIds[index] ?? '' }));
 }
 
 /** Keys a second, and seconds of CPU in all. */
@@ -153,13 +132,4 @@ function perSecond(rate: number): string {
   return `${rate.toFixed(0)} keys/s`;
 }
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
-
-const releases: (() => unknown)[] = [];
-try {
-  await measure({ teardown: (release) => releases.push(release) });
-} finally {
-  for (const release of releases.reverse()) await release();
-}
+await runBenchmark(measure);
