@@ -72,6 +72,20 @@ test('a throttling answer lowers the rate of its operation, and it comes back sl
   await eventually('it rises', async () => ((await metric(call, limitOf('DescribeKey'))) ?? 0) > lowered);
 });
 
+test('changes that wait for one quota keep none from being made that has another', async (t) => {
+  const kms = await startKms(t, { quotas: true });
+  const environment = { KMS_ENDPOINT: kms.url, QUOTA_SHARE: '0.001', WORKER_CONCURRENCY: '2' };
+  const { call } = await startService(t, environment);
+  const { body: key } = await call('POST', '/v1/keys', {});
+  const creates = Array.from({ length: 12 }, () => call('POST', '/v1/keys', {}, { prefer: 'respond-async' }));
+  for (const { status } of await Promise.all(creates)) t.equal(status, 202);
+  await eventually('all hands wait', async () => {
+    const { body } = await call<{ items: { type: string }[] }>('GET', '/v1/keys?state=creating');
+    return body.items.length === 12;
+  });
+  t.equal((await call('PATCH', `/v1/keys/${key.id}`, { description: 'meanwhile' })).status, 200);
+});
+
 test('a wait ends when the process stops, and nothing is lost', async (t) => {
   const kms = await startKms(t, { quotas: true });
   const environment = { KMS_ENDPOINT: kms.url, QUOTA_SHARE: '0.001' };
