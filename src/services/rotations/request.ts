@@ -60,7 +60,8 @@ async function record(services: Services, row: KeyRow, rotationId: string, by: C
 }
 
 function refusal(rotation: OnDemandRotation) {
-  const error = rotation.error as KmsError;
+  // A rotation that never got as far as a call has no operation on record.
+  const error: KmsError = { operation: null, ...(rotation.error as Omit<KmsError, 'operation'>) };
   const aftermath =
     error.code === 'LimitExceededException'
       ? 'KMS allows ten on-demand rotations in the life of a key. Automatic rotation (enable_key_rotation) has no such limit; POST …/replace makes a new KMS key.'
