@@ -284,9 +284,10 @@ test('a rotation', async (t) => {
   t.test('of unknown outcome is no word against the replacement of the key', async (t) => {
     const { id } = await create();
     await control.fault({ operation: 'RotateKeyOnDemand', kind: 'reset_before_effect' });
-    await rotate(id, { prefer: 'respond-async' });
+    const rotated = call<Problem>('POST', `/v1/keys/${id}/rotate`, undefined, { prefer: 'wait=60' });
     await eventually('the call is lost', async () => (await get(id)).status.error !== null);
     t.equal((await replace(id)).status, 200);
+    t.match(await rotated, { status: 422, body: { kms_error: { code: 'KeyReplaced', operation: null } } });
     t.match(
       (await events(id)).find(({ type }) => type === 'rotation.refused'),
       { data: { error: { code: 'KeyReplaced' } } },
