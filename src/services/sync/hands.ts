@@ -43,6 +43,11 @@ export class Hands {
     if (!this.#busy.has(keyId)) this.#busy.set(keyId, { urgency, sync });
   }
 
+  /** Whether any hand is at work. One whose key waits for KMS's quotas is not. */
+  get isBusy(): boolean {
+    return this.#places.isInUse;
+  }
+
   /** How many keys wait for a hand. */
   get waiting(): number {
     return this.#places.waiting;

@@ -1,10 +1,12 @@
 /** A number of places, given to those who ask in their order. */
 export class Places {
+  readonly #count: number;
   #free: number;
   #isClosed = false;
   readonly #waiting: ((isGiven: boolean) => void)[] = [];
 
   constructor(count: number) {
+    this.#count = count;
     this.#free = count;
   }
 
@@ -22,6 +24,11 @@ export class Places {
     const next = this.#waiting.shift();
     if (next === undefined) this.#free += 1;
     else next(true);
+  }
+
+  /** Whether any place is taken, and not lent. */
+  get isInUse(): boolean {
+    return this.#free < this.#count;
   }
 
   /** How many wait for a place. */

@@ -2,6 +2,7 @@
  * The refresh of the fleet. Of most keys it is only to be seen that nothing has changed: they are taken, looked at and
  * recorded in batches. Any other gets a sync of its own.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow } from '../../database/client.ts';
 import { differences } from '../../domain/drift.ts';
@@ -25,6 +26,8 @@ export const batchSize = 24;
 const batchesAtOnce = 4;
 /** Keys of one provider that a process reads at once. */
 export const readAtOnce = 16;
+/** Milliseconds for which the next read of a reader holds back while this process is at something that somebody waits for. */
+const courtesy = 50;
 
 /** unknown: the key could not be read, or was given up meanwhile. */
 type Look = { kind: 'unchanged'; unchanged: Unchanged } | { kind: 'differs'; seen: Seen } | { kind: 'unknown' };
@@ -111,6 +114,7 @@ export class Refresher {
       [...batch.rows.values()].map(async (row) => {
         await readers.take();
         try {
+          if (this.#urgent.isBusy) await delay(courtesy);
           const look = () => lookAt(this.#services, access, row, writes.get(row.id) ?? []);
           looks.set(row.id, batch.holds(row.id) ? await withUrgency(new Urgency(false), look) : { kind: 'unknown' });
         } finally {
