@@ -43,6 +43,8 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   const app = fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     bodyLimit,
+    // A machine that starts many at once is slow, not broken.
+    pluginTimeout: 60_000,
     logController: new LogController({ disableRequestLogging: true }),
     // Node itself bounds a path; one that names no key is 404, however long.
     routerOptions: { ignoreTrailingSlash: false, maxParamLength: 100_000 },
