@@ -3,7 +3,7 @@ import path from 'node:path';
 import { CreateAliasCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Provider, ProviderCheck } from '../../src/schemas/provider.ts';
-import { metadata } from '../support/kms-truth.ts';
+import { allKeyIds, metadata } from '../support/kms-truth.ts';
 import { addProvider } from '../support/providers.ts';
 import { caller, eventually, kmsClient, type Problem, startService } from '../support/service.ts';
 
@@ -142,4 +142,28 @@ test('a provider that does not come to its account: its keys say so, the others 
     });
     t.equal(key.arn?.split(':')[4], old.arn?.split(':')[4]);
   });
+});
+
+test('a CreateKey without an answer is looked for in the account that it was sent in, and nowhere else', async (t) => {
+  const { call, kmsUrl, control } = await startService(t, { WRITE_DEADLINE_SECONDS: '6', SETTLE_SECONDS: '1' });
+  await addProvider(call, { name: 'moving', region: 'us-east-1' });
+  await control.fault({ operation: 'CreateKey', kind: 'reset_after_effect', times: 1 });
+  // Else the key would be found before the provider has moved.
+  await control.fault({ operation: 'ListKeys', kind: 'throttle', times: null });
+  const { body: key } = await call('POST', '/v1/keys', { provider: 'moving' }, { prefer: 'wait=1' });
+  const assume_role = { role_arn: role, external_id: null, session_name: null };
+  await call('PATCH', '/v1/providers/moving', { assume_role });
+  await control.clearFaults();
+  const astray = await eventually('the key tells', async () => {
+    const { body } = await call('GET', `/v1/keys/${key.id}`);
+    return body.status.error?.code === 'WrongAccountOrRegion' ? body : undefined;
+  });
+  t.match(astray.status.error?.message, /was sent in account 111122223333/);
+  await call('PATCH', '/v1/providers/moving', { assume_role: null });
+  const held = await eventually('it is found', async () => {
+    const { body } = await call('GET', `/v1/keys/${key.id}`);
+    return body.status.state === 'in_sync' ? body : undefined;
+  });
+  t.same(await allKeyIds(kmsClient(kmsUrl, own)), [held.key_id]);
+  t.same(await allKeyIds(kmsClient(kmsUrl, other)), []);
 });

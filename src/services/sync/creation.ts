@@ -43,6 +43,7 @@ export async function settleCreations(
 ): Promise<KeyRow | null> {
   if (services.failurePoints.isOff('no-ownership-search')) return null;
   const { row } = work;
+  await assertSameAccount(kms, creations);
   const left = await timeUntilSettled(services, creations);
   const keyId =
     (await search(services, kms, row, creations)) ?? (await searchAgain(services, kms, row, creations, left));
@@ -51,6 +52,15 @@ export async function settleCreations(
   for (const write of creations) await recordCreated(services, work, { id: write.id, step: write }, described);
   services.log.info({ key: row.id, arn: described.arn }, 'found the key that an earlier CreateKey had made');
   return { ...row, arn: described.arn, key_id: described.key_id };
+}
+
+/** A search in another account than the one that the calls were sent in would find nothing, whatever they made. */
+async function assertSameAccount(kms: Kms, creations: KmsWrite[]): Promise<void> {
+  const here = (await kms.identity())?.account ?? null;
+  const elsewhere = creations.find(({ account }) => account !== null && here !== null && account !== here)?.account;
+  if (elsewhere === undefined) return;
+  const message = `A CreateKey of unknown outcome was sent in account ${elsewhere}, and the credentials are of account ${here} now`;
+  throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, 'CreateKey', true);
 }
 
 /** One empty search proves nothing, and none does before the time has come. */

@@ -178,7 +178,8 @@ async function applyAll(
   steps: Step[],
 ): Promise<ObservedKey> {
   let reached = observed;
-  const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps);
+  const account = (await kms.identity())?.account ?? null;
+  const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
   for (const [index, recorded] of journal.entries()) {
     // A rotation is asked for; what else a generation that KMS holds needs is drift put right.
     const isMending = isHeld(work.row) && recorded.step.operation !== 'RotateKeyOnDemand';

@@ -80,7 +80,8 @@ async function schedule(
   step: Extract<Step, { operation: 'ScheduleKeyDeletion' }>,
 ): Promise<string | null> {
   const { row, lease } = work;
-  const [entry] = await openJournal(services, { row: { ...row, id: former.id }, lease }, null, [step]);
+  const account = former.arn.split(':')[4] ?? null;
+  const [entry] = await openJournal(services, { row: { ...row, id: former.id }, lease }, null, [step], account);
   if (entry === undefined) throw new Error('The journal took no entry');
   const told = { ...entry, step: toldOf(former, step) };
   const deletionDate = await sendWrite(services, kms, work, told, (permit) =>

@@ -41,6 +41,7 @@ type Write = { row: KeyRow; lease: Lease };
  * Puts the steps on record before the first of them is sent, with the time from which they can no longer land. That is
  * PostgreSQL's time, since another worker may have to judge it.
  * @param observed the key before the first step; null: there is none.
+ * @param account that the steps are sent in; null: nobody can tell.
  * @throws LeaseLost
  */
 export async function openJournal(
@@ -48,6 +49,7 @@ export async function openJournal(
   { row, lease }: Write,
   observed: ObservedKey | null,
   steps: Step[],
+  account: string | null,
 ): Promise<JournalEntry[]> {
   const age = startStopwatch();
   const befores = fieldsBefore(observed, steps);
@@ -61,8 +63,8 @@ export async function openJournal(
   await services.database.prisma.$transaction(async (transaction) => {
     await assertFenced(transaction, lease);
     await transaction.$executeRaw`
-      INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, before, lease_token, planned_at, lands_until)
-      SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, entry.before, ${lease.token}::uuid,
+      INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, before, lease_token, account, planned_at, lands_until)
+      SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, entry.before, ${lease.token}::uuid, ${account},
         clock_timestamp(), clock_timestamp() + ${services.times.write.landsWithin} * interval '1 millisecond'
       FROM json_to_recordset(${JSON.stringify(rows)}::json) AS entry (id uuid, operation text, parameters json, before json)`;
   });
