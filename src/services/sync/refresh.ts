@@ -21,9 +21,9 @@ import { RefreshBatch, type Unchanged } from './refresh-batch.ts';
 import type { ScheduledHands } from './scheduled-hands.ts';
 
 /** Keys of a batch: so few that a change of one of them need not wait for long. */
-export const batchSize = 24;
+export const batchSize = 32;
 /** Batches at once: while one is taken or recorded, others are being read. */
-const batchesAtOnce = 4;
+const batchesAtOnce = 6;
 /** Keys of one provider that a process reads at once. */
 export const readAtOnce = 16;
 /** Milliseconds for which the next read of a reader holds back while this process is at something that somebody waits for. */
