@@ -1,17 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CreateAliasCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
-import { test } from 'tap';
+import tap, { test } from 'tap';
 import type { Provider, ProviderCheck } from '../../src/schemas/provider.ts';
 import { allKeyIds, metadata } from '../support/kms-truth.ts';
 import { addProvider } from '../support/providers.ts';
 import { caller, eventually, kmsClient, type Problem, startService } from '../support/service.ts';
 
+// Each waits for retries most of the time.
+tap.jobs = 3;
+
 const own = '111122223333';
 const other = '444455556666';
 const role = `arn:aws:iam::${other}:role/keyward`;
 
-test('keys of two accounts and three Regions in one service', async (t) => {
+test('keys of two accounts and three Regions in one service', { buffered: true }, async (t) => {
   const { call, kmsUrl } = await startService(t);
   const places = [own, other].flatMap((account) =>
     ['us-east-1', 'eu-west-1', 'ap-southeast-2'].map((region) => ({ account, region, name: `p-${account}-${region}` })),
@@ -61,7 +64,9 @@ test('keys of two accounts and three Regions in one service', async (t) => {
   t.same(unmanaged.body.items, [], 'a key that is managed under another provider of the account is no unmanaged one');
 });
 
-test('a provider that does not come to its account: its keys say so, the others go on, and it recovers by itself', async (t) => {
+test('a provider that does not come to its account: its keys say so, the others go on, and it recovers by itself', {
+  buffered: true,
+}, async (t) => {
   const { call, kmsUrl, control } = await startService(t, { REFRESH_INTERVAL_SECONDS: '1' });
   const roles = (registered: object) => caller(kmsUrl)('PUT', '/_local/roles', { arn: role, ...registered });
   const assume_role = { role_arn: role, external_id: 'portal', session_name: null };
@@ -144,21 +149,23 @@ test('a provider that does not come to its account: its keys say so, the others 
   });
 });
 
-test('a CreateKey without an answer is looked for in the account that it was sent in, and nowhere else', async (t) => {
+test('a CreateKey without an answer is looked for in the account that it was sent in, and nowhere else', {
+  buffered: true,
+}, async (t) => {
   const { call, kmsUrl, control } = await startService(t, { WRITE_DEADLINE_SECONDS: '6', SETTLE_SECONDS: '1' });
   await addProvider(call, { name: 'moving', region: 'us-east-1' });
   await control.fault({ operation: 'CreateKey', kind: 'reset_after_effect', times: 1 });
-  // Else the key would be found before the provider has moved.
+  // Else a search that began before could find the key when the provider has moved.
   await control.fault({ operation: 'ListKeys', kind: 'throttle', times: null });
   const { body: key } = await call('POST', '/v1/keys', { provider: 'moving' }, { prefer: 'wait=1' });
   const assume_role = { role_arn: role, external_id: null, session_name: null };
   await call('PATCH', '/v1/providers/moving', { assume_role });
-  await control.clearFaults();
   const astray = await eventually('the key tells', async () => {
     const { body } = await call('GET', `/v1/keys/${key.id}`);
     return body.status.error?.code === 'WrongAccountOrRegion' ? body : undefined;
   });
   t.match(astray.status.error?.message, /was sent in account 111122223333/);
+  await control.clearFaults();
   await call('PATCH', '/v1/providers/moving', { assume_role: null });
   const held = await eventually('it is found', async () => {
     const { body } = await call('GET', `/v1/keys/${key.id}`);

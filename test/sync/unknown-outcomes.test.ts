@@ -1,8 +1,11 @@
 import { UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
-import { test } from 'tap';
+import tap, { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import { allKeyIds, metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
 import { eventually, type Problem, startService } from '../support/service.ts';
+
+// Each waits for deadlines most of the time.
+tap.jobs = 3;
 
 const quick = { WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
 type Service = Awaited<ReturnType<typeof startService>>;
@@ -15,7 +18,9 @@ async function untilInState({ call }: Service, id: string, state: string): Promi
 }
 
 for (const OWNERSHIP_SEARCH of ['listing', 'tagging']) {
-  test(`a CreateKey without an answer ends in exactly one key, found by ${OWNERSHIP_SEARCH}`, async (t) => {
+  test(`a CreateKey without an answer ends in exactly one key, found by ${OWNERSHIP_SEARCH}`, {
+    buffered: true,
+  }, async (t) => {
     const service = await startService(t, { ...quick, OWNERSHIP_SEARCH });
     const { call, control, kms } = service;
     const faults = ['reset_after_effect', 'no_answer_after_effect', 'internal_error', 'reset_before_effect'];
@@ -41,7 +46,9 @@ for (const OWNERSHIP_SEARCH of ['listing', 'tagging']) {
   });
 }
 
-test('DELETE of a key whose CreateKey has no answer: the key is found and its deletion scheduled', async (t) => {
+test('DELETE of a key whose CreateKey has no answer: the key is found and its deletion scheduled', {
+  buffered: true,
+}, async (t) => {
   const service = await startService(t, quick);
   const { call, control, kms } = service;
   await control.fault(
@@ -62,7 +69,7 @@ test('DELETE of a key whose CreateKey has no answer: the key is found and its de
   t.same(await allKeyIds(kms), [deleted.key_id]);
 });
 
-test('a search that KMS refuses takes nothing back and drops nothing', async (t) => {
+test('a search that KMS refuses takes nothing back and drops nothing', { buffered: true }, async (t) => {
   const service = await startService(t, quick);
   const { call, control, kms } = service;
   const denied = { type: 'AccessDeniedException', message: 'No.' };
@@ -76,7 +83,7 @@ test('a search that KMS refuses takes nothing back and drops nothing', async (t)
   t.equal((await allKeyIds(kms)).length, 1);
 });
 
-test('taking a refused update back goes on through faults, and the status says so', async (t) => {
+test('taking a refused update back goes on through faults, and the status says so', { buffered: true }, async (t) => {
   const service = await startService(t, quick);
   const { call, control, kms } = service;
   const before = { description: 'before', tags: { a: '1' }, policy: ownPolicy('Before') };
@@ -114,7 +121,7 @@ test('taking a refused update back goes on through faults, and the status says s
   t.same(await tags(kms, keyId), { a: '1', 'keyward:id': key.id });
 });
 
-test('what KMS was told a moment ago counts for more than a read that lacks it', async (t) => {
+test('what KMS was told a moment ago counts for more than a read that lacks it', { buffered: true }, async (t) => {
   const service = await startService(t, { ...quick, SETTLE_SECONDS: '60' });
   const { call, control, kms } = service;
   const { body: key } = await call('POST', '/v1/keys', { description: 'first', tags: { a: '1' } });
