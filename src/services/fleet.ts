@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Pool } from 'pg';
 import type { Config } from '../config.ts';
-import type { Database } from '../database/client.ts';
+import { type Database, isDatabaseAway } from '../database/client.ts';
 import type { Limiter } from '../kms/quotas.ts';
 
 /** Milliseconds between two signs of life. */
@@ -32,7 +32,7 @@ export async function joinFleet(
   log: FastifyBaseLogger,
 ): Promise<Membership> {
   const me = [randomUUID(), role, silence];
-  const counted = await join(pool, me);
+  const counted = await joinPatiently(pool, me);
   limiter.fleet = { ...counted, isJoining: counted.readers > 1 };
   let isLeaving = false;
   const beat = async () => {
@@ -62,6 +62,20 @@ export async function joinFleet(
         .catch((error) => log.debug({ err: error }, 'could not tell that this process ends'));
     },
   };
+}
+
+/** How often it is tried at the start, each time for as long as the pool waits for a connection. */
+const joinAttempts = 6;
+
+/** A machine on which much starts at once may be slow to connect. */
+async function joinPatiently(pool: Pool, me: unknown[]): Promise<Counts> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await join(pool, me);
+    } catch (error) {
+      if (attempt === joinAttempts || !isDatabaseAway(error)) throw error;
+    }
+  }
 }
 
 /** Of two processes that join at once, one sees the other. */
