@@ -17,9 +17,13 @@ export class Ledger {
   readonly rotations = new Map<string, number>();
   #lastReleaseSeen = '0';
 
-  /** The outsiders that no record names: whose keys they are, nobody asked Keyward to change them. */
+  /**
+   * The outsiders that no record names or had before a replacement: whose keys they are, nobody asked Keyward to change them.
+   */
   async foreignKeys(database: Client): Promise<ForeignKeys> {
-    const { rows } = await database.query<{ key_id: string }>('SELECT key_id FROM keys WHERE key_id IS NOT NULL');
+    const { rows } = await database.query<{ key_id: string }>(
+      'SELECT key_id FROM keys WHERE key_id IS NOT NULL UNION SELECT key_id FROM former_keys',
+    );
     const managed = new Set(rows.map(({ key_id }) => key_id));
     return new Map([...this.outsiders].filter(([keyId]) => !managed.has(keyId)));
   }
