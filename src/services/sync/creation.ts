@@ -74,7 +74,7 @@ async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsW
   const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
   const found = await services
     .ownershipSearchFor(kms)
-    .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, kms.region, keyIds) })
+    .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, kms.region, keyIds, row.id) })
     .catch(asFault);
   await services.failurePoints.pass('search-done');
   if (found.length > 1) {

@@ -15,15 +15,23 @@ import type { Work } from './record.ts';
 export async function settleOpenWrites(services: Services, kms: Kms, work: Work): Promise<KeyRow> {
   if (!work.row.writes_open) return work.row;
   const open = await findOpenWrites(services, work.row.id);
+  const row = await withIdentity(services, work.row);
   const creations = open.filter(({ operation }) => operation === 'CreateKey');
   const unanswered = new Set(firstOfEachWorker(open));
   const others = open.filter((write) => !creations.includes(write));
   await closeAll(services, work, others, (write) => (unanswered.has(write) ? 'unknown' : 'skipped'));
-  if (creations.length === 0) return work.row;
-  const found = work.row.key_id === null ? await settleCreations(services, kms, work, creations) : null;
+  if (creations.length === 0) return row;
+  const found = row.key_id === null ? await settleCreations(services, kms, work, creations) : null;
   if (found !== null) return found;
   await closeAll(services, work, creations, () => 'not_done');
-  return work.row;
+  return row;
+}
+
+/** A worker that was replaced may have recorded the key that it made since this one took the row. */
+async function withIdentity(services: Services, row: KeyRow): Promise<KeyRow> {
+  if (row.key_id !== null) return row;
+  const select = { arn: true, key_id: true };
+  return { ...row, ...(await services.database.prisma.key.findUnique({ where: { id: row.id }, select })) };
 }
 
 /** A worker sends its writes in order, each when the one before has an outcome: only the first can have been sent. */

@@ -5,15 +5,31 @@ import { formerAmong } from '../keys/former.ts';
 /**
  * Those of the key ids that a record names, or had before: nobody is to be given such a key. A key may be managed under
  * another provider of the same account; the replicas of a multi-Region key share its id and are keys of their own.
+ * @param except the id of the record for which a key is looked for: what it names meanwhile is the key that is meant.
  */
-export async function knownAmong(services: Services, region: string, keyIds: string[]): Promise<Set<string>> {
-  return new Set([...(await managedAmong(services, region, keyIds)), ...(await formerAmong(services, keyIds))]);
+export async function knownAmong(
+  services: Services,
+  region: string,
+  keyIds: string[],
+  except?: string,
+): Promise<Set<string>> {
+  return new Set([...(await managedAmong(services, region, keyIds, except)), ...(await formerAmong(services, keyIds))]);
 }
 
 /** Those of the key ids that a record names. */
-export async function managedAmong(services: Services, region: string, keyIds: string[]): Promise<string[]> {
+export async function managedAmong(
+  services: Services,
+  region: string,
+  keyIds: string[],
+  except?: string,
+): Promise<string[]> {
   const rows = await services.database.prisma.key.findMany({
-    where: { key_id: { in: keyIds }, arn: { contains: `:kms:${region}:` }, state: { not: 'deleted' } },
+    where: {
+      key_id: { in: keyIds },
+      arn: { contains: `:kms:${region}:` },
+      state: { not: 'deleted' },
+      ...(except === undefined ? {} : { id: { not: except } }),
+    },
     select: { key_id: true },
   });
   return rows.flatMap(({ key_id }) => (key_id === null ? [] : [key_id]));
