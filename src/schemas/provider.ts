@@ -3,9 +3,11 @@ import { type Static, Type } from 'typebox';
 import { nullable, ref, stringEnum, Tags, Timestamp } from './common.ts';
 import { driftPolicies } from './key.ts';
 
+export const providerName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+
 /** The same as in every path and body that names one. */
 const name = Type.String({
-  pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$',
+  pattern: providerName.source,
   description: '1 to 64 letters, digits and _ . -, a letter or digit first.',
   examples: ['payments-prod'],
 });

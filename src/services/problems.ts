@@ -49,8 +49,9 @@ export function keyNotFound(id: string): ProblemError {
   return new ProblemError('not-found', `There is no key with the id ${JSON.stringify(id)}.`);
 }
 
-export function conflict(detail: string, keyId: string): ProblemError {
-  return new ProblemError('conflict', detail, { keyId });
+/** @param keyId of the key that it is about, if it is about one. */
+export function conflict(detail: string, keyId?: string): ProblemError {
+  return new ProblemError('conflict', detail, keyId === undefined ? {} : { keyId });
 }
 
 /** @param violations at least one. */

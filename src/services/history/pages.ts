@@ -1,9 +1,11 @@
 /** Pages of what is numbered, newest first. */
 import { unstorableText } from '../../domain/text.ts';
 import type { PageQuery } from '../../schemas/history.ts';
+import { decodeCursor, encodeCursor, unknownCursor } from '../cursors.ts';
 import { ProblemError } from '../problems.ts';
 
 const standardLimit = 50;
+const thisList = 'this list';
 /** The most that a bigint of PostgreSQL holds. */
 const highest = 2n ** 63n - 1n;
 
@@ -20,10 +22,10 @@ export async function readPage<Row>(
   fetch: (limit: number, below: bigint | null) => Promise<Row[]>,
 ): Promise<Page<Row>> {
   const limit = query.limit ?? standardLimit;
-  const rows = await fetch(limit + 1, query.cursor === undefined ? null : decodeCursor(query.cursor));
+  const rows = await fetch(limit + 1, query.cursor === undefined ? null : numberIn(query.cursor));
   const items = rows.slice(0, limit);
   const last = items.at(-1);
-  const nextCursor = rows.length > limit && last !== undefined ? encodeCursor(numberOf(last)) : null;
+  const nextCursor = rows.length > limit && last !== undefined ? encodeCursor(`before ${numberOf(last)}`) : null;
   return { items, nextCursor };
 }
 
@@ -33,13 +35,8 @@ export function assertStorable(name: string, value: string | undefined): void {
   throw new ProblemError('malformed-request', `${name}: the value has a character in it that is not text.`);
 }
 
-function encodeCursor(number: bigint | number): string {
-  return Buffer.from(`before ${number}`).toString('base64url');
-}
-
-function decodeCursor(cursor: string): bigint {
-  const digits = /^before (\d{1,19})$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1];
-  const number = digits === undefined ? null : BigInt(digits);
-  if (number !== null && number <= highest) return number;
-  throw new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of this list gave.');
+function numberIn(cursor: string): bigint {
+  const number = BigInt(decodeCursor(cursor, thisList, /^before \d{1,19}$/).slice('before '.length));
+  if (number <= highest) return number;
+  throw unknownCursor(thisList);
 }

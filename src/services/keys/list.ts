@@ -3,6 +3,7 @@ import { type KeyRow, Prisma } from '../../database/client.ts';
 import { unstorableText } from '../../domain/text.ts';
 import type { KeyListQuery } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
+import { decodeCursor, encodeCursor } from '../cursors.ts';
 import { ProblemError } from '../problems.ts';
 
 const standardLimit = 50;
@@ -20,7 +21,7 @@ export async function listKeys(
   assertStorable(query);
   const limit = query.limit ?? standardLimit;
   const conditions = [...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
-  if (query.cursor !== undefined) conditions.push(Prisma.sql`id < ${decodeCursor(query.cursor)}::uuid`);
+  if (query.cursor !== undefined) conditions.push(Prisma.sql`id < ${decodeCursor(query.cursor, 'keys', uuid)}::uuid`);
   const rows = await services.database.prisma.$queryRaw<KeyRow[]>`
     SELECT * FROM keys WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY id DESC LIMIT ${limit + 1}`;
   const page = rows.slice(0, limit);
@@ -56,14 +57,4 @@ function tagFilter(text: string): Prisma.Sql {
   if (colon === null) return Prisma.sql`tags_all ? ${name}`;
   const value = text.slice(colon.index + 1);
   return Prisma.sql`tags_all @> ${JSON.stringify({ [name]: value })}::jsonb`;
-}
-
-function encodeCursor(id: string): string {
-  return Buffer.from(id).toString('base64url');
-}
-
-function decodeCursor(cursor: string): string {
-  const id = Buffer.from(cursor, 'base64url').toString();
-  if (uuid.test(id)) return id;
-  throw new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of keys gave.');
 }

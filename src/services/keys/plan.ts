@@ -5,7 +5,6 @@ import { differences } from '../../domain/drift.ts';
 import { plan } from '../../domain/planner.ts';
 import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
 import { refusalsOf } from '../../domain/refusals.ts';
-import type { TagSettings } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
@@ -13,6 +12,7 @@ import { parametersOf } from '../../kms/parameters.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
 import { accessToKey } from '../providers/access.ts';
+import { isHeld, withSince } from '../sync/drift.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
 import { declaredOf, desiredBy, desiredOf, driftOf, observedOf } from './declared.ts';
 import { findKey } from './find.ts';
@@ -54,7 +54,10 @@ export async function planUpdate(services: Services, id: string, input: Input): 
   const isChange = Object.keys(changes).length > 0;
   const look = row.key_id === null ? null : await observe(services, row, row.key_id);
   if (look === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
-  const drift = look === null ? [] : driftNow(services, settings, row, look.seen);
+  const drift =
+    look === null
+      ? []
+      : withSince(differences(desiredOf(row, settings, services.ownershipTagName), look.seen), driftOf(row));
   const observed = look === null ? null : isChange || !isHeld(row) ? look.written : look.seen;
   const desired = desiredBy(row, declared, settings, services.ownershipTagName);
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };
@@ -98,20 +101,6 @@ async function observe(
     if (error.kind === 'not_found') return 'gone';
     throw problemOf(error, keyId);
   }
-}
-
-/** Whether KMS was made to hold the desired state, as far as is known. */
-function isHeld(row: KeyRow): boolean {
-  return row.generation === row.synced_generation && !row.writes_open;
-}
-
-function driftNow(services: Services, settings: TagSettings, row: KeyRow, observed: ObservedKey): Plan['drift'] {
-  const now = new Date().toISOString();
-  const known = new Map(driftOf(row).map(({ field, since }) => [field, since]));
-  return differences(desiredOf(row, settings, services.ownershipTagName), observed).map((difference) => ({
-    ...difference,
-    since: known.get(difference.field) ?? now,
-  }));
 }
 
 function toSteps(steps: Step[], keyId: string): Plan['steps'] {

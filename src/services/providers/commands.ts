@@ -2,16 +2,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isDeadlock, Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
-import type { Violation } from '../../domain/types.ts';
+import { unstorableText } from '../../domain/text.ts';
 import type { Actor, Services } from '../context.ts';
-import { ProblemError } from '../problems.ts';
+import type { Input } from '../keys/input.ts';
+import { conflict, ProblemError } from '../problems.ts';
 import { settingsByCreate, settingsByPatch } from './input.ts';
 import { type ProviderSettings, settingsOf, standardProvider } from './settings.ts';
 import { recordTagsChange } from './tags-change.ts';
 
 export type { ProviderRow };
-
-type Input = { body: unknown; violations: Violation[] };
 
 /** Milliseconds that the keys of a provider take at most, when its tags change: there may be a hundred thousand. */
 const longestChange = 120_000;
@@ -107,7 +106,7 @@ export async function deleteProvider(services: Services, name: string, by: Actor
 
 /** Nobody declares a key by the provider's settings until the transaction ends. */
 async function lock(transaction: Transaction, name: string): Promise<ProviderRow> {
-  const [row] = name.includes('\0')
+  const [row] = unstorableText(name)
     ? []
     : await transaction.$queryRaw<ProviderRow[]>`SELECT * FROM providers WHERE name = ${name} FOR UPDATE`;
   if (row === undefined) throw providerNotFound(name);
@@ -116,10 +115,6 @@ async function lock(transaction: Transaction, name: string): Promise<ProviderRow
 
 export function providerNotFound(name: string): ProblemError {
   return new ProblemError('not-found', `There is no provider ${JSON.stringify(name)}.`);
-}
-
-function conflict(detail: string): ProblemError {
-  return new ProblemError('conflict', detail);
 }
 
 async function assertNoKeys(transaction: Transaction, provider: string, aftermath: string): Promise<void> {

@@ -3,32 +3,24 @@ import { mergePatch } from '../../domain/merge-patch.ts';
 import { mostTags, tagFaults } from '../../domain/tags.ts';
 import type { Json, Violation } from '../../domain/types.ts';
 import type { ProviderCreate } from '../../schemas/provider.ts';
+import type { Input } from '../keys/input.ts';
 import { invalidInput } from '../problems.ts';
 import type { ProviderSettings } from './settings.ts';
-
-/** A body and what its schema finds wrong with it. */
-type Input = { body: unknown; violations: Violation[] };
 
 type Given = Omit<ProviderCreate, 'name'>;
 
 const standardRefreshInterval = 600;
 
 /** The settings that the body of a POST declares. @throws ProblemError invalid-input with every violation at once. */
-export function settingsByCreate({ body, violations }: Input, ownershipTagName: string): ProviderSettings {
-  if (violations.length > 0)
-    throw invalidInput([...violations, ...faultsOfUsableTags(body, violations, ownershipTagName)]);
-  return checked(complete(body as Given), ownershipTagName);
+export function settingsByCreate(input: Input, ownershipTagName: string): ProviderSettings {
+  assertOfItsSchema(input, ownershipTagName);
+  return checked(complete(input.body as Given), ownershipTagName);
 }
 
 /** The settings that the body of a PATCH declares. @throws ProblemError invalid-input with every violation at once. */
-export function settingsByPatch(
-  current: ProviderSettings,
-  { body, violations }: Input,
-  ownershipTagName: string,
-): ProviderSettings {
-  if (violations.length > 0)
-    throw invalidInput([...violations, ...faultsOfUsableTags(body, violations, ownershipTagName)]);
-  const merged = mergePatch(current as unknown as Json, body as Json) as unknown as Given;
+export function settingsByPatch(current: ProviderSettings, input: Input, ownershipTagName: string): ProviderSettings {
+  assertOfItsSchema(input, ownershipTagName);
+  const merged = mergePatch(current as unknown as Json, input.body as Json) as unknown as Given;
   return checked(complete(merged), ownershipTagName);
 }
 
@@ -64,7 +56,12 @@ function checked(settings: ProviderSettings, ownershipTagName: string): Provider
   return settings;
 }
 
-/** Where the schema has objections elsewhere, the rules on tags are looked at all the same. */
+/** Where the schema has objections, the rules on tags are looked at all the same. */
+function assertOfItsSchema({ body, violations }: Input, ownershipTagName: string): void {
+  if (violations.length === 0) return;
+  throw invalidInput([...violations, ...faultsOfUsableTags(body, violations, ownershipTagName)]);
+}
+
 function faultsOfUsableTags(body: unknown, violations: Violation[], ownershipTagName: string): Violation[] {
   const tags = (body as { default_tags?: unknown } | null)?.default_tags;
   const isUsable = !violations.some(({ pointer }) => pointer === '' || pointer.startsWith('/default_tags'));

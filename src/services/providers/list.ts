@@ -1,17 +1,17 @@
 /** Providers, as the HTTP contract shows them, with how far a change of their tags has come. */
 import { Prisma, type ProviderRow } from '../../database/client.ts';
 import { standardQuotas } from '../../domain/request-quotas.ts';
-import type { Provider, ProviderListQuery, ProviderProgress } from '../../schemas/provider.ts';
+import { type Provider, type ProviderListQuery, type ProviderProgress, providerName } from '../../schemas/provider.ts';
 import type { Services } from '../context.ts';
-import { ProblemError } from '../problems.ts';
+import { decodeCursor, encodeCursor } from '../cursors.ts';
 import { providerNotFound } from './commands.ts';
-import { settingsOf } from './settings.ts';
+import { findProviderRow, settingsOf } from './settings.ts';
 
 const standardLimit = 50;
 
 /** @throws ProblemError not-found */
 export async function findProvider(services: Services, name: string): Promise<{ row: ProviderRow; shown: Provider }> {
-  const row = name.includes('\0') ? null : await services.database.prisma.provider.findUnique({ where: { name } });
+  const row = await findProviderRow(services, name);
   if (row === null) throw providerNotFound(name);
   return { row, shown: await showProvider(services, row) };
 }
@@ -24,7 +24,8 @@ export async function showProvider(services: Services, row: ProviderRow): Promis
 /** One page, by name. @throws ProblemError malformed-request for a cursor that no page gave. */
 export async function listProviders(services: Services, query: ProviderListQuery) {
   const limit = query.limit ?? standardLimit;
-  const after = query.cursor === undefined ? {} : { name: { gt: decode(query.cursor) } };
+  const after =
+    query.cursor === undefined ? {} : { name: { gt: decodeCursor(query.cursor, 'providers', providerName) } };
   const rows = await services.database.prisma.provider.findMany({
     where: after,
     orderBy: { name: 'asc' },
@@ -35,7 +36,7 @@ export async function listProviders(services: Services, query: ProviderListQuery
   const progress = await progressOf(services, page);
   return {
     items: page.map((row) => toProvider(row, progress.get(row.name))),
-    next_cursor: rows.length > limit && last !== undefined ? encode(last.name) : null,
+    next_cursor: rows.length > limit && last !== undefined ? encodeCursor(last.name) : null,
   };
 }
 
@@ -87,14 +88,4 @@ function expectedUntil({ quotaShare }: Services, calls: Record<string, number>):
     ([operation, count]) => count / ((standardQuotas[operation] ?? 1) * quotaShare),
   );
   return new Date(Date.now() + Math.max(...seconds) * 1000).toISOString();
-}
-
-function encode(name: string): string {
-  return Buffer.from(name).toString('base64url');
-}
-
-function decode(cursor: string): string {
-  const name = Buffer.from(cursor, 'base64url').toString();
-  if (/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name) && encode(name) === cursor) return name;
-  throw new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of providers gave.');
 }

@@ -1,6 +1,7 @@
 /** What a provider says: where its keys are, how to get there, and what holds for all of them. */
 import type { ProviderRow, Transaction } from '../../database/client.ts';
 import type { TagSettings } from '../../domain/tags.ts';
+import { unstorableText } from '../../domain/text.ts';
 import type { AssumeRole } from '../../kms/credentials.ts';
 import type { Services } from '../context.ts';
 import { invalidInput, ProblemError } from '../problems.ts';
@@ -40,14 +41,17 @@ export function settingsOf(row: ProviderRow): ProviderSettings {
 /** Prepared once a connection: every sync asks for it, so that no process works by settings that were changed. */
 const selectProvider = { name: 'find_provider', text: 'SELECT * FROM providers WHERE name = $1' };
 
+/** The provider's row as it is now, or null. Any text is taken for a name. */
+export async function findProviderRow({ database }: Services, name: string): Promise<ProviderRow | null> {
+  if (unstorableText(name)) return null;
+  const { rows } = await database.pool.query<ProviderRow>({ ...selectProvider, values: [name] });
+  return rows[0] ?? null;
+}
+
 /** The settings as they are now; null: there is no such provider. */
-export async function findSettings(
-  services: Pick<Services, 'database'>,
-  name: string,
-): Promise<ProviderSettings | null> {
-  if (name.includes('\0')) return null;
-  const { rows } = await services.database.pool.query<ProviderRow>({ ...selectProvider, values: [name] });
-  return rows[0] === undefined ? null : settingsOf(rows[0]);
+export async function findSettings(services: Services, name: string): Promise<ProviderSettings | null> {
+  const row = await findProviderRow(services, name);
+  return row === null ? null : settingsOf(row);
 }
 
 /** @throws ProblemError temporarily-unavailable: what needs the provider can be done once it is there (again). */

@@ -3,13 +3,15 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { listRotations, type Rotation } from '../../kms/rotations.ts';
 import type { PageQuery } from '../../schemas/history.ts';
 import type { Services } from '../context.ts';
+import { decodeCursor, encodeCursor, unknownCursor } from '../cursors.ts';
 import type { Page } from '../history/pages.ts';
 import { findKey } from '../keys/find.ts';
 import { problemOf } from '../keys/import.ts';
-import { conflict, ProblemError } from '../problems.ts';
+import { conflict } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 
 const standardLimit = 50;
+const thisList = 'this list';
 
 /**
  * One page. A key that can't be rotated, or that KMS has not yet, has none.
@@ -18,28 +20,18 @@ const standardLimit = 50;
  */
 export async function listKeyRotations(services: Services, id: string, query: PageQuery): Promise<Page<Rotation>> {
   const row = await findKey(services, id);
-  const marker = query.cursor === undefined ? null : decode(query.cursor);
+  const marker = query.cursor === undefined ? null : decodeCursor(query.cursor, thisList);
   if (row.key_id === null) return { items: [], nextCursor: null };
   if (row.state === 'deleted') throw conflict('KMS has deleted the key, and its rotations with it.', id);
   try {
     const { kms } = await accessToKey(services, row);
     const { rotations, next } = await listRotations(kms, row.key_id, query.limit ?? standardLimit, marker);
-    return { items: rotations, nextCursor: next === null ? null : Buffer.from(next).toString('base64url') };
+    return { items: rotations, nextCursor: next === null ? null : encodeCursor(next) };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;
     if (error.code === 'UnsupportedOperationException') return { items: [], nextCursor: null };
-    if (error.code === 'InvalidMarkerException') throw unknownCursor();
+    if (error.code === 'InvalidMarkerException') throw unknownCursor(thisList);
     if (error.kind === 'not_found') throw conflict('KMS has lost the key, and its rotations with it.', id);
     throw problemOf(error, row.key_id);
   }
-}
-
-function decode(cursor: string): string {
-  const marker = Buffer.from(cursor, 'base64url').toString();
-  if (marker !== '' && Buffer.from(marker).toString('base64url') === cursor) return marker;
-  throw unknownCursor();
-}
-
-function unknownCursor(): ProblemError {
-  return new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of this list gave.');
 }

@@ -6,6 +6,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { inspectKey, listKeys } from '../../kms/inventory.ts';
 import type { UnmanagedKey, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
 import type { Services } from '../context.ts';
+import { decodeCursor, encodeCursor } from '../cursors.ts';
 import { formerAmong } from '../keys/former.ts';
 import { ProblemError } from '../problems.ts';
 import { accessTo } from '../providers/access.ts';
@@ -32,7 +33,7 @@ export async function listUnmanagedKeys(
     throw new ProblemError('not-found', `There is no provider ${JSON.stringify(provider)}.`);
   }
   const items: UnmanagedKey[] = [];
-  let marker = cursor === undefined ? null : decode(cursor);
+  let marker = cursor === undefined ? null : decodeCursor(cursor, 'unmanaged keys');
   try {
     const { kms } = await accessTo(services, provider);
     do {
@@ -51,7 +52,7 @@ export async function listUnmanagedKeys(
   } catch (error) {
     throw error instanceof KmsFailure ? problemOf(error, cursor) : error;
   }
-  return { items, nextCursor: marker === null ? null : Buffer.from(marker).toString('base64url') };
+  return { items, nextCursor: marker === null ? null : encodeCursor(marker) };
 }
 
 async function inspectUnknown(services: Services, kms: Kms, provider: string, keyIds: string[]) {
@@ -89,12 +90,6 @@ function toUnmanagedKey({ ownershipTagName }: Services, provider: string, { key,
     tags: withoutReserved(tags, ownershipTagName),
     claimed_id: tags[ownershipTagName] ?? null,
   };
-}
-
-function decode(cursor: string): string {
-  const marker = Buffer.from(cursor, 'base64url').toString();
-  if (marker !== '' && Buffer.from(marker).toString('base64url') === cursor) return marker;
-  throw new ProblemError('malformed-request', 'cursor: this is not a next_cursor that a page of unmanaged keys gave.');
 }
 
 function problemOf({ code, message }: KmsFailure, cursor: string | undefined): ProblemError {
