@@ -1,0 +1,57 @@
+import { test } from 'tap';
+import type { FailurePoint } from '../../src/services/failure-points.ts';
+import { allKeyIds } from '../support/kms-truth.ts';
+import { eventually, startService } from '../support/service.ts';
+
+// The successor has the row as it was before the late answer, and either reads the journal after it, or searches after it.
+for (const at of ['lease-taken', 'search-begun'] as const) {
+  test(`a CreateKey whose worker wakes late, its successor being at ${at}, ends in one key`, async (t) => {
+    const { call, kms, control, services } = await startService(t, {
+      WRITE_DEADLINE_SECONDS: '6',
+      SETTLE_SECONDS: '0',
+    });
+    const { failurePoints, database } = services;
+    const { pass } = failurePoints;
+    const [sent, woken, reached, goesOn] = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+    let isFirst = true;
+    failurePoints.pass = async (point: FailurePoint) => {
+      if (point === 'after-send' && isFirst) {
+        isFirst = false;
+        sent?.resolve();
+        await woken?.promise;
+      } else if (point === at && !isFirst) {
+        reached?.resolve();
+        await goesOn?.promise;
+      }
+      return pass(point);
+    };
+    if (at === 'search-begun') {
+      const find = services.ownershipSearchFor;
+      services.ownershipSearchFor = (way) => ({
+        find: async (sought) => {
+          reached?.resolve();
+          await goesOn?.promise;
+          return find(way).find(sought);
+        },
+      });
+    }
+    const { body: key } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
+    await sent?.promise;
+    // Long silent: its lease is over, and so is the time in which its call could land.
+    await database.prisma.$executeRaw`UPDATE kms_writes SET lands_until = now() - interval '1 second'`;
+    await database.prisma.$executeRaw`
+      UPDATE keys SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second', due_at = now()`;
+    await reached?.promise;
+    woken?.resolve();
+    await eventually('the late answer is on record', async () => {
+      return (await call('GET', `/v1/keys/${key.id}`)).body.key_id !== null;
+    });
+    goesOn?.resolve();
+    const held = await eventually('it is in sync', async () => {
+      const { body } = await call('GET', `/v1/keys/${key.id}`);
+      return body.status.state === 'in_sync' && body;
+    });
+    t.same(await allKeyIds(kms), [held.key_id]);
+    t.equal((await control.calls()).filter(({ operation }) => operation === 'CreateKey').length, 1);
+  });
+}
