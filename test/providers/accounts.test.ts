@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CreateAliasCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
 import tap, { test } from 'tap';
+import type { Key } from '../../src/schemas/key.ts';
 import type { Provider, ProviderCheck } from '../../src/schemas/provider.ts';
 import { allKeyIds, metadata } from '../support/kms-truth.ts';
 import { addProvider } from '../support/providers.ts';
-import { caller, eventually, kmsClient, type Problem, startService } from '../support/service.ts';
+import { type Call, caller, eventually, kmsClient, type Problem, startService } from '../support/service.ts';
 
 // Each waits for retries most of the time.
 tap.jobs = 3;
@@ -13,6 +14,14 @@ tap.jobs = 3;
 const own = '111122223333';
 const other = '444455556666';
 const role = `arn:aws:iam::${other}:role/keyward`;
+
+/** The key, once its status tells what is wrong. */
+async function untilTold(call: Call, { id }: Pick<Key, 'id'>): Promise<Key> {
+  return eventually('the key tells', async () => {
+    const { body } = await call('GET', `/v1/keys/${id}`);
+    return body.status.error === null ? undefined : body;
+  });
+}
 
 test('keys of two accounts and three Regions in one service', { buffered: true }, async (t) => {
   const { call, kmsUrl } = await startService(t);
@@ -74,8 +83,9 @@ test('a provider that does not come to its account: its keys say so, the others 
 
   t.test('the role wants another external id', async (t) => {
     t.equal((await roles({ trust: { external_id: 'secret' } })).status, 200);
-    const { status, body: key } = await call('POST', '/v1/keys', { provider: 'apart' }, { prefer: 'wait=1' });
+    const { status, body } = await call('POST', '/v1/keys', { provider: 'apart' }, { prefer: 'wait=1' });
     t.equal(status, 202, 'it is recorded');
+    const key = await untilTold(call, body);
     t.match(key.status, { state: 'creating', error: { code: 'CredentialsProviderError', retryable: true } });
     t.match(key.status.error?.message, /can't be assumed: AccessDenied/);
     t.equal((await call('POST', '/v1/keys', { description: 'another' })).status, 201, 'other providers go on');
@@ -102,7 +112,8 @@ test('a provider that does not come to its account: its keys say so, the others 
     const wrong = { name: 'wrong', region: 'us-east-1', allowed_account_ids: ['777788889999'] };
     await addProvider(call, wrong);
     await control.clear();
-    const { body: key } = await call('POST', '/v1/keys', { provider: 'wrong' }, { prefer: 'wait=1' });
+    const { body } = await call('POST', '/v1/keys', { provider: 'wrong' }, { prefer: 'wait=1' });
+    const key = await untilTold(call, body);
     t.match(key.status.error, {
       code: 'AccountNotAllowed',
       message: /of account 111122223333; it allows 777788889999 only/,
@@ -120,10 +131,7 @@ test('a provider that does not come to its account: its keys say so, the others 
   t.test('the credentials lead to another account than the key is in: it is not taken for lost', async (t) => {
     const { body: key } = await call('POST', '/v1/keys', { provider: 'apart' });
     await call('PATCH', '/v1/providers/apart', { assume_role: null });
-    const confused = await eventually('the key tells', async () => {
-      const { body } = await call('GET', `/v1/keys/${key.id}`);
-      return body.status.error === null ? undefined : body;
-    });
+    const confused = await untilTold(call, key);
     t.match(confused.status, { state: 'in_sync', error: { code: 'WrongAccountOrRegion', retryable: true } });
     t.equal((await call('POST', `/v1/keys/${key.id}/recreate`)).status, 409);
     await call('PATCH', '/v1/providers/apart', { assume_role });
@@ -159,6 +167,9 @@ test('a CreateKey without an answer is looked for in the account that it was sen
   await control.fault({ operation: 'ListKeys', kind: 'throttle', times: null });
   const { body: key } = await call('POST', '/v1/keys', { provider: 'moving' }, { prefer: 'wait=1' });
   const assume_role = { role_arn: role, external_id: null, session_name: null };
+  await eventually('it is sent', async () =>
+    (await control.calls()).some(({ operation }) => operation === 'CreateKey'),
+  );
   await call('PATCH', '/v1/providers/moving', { assume_role });
   const astray = await eventually('the key tells', async () => {
     const { body } = await call('GET', `/v1/keys/${key.id}`);
