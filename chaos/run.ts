@@ -1,6 +1,7 @@
 /**
- * Tries to break the service: `npm run chaos -- [--runs 100] [--seed N] [--first 1] [--switches a,b]`. The seed repeats the
- * choices of every run, and `--first` begins with a later one. Ends with 1 when an invariant was violated.
+ * Tries to break the service: `npm run chaos -- [--runs 100] [--seed N] [--first 1] [--jobs 3] [--switches a,b]`. The seed
+ * repeats the choices of every run, and `--first` begins with a later one. A run mostly waits, so several go on at once, each
+ * in a lab of its own; the choices are the same again with the same `--jobs`. Ends with 1 when an invariant was violated.
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
@@ -13,7 +14,7 @@ import { Ledger } from './ledger.ts';
 import { seededRandom } from './random.ts';
 import { Tally } from './tally.ts';
 
-const usage = `Usage: npm run chaos -- [--runs 100] [--seed 1234] [--first 1] [--switches ${failureSwitches.join(',')}]`;
+const usage = `Usage: npm run chaos -- [--runs 100] [--seed 1234] [--first 1] [--jobs 3] [--switches ${failureSwitches.join(',')}]`;
 
 function readArguments() {
   const { values } = parseArgs({
@@ -21,16 +22,19 @@ function readArguments() {
       runs: { type: 'string', default: '100' },
       seed: { type: 'string', default: String(randomInt(1_000_000)) },
       first: { type: 'string', default: '1' },
+      jobs: { type: 'string', default: '3' },
       switches: { type: 'string', default: '' },
       verbose: { type: 'boolean', default: false },
     },
   });
-  const [runs, seed, first] = [values.runs, values.seed, values.first].map(Number);
-  if (!runs || !first || seed === undefined || ![runs, seed, first].every(Number.isSafeInteger)) throw new Error(usage);
+  const given = [values.runs, values.seed, values.first, values.jobs].map(Number);
+  const [runs, seed, first, jobs] = given;
+  if (!runs || !first || !jobs || seed === undefined || !given.every(Number.isSafeInteger)) throw new Error(usage);
   return {
     runs,
     seed,
     first,
+    jobs: Math.min(jobs, runs),
     switches: values.switches.split(',').filter((name) => name !== ''),
     verbose: values.verbose,
   };
@@ -44,24 +48,28 @@ async function close(): Promise<void> {
 }
 
 async function main(): Promise<boolean> {
-  const { runs, seed, first, switches, verbose } = readArguments();
-  process.stdout.write(`seed ${seed}, runs ${first} to ${first + runs - 1}\n`);
-  const lab = await openLab(owner, switches);
-  const tally = new Tally(lab);
-  const world: World = { lab, ledger: new Ledger(), ids: [] };
-  for (let run = first; run < first + runs; run += 1) {
-    const outcome = await experiment(world, seededRandom(seed * 1_000_003 + run), `run ${run}`);
-    await tally.add(run, outcome);
-    if (verbose || outcome.violations.length > 0) report(run, outcome.plan, outcome.violations);
-    else if (run % 25 === 0) process.stdout.write(`${run - first + 1} runs\n`);
-    if (outcome.violations.length > 0)
-      process.stdout.write(await historiesIn(outcome.violations, await lab.database()));
-    // What is wrong stays wrong: later runs would only repeat it.
-    if (outcome.violations.length > 0) break;
-  }
-  if (tally.failed === 0) tally.addLast(await everything(lab, world.ledger));
+  const { runs, seed, first, jobs, switches, verbose } = readArguments();
+  process.stdout.write(`seed ${seed}, runs ${first} to ${first + runs - 1}, ${jobs} at once\n`);
+  const labs = await Promise.all(Array.from({ length: jobs }, () => openLab(owner, switches)));
+  const tally = new Tally(labs);
+  await Promise.all(labs.map((lab, index) => work(lab, first + index)));
   process.stdout.write(await tally.summary());
   return tally.failed === 0;
+
+  async function work(lab: Lab, firstOfItsOwn: number): Promise<void> {
+    const world: World = { lab, ledger: new Ledger(), ids: [] };
+    for (let run = firstOfItsOwn; run < first + runs; run += jobs) {
+      // What is wrong stays wrong: later runs would only repeat it.
+      if (tally.failed > 0) return;
+      const outcome = await experiment(world, seededRandom(seed * 1_000_003 + run), `run ${run}`);
+      tally.add(run, outcome);
+      if (verbose || outcome.violations.length > 0) report(run, outcome.plan, outcome.violations);
+      else if (tally.runs % 25 === 0) process.stdout.write(`${tally.runs} runs\n`);
+      if (outcome.violations.length > 0)
+        process.stdout.write(await historiesIn(outcome.violations, await lab.database()));
+    }
+    if (tally.failed === 0) tally.addLast(await everything(lab, world.ledger));
+  }
 }
 
 async function everything(lab: Lab, ledger: Ledger): Promise<string[]> {

@@ -3,7 +3,7 @@ import type { Outcome } from './experiment.ts';
 import type { Lab } from './lab.ts';
 
 export class Tally {
-  readonly #lab: Lab;
+  readonly #labs: Lab[];
   readonly #startedAt = performance.now();
   #passed = 0;
   #violations: string[] = [];
@@ -14,11 +14,15 @@ export class Tally {
   readonly #disturbances = new Map<string, number>();
   failed = 0;
 
-  constructor(lab: Lab) {
-    this.#lab = lab;
+  constructor(labs: Lab[]) {
+    this.#labs = labs;
   }
 
-  async add(run: number, outcome: Outcome): Promise<void> {
+  get runs(): number {
+    return this.#passed + this.failed;
+  }
+
+  add(run: number, outcome: Outcome): void {
     if (outcome.violations.length > 0) this.failed += 1;
     else this.#passed += 1;
     this.#violations.push(...outcome.violations);
@@ -43,7 +47,7 @@ export class Tally {
   }
 
   async summary(): Promise<string> {
-    const all = [...this.#lab.replicas, this.#lab.guest];
+    const all = this.#labs.flatMap(({ replicas, guest }) => [...replicas, guest]);
     const fired = (await Promise.all(all.map((replica) => replica.fired()))).flat();
     const at = (action: string) => fired.filter((point) => point.action === action).length;
     const count = (name: string) => this.#disturbances.get(name) ?? 0;
