@@ -69,8 +69,20 @@ export function planDisturbances(random: Random, lab: Lab, mark: string): Distur
       await lab.startPostgres();
     });
   }
+  if (random.chance(0.3)) add('refresh is due', 900, () => letRefreshBeDue(lab));
   if (random.chance(0.08)) add(lab.guest.isRunning ? 'guest leaves' : 'guest joins', 500, () => visit(lab.guest));
   return chosen;
+}
+
+/** As if their refresh intervals had passed. Of more keys than a batch has, so that one ends in the middle of them. */
+async function letRefreshBeDue(lab: Lab): Promise<void> {
+  const due = `UPDATE keys SET due_at = now() WHERE due_at > now()
+    AND id IN (SELECT id FROM keys ORDER BY id DESC LIMIT 50)`;
+  // PostgreSQL may be away.
+  await lab
+    .database()
+    .then((database) => database.query(due))
+    .catch(() => {});
 }
 
 async function visit(guest: Replica): Promise<void> {

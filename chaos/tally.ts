@@ -32,7 +32,7 @@ export class Tally {
     addTo(this.#faults, outcome.faults);
     for (const line of outcome.plan) {
       const kind =
-        /(stale reads|kill PostgreSQL|guest joins|guest leaves|: kill replica \d$|: freeze replica \d$)/.exec(
+        /(stale reads|refresh is due|kill PostgreSQL|guest joins|guest leaves|: kill replica \d$|: freeze replica \d$)/.exec(
           line,
         )?.[1];
       const name = kind?.replace(/^: /, '').replace(/ \d$/, '');
@@ -62,7 +62,7 @@ export class Tally {
       `kills: ${at('kill')} at failure points, ${count('kill replica')} at any moment; PostgreSQL ${count('kill PostgreSQL')}`,
       `freezes: ${at('freeze')} at failure points, ${count('freeze replica')} at any moment; ${points} points seen`,
       `replicas joined ${count('guest joins')} times and left ${count('guest leaves')} times`,
-      `faults: ${faults}; runs with stale reads: ${count('stale reads')}`,
+      `faults: ${faults}; runs with stale reads: ${count('stale reads')}, with a refresh of 50 keys: ${count('refresh is due')}`,
       `takeovers: ${takeovers}`,
       `slowest convergence: ${(this.#slowest.milliseconds / 1000).toFixed(1)} s, in run ${this.#slowest.run}`,
       `KMS calls per converged change: ${each(total)} (${total} for ${this.#changes}); ${calls
