@@ -1,8 +1,6 @@
 /** Start-up and graceful stop. */
 import { pino, stdSerializers } from 'pino';
-import { buildApp } from './app.ts';
 import { ConfigError, readConfig } from './config.ts';
-import { startServices } from './services/start.ts';
 
 /** Milliseconds after which a stop that hangs is cut short. */
 const longestStop = 25_000;
@@ -16,6 +14,8 @@ async function main(): Promise<void> {
   const stopRequest = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
   });
+  // Most of the start-up is to load these: a bad variable is told before.
+  const [{ startServices }, { buildApp }] = await Promise.all([import('./services/start.ts'), import('./app.ts')]);
   const started = await startServices(config, log);
   const app = await buildApp({ services: started.services, logger: log, role: config.ROLE });
   const url = await app.listen({ host: config.HOST, port: config.PORT }).catch(async (error: Error) => {
