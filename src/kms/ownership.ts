@@ -1,9 +1,9 @@
 /** Finds a key by its ownership tag, after a CreateKey whose outcome is unknown. */
 import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
 import type { Kms } from './client.ts';
-import { call } from './errors.ts';
+import { call, KmsFailure } from './errors.ts';
 import { listKeys } from './inventory.ts';
-import { describeKey, readTags, unlessHidden } from './observe.ts';
+import { describeKey, readTags } from './observe.ts';
 
 export type Wanted = {
   /** The value of the ownership tag. */
@@ -16,9 +16,12 @@ export type Wanted = {
 
 /** A way to find owned keys: listing every key, or AWS's index of tags where that may be used. */
 export type OwnershipSearch = {
-  /** @returns the KMS key ids that carry the tag with this value. @throws KmsFailure */
-  find(wanted: Wanted): Promise<string[]>;
+  /** @throws KmsFailure */
+  find(wanted: Wanted): Promise<Found>;
 };
+
+/** KMS key ids: those that carry the tag with this value, and those of which KMS won't tell Keyward whether they do. */
+export type Found = { owned: string[]; unread: string[] };
 
 /** How many keys are looked at at once. */
 const concurrency = 8;
@@ -37,37 +40,43 @@ type Seen = { madeAt: number; seenAt: number; owner?: string | undefined; isSure
  */
 export function searchByListing(kms: Kms, ownershipTagName: string, settle: number): OwnershipSearch {
   const seen = new Map<string, Seen>();
-  const look = async (keyId: string): Promise<Seen | null> => {
-    const madeAt = await creationDateOf(kms, keyId);
-    return madeAt === null ? null : { madeAt, seenAt: performance.now() };
-  };
   const carries = async (keyId: string, { owner, madeSince }: Wanted) => {
-    const key = seen.get(keyId) ?? (await look(keyId));
-    if (key === null) return false;
+    const key = seen.get(keyId) ?? { madeAt: await creationDateOf(kms, keyId), seenAt: performance.now() };
     seen.set(keyId, key);
     if (key.madeAt < madeSince.getTime() - clockTolerance) return false;
     if (key.isSure) return key.owner === owner;
     const isSure = performance.now() - key.seenAt > settle;
-    const tags = await unlessHidden(() => readTags(kms, keyId));
-    if (tags === null) return false;
+    const tags = await readTags(kms, keyId);
     seen.set(keyId, { ...key, owner: tags[ownershipTagName], isSure });
     return tags[ownershipTagName] === owner;
   };
   return {
     find: async (wanted) => {
-      const found: string[] = [];
+      const found: Found = { owned: [], unread: [] };
       for await (const page of keyPages(kms)) {
         const known = await wanted.knownAmong(page);
         const unknown = page.filter((keyId) => !known.has(keyId));
         for (let start = 0; start < unknown.length; start += concurrency) {
           const batch = unknown.slice(start, start + concurrency);
-          const owned = await Promise.all(batch.map((keyId) => carries(keyId, wanted)));
-          found.push(...batch.filter((_keyId, index) => owned[index]));
+          const verdicts = await Promise.all(batch.map((keyId) => verdictOf(carries(keyId, wanted))));
+          found.owned.push(...batch.filter((_keyId, index) => verdicts[index] === 'owned'));
+          found.unread.push(...batch.filter((_keyId, index) => verdicts[index] === 'unread'));
         }
       }
       return found;
     },
   };
+}
+
+/** A key that is gone by now is none; one that KMS won't let Keyward read may be the one. */
+async function verdictOf(carries: Promise<boolean>): Promise<'owned' | 'other' | 'unread'> {
+  try {
+    return (await carries) ? 'owned' : 'other';
+  } catch (error) {
+    if (error instanceof KmsFailure && error.kind === 'not_found') return 'other';
+    if (error instanceof KmsFailure && error.kind === 'refused') return 'unread';
+    throw error;
+  }
 }
 
 /**
@@ -96,7 +105,7 @@ export function searchByTaggingApi(kms: Kms, ownershipTagName: string): Ownershi
         token = page.PaginationToken || undefined;
       } while (token !== undefined);
       const known = await knownAmong(found);
-      return found.filter((keyId) => !known.has(keyId));
+      return { owned: found.filter((keyId) => !known.has(keyId)), unread: [] };
     },
   };
 }
@@ -110,8 +119,7 @@ async function* keyPages(kms: Kms): AsyncGenerator<string[]> {
   } while (marker !== null);
 }
 
-/** Milliseconds since the epoch; null when KMS does not tell. */
-async function creationDateOf(kms: Kms, keyId: string): Promise<number | null> {
-  const described = await unlessHidden(() => describeKey(kms, keyId));
-  return described === null ? null : described.created_at.getTime();
+/** Milliseconds since the epoch. */
+async function creationDateOf(kms: Kms, keyId: string): Promise<number> {
+  return (await describeKey(kms, keyId)).created_at.getTime();
 }

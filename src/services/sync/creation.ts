@@ -8,7 +8,7 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, readPolicy } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { knownAmong } from '../unmanaged/known.ts';
+import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { timeUntilSettled } from './open-writes.ts';
@@ -45,8 +45,7 @@ export async function settleCreations(
   const { row } = work;
   await assertSameAccount(kms, creations);
   const left = await timeUntilSettled(services, creations);
-  const keyId =
-    (await search(services, kms, row, creations)) ?? (await searchAgain(services, kms, row, creations, left));
+  const { keyId } = await searchTwice(services, kms, row, creations, left);
   if (keyId === null) return null;
   const described = await describeKey(kms, keyId).catch(asFault);
   for (const write of creations) await recordCreated(services, work, { id: write.id, step: write }, described);
@@ -63,25 +62,39 @@ async function assertSameAccount(kms: Kms, creations: KmsWrite[]): Promise<void>
   throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, 'CreateKey', true);
 }
 
-/** One empty search proves nothing, and none does before the time has come. */
-async function searchAgain(services: Services, kms: Kms, row: KeyRow, creations: KmsWrite[], left: number) {
+/** What a search found. `unread`: keys that KMS won't let Keyward read, and that may be the one. */
+type Found = { keyId: string | null; unread: string[] };
+
+/** One empty search proves nothing, and none does before the time has come, or while the key may be one that can't be read. */
+async function searchTwice(
+  services: Services,
+  kms: Kms,
+  row: KeyRow,
+  creations: KmsWrite[],
+  left: number,
+): Promise<Found> {
+  const first = await search(services, kms, row, creations);
+  if (first.keyId !== null) return first;
   if (left > 0) throw new CreationUnsettled(new Date(Date.now() + left));
   await delay(secondLook);
-  return search(services, kms, row, creations);
+  const second = await search(services, kms, row, creations);
+  if (second.keyId !== null || second.unread.length === 0) return second;
+  const message = `An earlier CreateKey may have made ${second.unread.join(' or ')}: KMS won't let Keyward read whose key that is`;
+  throw new KmsFailure('fault', 'KeyNotReadable', message, 'ListResourceTags', true);
 }
 
-async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsWrite[]): Promise<string | null> {
+async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsWrite[]): Promise<Found> {
   const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
-  const found = await services
+  const { owned, unread } = await services
     .ownershipSearchFor(kms)
     .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, kms.region, keyIds, row.id) })
     .catch(asFault);
   await services.failurePoints.pass('search-done');
-  if (found.length > 1) {
-    const message = `Several KMS keys carry the ownership tag of this key: ${found.join(', ')}`;
+  if (owned.length > 1) {
+    const message = `Several KMS keys carry the ownership tag of this key: ${owned.join(', ')}`;
     throw new KmsFailure('fault', 'DuplicateKeys', message, 'ListResourceTags', true);
   }
-  return found[0] ?? null;
+  return { keyId: owned[0] ?? null, unread: await newSince(services, unread, madeSince) };
 }
 
 /** That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it. */

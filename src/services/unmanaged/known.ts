@@ -34,3 +34,13 @@ export async function managedAmong(
   });
   return rows.flatMap(({ key_id }) => (key_id === null ? [] : [key_id]));
 }
+
+/** Those of the key ids that no sweep had seen by then: they may have been made since. `since` is PostgreSQL's time. */
+export async function newSince({ database }: Services, keyIds: string[], since: Date): Promise<string[]> {
+  const seenBefore = await database.prisma.foreignKey.findMany({
+    where: { key_id: { in: keyIds }, first_seen_at: { lt: since } },
+    select: { key_id: true },
+  });
+  const old = new Set(seenBefore.map(({ key_id }) => key_id));
+  return keyIds.filter((keyId) => !old.has(keyId));
+}
