@@ -3,8 +3,8 @@ import { CancelKeyDeletionCommand, ListKeyRotationsCommand, UntagResourceCommand
 import tap, { test } from 'tap';
 import type { Event } from '../../src/schemas/history.ts';
 import type { UnmanagedKey } from '../../src/schemas/unmanaged.ts';
-import type { FailurePoint } from '../../src/services/failure-points.ts';
 import { accessTo } from '../../src/services/providers/access.ts';
+import { freezeAt, gate, loseLease } from '../support/frozen.ts';
 import { allKeyIds, metadata, ownPolicy, tags } from '../support/kms-truth.ts';
 import { caller, eventually, type Problem, startService } from '../support/service.ts';
 
@@ -43,36 +43,7 @@ async function untilReplaced({ call }: Service, id: string, generation = 2) {
   });
 }
 
-/** Another worker takes the key over, as from one that fell silent. */
-function loseLease({ services }: Service, id: string) {
-  return services.database.prisma.$executeRaw`
-    UPDATE keys SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second', due_at = now()
-    WHERE id = ${id}::uuid`;
-}
-
-/** Something to wait for, and what ends the wait. */
-function gate() {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { promise, open: resolve };
-}
-
-/** Holds whoever comes next by a failure point, as if its process were frozen there. */
-function freezeAt(service: Service, at: FailurePoint) {
-  const { failurePoints } = service.services;
-  const { pass } = failurePoints;
-  const [frozen, awake] = [gate(), gate()];
-  failurePoints.pass = async (point) => {
-    if (point === at) {
-      failurePoints.pass = pass;
-      frozen.open();
-      await awake.promise;
-    }
-    return pass(point);
-  };
-  return { frozen: frozen.promise, wake: awake.open, loseLease: (id: string) => loseLease(service, id) };
-}
-
-/** The same before the next read of this kind. `over`: it has been answered since. */
+/** Holds the next read of this kind. `over`: it has been answered since. */
 async function freezeAtRead(service: Service, command: string) {
   const [frozen, awake, over] = [gate(), gate(), gate()];
   const { kms } = await accessTo(service.services, 'default');
@@ -91,12 +62,7 @@ async function freezeAtRead(service: Service, command: string) {
       },
     { step: 'initialize', name },
   );
-  return {
-    frozen: frozen.promise,
-    wake: awake.open,
-    over: over.promise,
-    loseLease: (id: string) => loseLease(service, id),
-  };
+  return { frozen: frozen.promise, wake: awake.open, over: over.promise };
 }
 
 test('a search by the Tagging API', async (t) => {
@@ -244,7 +210,7 @@ test('a worker that wakes up with the answer of a CreateKey that was settled lon
     const sleeper = freezeAt(service, 'after-send');
     await replace(old.id, ecc, { prefer: 'respond-async' });
     await sleeper.frozen;
-    await sleeper.loseLease(old.id);
+    await loseLease(service, old.id);
     const second = await untilReplaced(service, old.id);
     await service.control.fault({ operation: 'CreateKey', kind: 'throttle', times: 3 });
     await replace(old.id, { ...ecc, customer_master_key_spec: 'ECC_NIST_P384' }, { prefer: 'respond-async' });
@@ -263,7 +229,7 @@ test('a worker that wakes up with the answer of a CreateKey that was settled lon
     await replace(old.id, ecc, { prefer: 'respond-async' });
     await sleeper.frozen;
     await service.control.fault({ operation: 'DisableKey', ...denied });
-    await sleeper.loseLease(old.id);
+    await loseLease(service, old.id);
     await eventually('taken back', async () => {
       const key = await get(old.id);
       return key.status.state === 'in_sync' && key.status.generation === 3;
@@ -327,7 +293,7 @@ test('a rotation', async (t) => {
     await sleeper.frozen;
     await control.fault({ operation: 'RotateKeyOnDemand', kind: 'reset_after_effect' });
     const other = freezeAt(service, 'write-failed');
-    await sleeper.loseLease(id);
+    await loseLease(service, id);
     await other.frozen;
     t.equal(await rotationsOf(key_id), 1, 'the other has asked, and does not know the outcome');
     sleeper.wake();

@@ -77,14 +77,17 @@ async function readOne(services: Services, { provider, kms, sweep }: Sweep, key:
 
 /**
  * Gives a key to the record that it names, if that has none and nobody is at it; a sync then brings it in line. An open write means
- * that the sync looks for the key by itself.
+ * that the sync looks for the key by itself. Since the page was listed, the record may have had the key and replaced it. A worker
+ * that fell silent is shut out: it knows of no key, and would make one.
  */
 async function adopt({ database, queue, log }: Services, provider: string, id: string, { key_id, arn }: ListedKey) {
   const adopted = await database.prisma.$transaction(async (transaction) => {
     const count = await transaction.$executeRaw`
-      UPDATE keys SET key_id = ${key_id}, arn = ${arn}, state = 'updating', due_at = now(), error = NULL, attempts = 0
+      UPDATE keys SET key_id = ${key_id}, arn = ${arn}, state = 'updating', due_at = now(), error = NULL, attempts = 0,
+        lease_token = NULL, lease_until = NULL
       WHERE id = ${id}::uuid AND provider = ${provider} AND key_id IS NULL AND NOT writes_open
-        AND (lease_until IS NULL OR lease_until < now())`;
+        AND (lease_until IS NULL OR lease_until < now())
+        AND NOT EXISTS (SELECT 1 FROM former_keys WHERE key_id = ${key_id} AND arn = ${arn})`;
     if (count === 0) return false;
     const event = { key_ref: id, type: 'key.adopted', generation: 0, actor: 'keyward', data: { arn } };
     await transaction.event.create({ data: event });

@@ -1,0 +1,40 @@
+/** Workers that freeze at a point of a sync, as if their process stood still, and wake up when another has taken over. */
+import type { FailurePoint } from '../../src/services/failure-points.ts';
+import type { startService } from './service.ts';
+
+type Service = Awaited<ReturnType<typeof startService>>;
+
+/** Something to wait for, and what ends the wait. */
+export function gate() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { promise, open: resolve };
+}
+
+/** Holds whoever comes next by a failure point, as if its process were frozen there. */
+export function freezeAt({ services }: Service, at: FailurePoint) {
+  const { failurePoints } = services;
+  const { pass } = failurePoints;
+  const [frozen, awake] = [gate(), gate()];
+  failurePoints.pass = async (point) => {
+    if (point === at) {
+      failurePoints.pass = pass;
+      frozen.open();
+      await awake.promise;
+    }
+    return pass(point);
+  };
+  return { frozen: frozen.promise, wake: awake.open };
+}
+
+/** The worker that has the key in hand has been silent for so long that its lease is over. */
+export function silenceWorker({ services }: Service, id: string) {
+  return services.database.prisma.$executeRaw`
+    UPDATE keys SET lease_until = now() - interval '1 second' WHERE id = ${id}::uuid`;
+}
+
+/** Another worker takes the key over, as from one that fell silent. */
+export function loseLease({ services }: Service, id: string) {
+  return services.database.prisma.$executeRaw`
+    UPDATE keys SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second', due_at = now()
+    WHERE id = ${id}::uuid`;
+}
