@@ -119,7 +119,8 @@ export async function outcomeOnRecord(transaction: Transaction, id: string): Pro
 
 /**
  * Puts the outcome of one write on record, with its event. A write that another worker has closed meanwhile is left as it
- * is, unless the outcome was unknown there and is known here.
+ * is, unless the outcome was unknown there and is known here to be none, or to be a new key. That another write was carried
+ * out is no news by then: whether it was before or after those of the other worker, only a look at the key can tell.
  */
 export async function closeEntry(
   transaction: Transaction,
@@ -132,7 +133,9 @@ export async function closeEntry(
   const [closed] = await transaction.$queryRaw<{ before: Prisma.InputJsonObject | null }[]>`
     UPDATE kms_writes
     SET outcome = ${outcome}, error = ${error === null ? null : JSON.stringify(error)}::json, finished_at = clock_timestamp()
-    WHERE id = ${entry.id}::uuid AND (outcome IS NULL OR (outcome = 'unknown' AND ${outcome} <> 'unknown'))
+    WHERE id = ${entry.id}::uuid AND (
+      outcome IS NULL
+      OR (outcome = 'unknown' AND ${outcome} <> 'unknown' AND (${outcome} <> 'done' OR operation = 'CreateKey')))
     RETURNING before`;
   if (closed === undefined || outcome === 'skipped') return;
   await transaction.event.create({
