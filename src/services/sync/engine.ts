@@ -146,7 +146,9 @@ type Look = { observed: ObservedKey | null; settling: number };
 async function observeForSync(services: Services, kms: Kms, { row, seen }: Work, keyId: string): Promise<Look> {
   const writes = await findRecentWrites(services, row.id);
   const read = seen ?? (await observeKey(kms, keyId));
-  const expected = observedOf(row);
+  const recorded = observedOf(row);
+  // An attempt that failed halfway has recorded no observation of what it wrote.
+  const expected = recorded !== null && row.attempts > 0 ? withRecentWrites(recorded, writes) : recorded;
   const believed = !isHeld(row)
     ? withRecentWrites(read, writes)
     : expected === null

@@ -2,6 +2,7 @@
 import type { KmsWrite } from '../../database/client.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
 import type { Services } from '../context.ts';
+import type { Lease } from './lease.ts';
 
 /** Writes whose outcome is not settled: left by a worker that was cut off, or CreateKey calls that nobody can tell of. */
 export function findOpenWrites(services: Services, keyId: string): Promise<KmsWrite[]> {
@@ -9,6 +10,12 @@ export function findOpenWrites(services: Services, keyId: string): Promise<KmsWr
     where: { key_ref: keyId, OR: [{ outcome: null }, { outcome: 'unknown', operation: 'CreateKey' }] },
     orderBy: { id: 'asc' },
   });
+}
+
+/** Whether a worker with this lease has sent something of which it can't be told whether it took effect. */
+export async function hasLeftOpen(services: Services, { keyId, token }: Lease): Promise<boolean> {
+  const left = { key_ref: keyId, lease_token: token, OR: [{ outcome: null }, { outcome: 'unknown' }] };
+  return (await services.database.prisma.kmsWrite.findFirst({ where: left, select: { id: true } })) !== null;
 }
 
 /** Milliseconds until none of these writes can land any more, and reads show those that did. Not above 0: it is so. */

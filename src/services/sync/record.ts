@@ -9,7 +9,7 @@ import type { FailurePoint } from '../failure-points.ts';
 import { errorOf } from '../keys/declared.ts';
 import { isHeld, recordDriftEvents } from './drift.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
-import { findOpenWrites, timeUntilVerifiable } from './open-writes.ts';
+import { findOpenWrites, hasLeftOpen, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
 import { retryDelay } from './retry.ts';
 
@@ -101,7 +101,9 @@ export async function recordRetry(
   const progress = { attempts, next_attempt_at: dueAt.toISOString() };
   services.log.warn({ key: work.row.id, operation, code, message, ...progress }, 'sync will be tried again');
   const error: SyncError = { code, message, retryable: true, ...(refusalBeingTakenBack(work.row) ?? {}), ...progress };
-  return finish(services, work, { error, attempts, due_at: dueAt }, 'retry-recorded', async () => {});
+  // What KMS surely did not do leaves nothing open: the next attempt is to aim at no more than this one did.
+  const writes_open = work.row.writes_open || (await hasLeftOpen(services, work.lease));
+  return finish(services, work, { error, attempts, due_at: dueAt, writes_open }, 'retry-recorded', async () => {});
 }
 
 /** While a refused change is being taken back, the refusal stays on show: an accepted change would have cleared it. */
