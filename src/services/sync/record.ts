@@ -230,10 +230,12 @@ export async function finish(
     await also(transaction, count === 0);
     await announceKeyChange(transaction, row.id);
     if (count === 1) return null;
-    const { state: _state, due_at: _due, error: _error, default_tags_due: _tags, ...stillTrue } = data;
+    const { state: _state, due_at: _due, error: _error, default_tags_due: _tags, attempts, ...stillTrue } = data;
     const [moved] = await transaction.key.updateManyAndReturn({ where: lease.fence, data: stillTrue });
     if (moved === undefined) throw new LeaseLost(row.id);
-    return moved;
+    // How often an earlier generation was tried says nothing of a newer one.
+    if (attempts === undefined || moved.generation !== row.generation) return moved;
+    return transaction.key.update({ where: { id: row.id }, data: { attempts } });
   });
   if (next === null) lease.stop();
   await services.failurePoints.pass(point);
