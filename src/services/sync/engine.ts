@@ -32,13 +32,13 @@ import { isFinal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { recordDone, recordSkipped, sendWrite } from './send.ts';
 
-/** What was just read of a key, and the status_version that its row had then. */
+/** What was read of a key a while ago, and the status_version that its row had then. */
 export type Seen = { read: ObservedKey; statusVersion: number };
 
 /**
  * Syncs one key, until nothing more is asked for. Does nothing when another worker is at it: that one will see what
  * is new before it ends.
- * @param seen is not read again, unless the key has been synced since.
+ * @param seen is not read again, unless the key has been synced since, or somebody has asked for a look.
  * @returns whether it did anything.
  */
 export async function syncKey(services: Services, keyId: string, seen?: Seen): Promise<boolean> {
@@ -48,7 +48,8 @@ export async function syncKey(services: Services, keyId: string, seen?: Seen): P
   if (taken.isTakeover) services.log.info({ key: keyId }, 'took a key over from a worker that fell silent');
   try {
     await services.failurePoints.pass('lease-taken');
-    const isFresh = seen?.statusVersion === taken.row.status_version;
+    const { status_version, requested_observation, served_observation } = taken.row;
+    const isFresh = seen?.statusVersion === status_version && requested_observation === served_observation;
     let row = await syncOnce(services, { row: taken.row, lease, ...(isFresh ? { seen: seen.read } : {}) });
     while (row !== null) {
       // Somebody asked for more meanwhile.
