@@ -52,14 +52,15 @@ export async function recordGone(
   if (recent.some(({ operation }) => operation === 'CreateKey')) return recordRetry(services, work, failure);
   // A new key that is lost before it was in place is no better than one that KMS refused.
   if (row.replacement === 'begun') return takeBack(services, work, failure);
+  // One that was made outside a moment before it was imported may not show yet: it must not be taken for deleted.
+  const neverSeen = row.last_observed_at === null;
+  if (neverSeen && Date.now() - row.created_at.getTime() < visibilityDelay) return recordRetry(services, work, failure);
   const hindrance = await deleteFormerKeys(services, kms, work);
   if (hindrance !== null && row.lifecycle !== 'managed') {
     return recordRetry(services, work, hindrance.failure, { dueIn: hindrance.dueAt.getTime() - Date.now() });
   }
   if (row.lifecycle === 'pending_deletion') return recordDeleted(services, work);
   if (row.lifecycle === 'released') return recordRemoved(services, work);
-  const neverSeen = row.last_observed_at === null;
-  if (neverSeen && Date.now() - row.created_at.getTime() < visibilityDelay) return recordRetry(services, work, failure);
   const due_at = hindrance?.dueAt ?? null;
   const columns = { key_state: null, drift: [], deletion_date: null, rotations_open: false, due_at };
   return recordFailed(services, work, failure, columns, async (transaction) => {
