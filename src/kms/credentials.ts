@@ -40,7 +40,7 @@ export function credentialsFor(target: {
 }): CredentialProvider {
   const { endpoint, region, assumeRole } = target;
   const base = endpoint === null ? fromNodeProviderChain() : credentialsForOtherEndpoints();
-  if (assumeRole === null) return shared(() => base());
+  if (assumeRole === null) return shared(() => providedBy(base, "The service's own credentials can't be had"));
   const assumed = fromTemporaryCredentials({
     masterCredentials: () => base(),
     params: {
@@ -50,15 +50,20 @@ export function credentialsFor(target: {
     },
     clientConfig: { region, ...(endpoint === null ? {} : { endpoint }) },
   });
-  return shared(async () => {
-    try {
-      return await assumed();
-    } catch (error) {
-      // STS's AccessDenied is no word of KMS on a change: nothing may be taken back for it.
-      const { name, message } = error as Error;
-      throw new CredentialsUnavailable(`The role ${assumeRole.role_arn} can't be assumed: ${name}: ${message}`);
-    }
-  });
+  return shared(() => providedBy(assumed, `The role ${assumeRole.role_arn} can't be assumed`));
+}
+
+/**
+ * STS's AccessDenied is no word of KMS on a change: nothing may be taken back for it.
+ * @param trouble what it means that there are none.
+ */
+async function providedBy(provide: CredentialProvider, trouble: string): Promise<Credentials> {
+  try {
+    return await provide();
+  } catch (error) {
+    const { name, message } = error as Error;
+    throw new CredentialsUnavailable(`${trouble}: ${name}: ${message}`);
+  }
 }
 
 function shared(provide: CredentialProvider): CredentialProvider {
