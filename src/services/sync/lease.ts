@@ -37,7 +37,8 @@ export class Lease {
   }
 
   /**
-   * Takes the lease of a key, unless another holds it.
+   * Takes the lease of a key, unless another holds it. The key is due when the lease is over, so that it is taken over then:
+   * it may have been woken long before its time.
    * @param time milliseconds for which it holds without a renewal.
    * @returns null when it is held, or there is no such key. `isTakeover`: its last holder fell silent.
    */
@@ -52,7 +53,8 @@ export class Lease {
     const sinceTaken = startStopwatch();
     const [taken] = await prisma.$queryRaw<(KeyRow & { is_takeover: boolean })[]>`
       UPDATE keys
-      SET lease_token = ${token}::uuid, lease_until = now() + ${time} * interval '1 millisecond'
+      SET lease_token = ${token}::uuid, lease_until = now() + ${time} * interval '1 millisecond',
+        due_at = least(due_at, now() + ${time} * interval '1 millisecond')
       FROM (SELECT id, lease_token FROM keys WHERE id = ${keyId}::uuid FOR UPDATE) AS before
       WHERE keys.id = before.id AND (keys.lease_until IS NULL OR keys.lease_until < now())
       RETURNING keys.*, before.lease_token IS NOT NULL AS is_takeover`;

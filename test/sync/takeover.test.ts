@@ -1,0 +1,29 @@
+import { UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
+import { test } from 'tap';
+import { freezeAt } from '../support/frozen.ts';
+import { metadata } from '../support/kms-truth.ts';
+import { eventually, startService } from '../support/service.ts';
+
+/** Milliseconds in which the key of a worker that falls silent is to be taken over. */
+const takeoverTime = 30_000;
+
+test('a key is taken over in time, though it was not due when its worker took it', async (t) => {
+  const service = await startService(t, { SETTLE_SECONDS: '0', LEASE_SECONDS: '5' });
+  const { call, kms, services } = service;
+  const { body: key } = await call('POST', '/v1/keys', { description: 'mine' });
+  const KeyId = key.key_id ?? '';
+  await kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'theirs' }));
+  const sleeper = freezeAt(service, 'writes-recorded');
+  // A wake-up that was left over. Its refresh is due in ten minutes.
+  await services.queue.wakeAll([key.id]);
+  await sleeper.frozen;
+  // Its renewals stand still as well.
+  await services.database.prisma.$executeRaw`
+    UPDATE keys SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second' WHERE id = ${key.id}::uuid`;
+  await eventually(
+    'another worker puts the drift right',
+    async () => (await metadata(kms, KeyId)).Description === 'mine',
+    takeoverTime,
+  );
+  sleeper.wake();
+});
