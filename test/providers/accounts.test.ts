@@ -185,3 +185,28 @@ test('a CreateKey without an answer is looked for in the account that it was sen
   t.same(await allKeyIds(kmsClient(kmsUrl, own)), [held.key_id]);
   t.same(await allKeyIds(kmsClient(kmsUrl, other)), []);
 });
+
+test('nor is it looked for anywhere while STS does not tell of which account the credentials are', {
+  buffered: true,
+}, async (t) => {
+  const { call, kmsUrl, control } = await startService(t, { WRITE_DEADLINE_SECONDS: '6', SETTLE_SECONDS: '1' });
+  await addProvider(call, { name: 'moving', region: 'us-east-1' });
+  await control.fault(
+    { operation: 'CreateKey', kind: 'reset_after_effect' },
+    { operation: 'ListKeys', kind: 'throttle', times: null },
+  );
+  const { body: key } = await call('POST', '/v1/keys', { provider: 'moving' }, { prefer: 'wait=1' });
+  await eventually('it is sent', async () =>
+    (await control.calls()).some(({ operation }) => operation === 'CreateKey'),
+  );
+  // The role can be assumed all the same.
+  await control.fault({ operation: 'GetCallerIdentity', kind: 'internal_error', times: null });
+  const assume_role = { role_arn: role, external_id: null, session_name: null };
+  await call('PATCH', '/v1/providers/moving', { assume_role });
+  await eventually('the key tells', async () => {
+    const { body } = await call('GET', `/v1/keys/${key.id}`);
+    return body.status.error?.code === 'WrongAccountOrRegion';
+  });
+  await control.clearFaults();
+  t.same(await allKeyIds(kmsClient(kmsUrl, other)), []);
+});

@@ -56,9 +56,11 @@ export async function settleCreations(
 /** A search in another account than the one that the calls were sent in would find nothing, whatever they made. */
 async function assertSameAccount(kms: Kms, creations: KmsWrite[]): Promise<void> {
   const here = (await kms.identity())?.account ?? null;
-  const elsewhere = creations.find(({ account }) => account !== null && here !== null && account !== here)?.account;
+  // While STS doesn't tell, the credentials may be of any.
+  const elsewhere = creations.find(({ account }) => account !== null && account !== here)?.account;
   if (elsewhere === undefined) return;
-  const message = `A CreateKey of unknown outcome was sent in account ${elsewhere}, and the credentials are of account ${here} now`;
+  const now = here === null ? 'an account that STS does not tell' : `account ${here}`;
+  const message = `A CreateKey of unknown outcome was sent in account ${elsewhere}, and the credentials are of ${now} now`;
   throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, 'CreateKey', true);
 }
 
