@@ -84,7 +84,7 @@ export function openKms({ endpoint, region, assumeRole, onCall, times, expiringW
     sts,
     region,
     quotas,
-    identity: rememberedIdentity(sts),
+    identity: rememberedIdentity(sts, assumeRole?.role_arn ?? null),
     close: () => {
       for (const client of [reads, writes, tagging, sts]) client.destroy();
     },

@@ -20,11 +20,13 @@ export async function readCallerIdentity(sts: STSClient): Promise<CallerIdentity
 
 /**
  * The caller's identity, asked for once in a while. While STS is away the last answer stands; where it never answered (an
- * endpoint that is not AWS may have no STS) it is null.
+ * endpoint that is not AWS may have no STS) it is that of the role, whose ARN tells the account, and null without one.
+ * @param roleArn of the role that calls are made as; null: of none that is known.
  * @throws KmsFailure of kind `credentials`.
  */
-export function rememberedIdentity(sts: STSClient): () => Promise<CallerIdentity | null> {
-  let last: CallerIdentity | null = null;
+export function rememberedIdentity(sts: STSClient, roleArn: string | null): () => Promise<CallerIdentity | null> {
+  const account = roleArn?.split(':')[4];
+  let last: CallerIdentity | null = roleArn === null || account === undefined ? null : { account, arn: roleArn };
   let known: { answer: Promise<CallerIdentity | null>; until: number } | undefined;
   const ask = async () => {
     try {

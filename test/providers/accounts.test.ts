@@ -210,3 +210,17 @@ test('nor is it looked for anywhere while STS does not tell of which account the
   await control.clearFaults();
   t.same(await allKeyIds(kmsClient(kmsUrl, other)), []);
 });
+
+test('a key of another account than the role is not taken for lost, though STS does not answer', {
+  buffered: true,
+}, async (t) => {
+  const { call, control } = await startService(t, { SETTLE_SECONDS: '0' });
+  await addProvider(call, { name: 'moving', region: 'us-east-1' });
+  const { body: key } = await call('POST', '/v1/keys', { provider: 'moving' });
+  await control.fault({ operation: 'GetCallerIdentity', kind: 'internal_error', times: null });
+  const assume_role = { role_arn: role, external_id: null, session_name: null };
+  await call('PATCH', '/v1/providers/moving', { assume_role });
+  await call('POST', `/v1/keys/${key.id}/refresh`, undefined, { prefer: 'respond-async' });
+  const { status } = await untilTold(call, key);
+  t.match(status, { state: 'in_sync', error: { code: 'WrongAccountOrRegion', retryable: true } });
+});
