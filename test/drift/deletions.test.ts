@@ -8,6 +8,7 @@ import {
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Event } from '../../src/schemas/history.ts';
+import type { Drift } from '../../src/schemas/key.ts';
 import { metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
 import { eventually, startService, withMovedClock } from '../support/service.ts';
 
@@ -55,6 +56,10 @@ test('deletions that somebody else schedules or cancels, between two refreshes',
           t.equal((await metadata(kms, key.key_id)).Description, 'mine');
           t.same(await policy(kms, key.key_id), ownPolicy('Mine'));
           t.same(await tags(kms, key.key_id), { mine: '1', 'keyward:id': key.id });
+          const { body } = await call<{ items: Event[] }>('GET', `/v1/keys/${key.id}/events?type=drift.detected`);
+          const fields = body.items.flatMap(({ data }) => data['drift'] as Drift[]).map(({ field }) => field);
+          const ofRotation = rotates ? [] : ['enable_key_rotation'];
+          t.same(fields.sort(), ['description', ...ofRotation, 'key_state', 'policy', 'tags.theirs']);
         }),
       );
     },

@@ -1,5 +1,7 @@
-import { UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
+import { isDeepStrictEqual } from 'node:util';
+import { EnableKeyRotationCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import { rotation } from '../support/kms-truth.ts';
 import { caller, eventually, startService } from '../support/service.ts';
 
 test('with stale reads of 10 seconds, 100 updates cause no second write and no drift event', async (t) => {
@@ -61,4 +63,24 @@ test('with stale reads of 10 seconds, 100 updates cause no second write and no d
     const { body } = await call('POST', `/v1/keys/${key?.id}/refresh`);
     t.match(body.status.drift, [{ field: 'description', desired: 'mine', observed: 'theirs' }]);
   });
+});
+
+test('rotation that comes back with a cancelled deletion ends, though the first read of it is stale', async (t) => {
+  const { call, kms, kmsUrl, control } = await startService(t, { SETTLE_SECONDS: '3' });
+  const declared = { enabled: false, period: null };
+  for (const reads of [1, 2]) {
+    const { body: key } = await call('POST', '/v1/keys', {});
+    const KeyId = key.key_id ?? '';
+    await kms.send(new EnableKeyRotationCommand({ KeyId }));
+    await call('DELETE', `/v1/keys/${key.id}`);
+    await caller(kmsUrl)('PUT', '/_local/settings', { stale_reads_seconds: 2 });
+    await control.clear();
+    // Every other read is stale: one of the two keys meets such a one.
+    for (let read = 0; read < reads; read += 1) await rotation(kms, KeyId);
+    t.equal((await call('POST', `/v1/keys/${key.id}/restore`)).status, 200);
+    await caller(kmsUrl)('PUT', '/_local/settings', { stale_reads_seconds: 0 });
+    await eventually('it does not rotate', async () => isDeepStrictEqual(await rotation(kms, KeyId), declared), 20_000);
+    const writes = (await control.calls()).map(({ operation }) => operation);
+    t.same(writes, ['CancelKeyDeletion', 'EnableKey', 'DisableKeyRotation']);
+  }
 });

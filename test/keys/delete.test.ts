@@ -1,4 +1,4 @@
-import { CancelKeyDeletionCommand } from '@aws-sdk/client-kms';
+import { CancelKeyDeletionCommand, EnableKeyCommand, EnableKeyRotationCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { metadata, rotation, tags } from '../support/kms-truth.ts';
 import { eventually, type Problem, startService, withMovedClock } from '../support/service.ts';
@@ -57,6 +57,22 @@ test('the end of a key, and taking it back', async (t) => {
     t.match(body.status, { state: 'in_sync', key_state: 'Enabled', deletion_date: null, drift: [] });
     t.equal((await metadata(kms, key_id)).KeyState, 'Enabled');
     t.same(await rotation(kms, key_id), { enabled: true, period: 100 });
+  });
+
+  t.test('rotation that comes back with a cancelled deletion is as declared before the answer', async (t) => {
+    for (const declared of [{}, { is_enabled: false }, { enable_key_rotation: true }]) {
+      const { id, key_id, ...key } = await create(declared);
+      // Nobody sees this before the deletion is scheduled, and of a key pending deletion KMS doesn't tell it.
+      await kms.send(new EnableKeyCommand({ KeyId: key_id }));
+      await kms.send(new EnableKeyRotationCommand({ KeyId: key_id, RotationPeriodInDays: 100 }));
+      await call('DELETE', `/v1/keys/${id}`);
+      const { status, body } = await call('POST', `/v1/keys/${id}/restore`);
+      t.equal(status, 200);
+      t.match(body.status, { state: 'in_sync', key_state: key.is_enabled ? 'Enabled' : 'Disabled', drift: [] });
+      t.equal((await metadata(kms, key_id)).KeyState, body.status.key_state);
+      const { enable_key_rotation: enabled, rotation_period_in_days: period } = key;
+      t.same(await rotation(kms, key_id), { enabled, period });
+    }
   });
 
   t.test('restore brings a disabled key back disabled', async (t) => {

@@ -2,9 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow } from '../../database/client.ts';
 import { afterStep } from '../../domain/after-step.ts';
-import { compareKey } from '../../domain/comparison.ts';
 import { differences } from '../../domain/drift.ts';
-import { isPendingDeletion } from '../../domain/planner.ts';
+import { isPendingDeletion, plan } from '../../domain/planner.ts';
 import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
@@ -87,13 +86,14 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
   return recordRetry(services, work, error);
 }
 
-async function converge(services: Services, { kms, settings }: Access, work: Work): Promise<KeyRow | null> {
+async function converge(services: Services, access: Access, work: Work): Promise<KeyRow | null> {
+  const { kms, settings } = access;
   const { row } = work;
   const { key_id: keyId } = row;
   if (keyId === null && row.lifecycle !== 'managed') return recordRemoved(services, work);
   const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
   const aim = await aimOf(services, row);
-  let look: Look = { observed: null, settling: 0 };
+  let look: Look = { observed: null, settling: 0, believe: (read) => read };
   if (keyId !== null) {
     try {
       look = await observeForSync(services, kms, work, keyId);
@@ -103,7 +103,7 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
       throw failure;
     }
   }
-  const { observed, settling } = look;
+  const { observed } = look;
   const desired = desiredOf(row, settings, services.ownershipTagName);
   const found = observed === null ? [] : await findDrift(services, settings, row, observed);
   const adopted =
@@ -112,7 +112,8 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
   const steps = stepsFor(aim, row, desired, observed);
-  const reached = await applyAll(services, kms, known, observed, steps);
+  const done = await applyAll(services, kms, known, observed, steps);
+  const { reached, settling, noted } = await putRotationRight(services, access, known, desired, look, { steps, done });
   await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
   const hindrance = await deleteFormerKeys(services, kms, work);
   if (row.lifecycle === 'released') {
@@ -127,9 +128,9 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
   const next = nextLook(row, reached, {
     settling,
     refresh,
-    isToBeMended: isToBeMended(row, aim, drift) || (await hasRotationComeBack(kms, desired, reached, steps)),
+    isToBeMended: isToBeMended(row, aim, drift),
   });
-  return recordObservation(services, known, {
+  return recordObservation(services, noted, {
     observed: reached,
     drift,
     holds: aim === 'enforce' || aim === 'claim',
@@ -140,37 +141,52 @@ async function converge(services: Services, { kms, settings }: Access, work: Wor
   });
 }
 
-/** A key in KMS, and in how many milliseconds a read that may have been stale is to be repeated; 0: it was not. */
-type Look = { observed: ObservedKey | null; settling: number };
+/**
+ * A key in KMS, in how many milliseconds a read that may have been stale is to be repeated (0: it was not), and what to
+ * believe of a further read.
+ */
+type Look = { observed: ObservedKey | null; settling: number; believe: (read: ObservedKey) => ObservedKey };
 
 /** What KMS holds. Keyward's own latest writes count for more than a read that lacks them. */
 async function observeForSync(services: Services, kms: Kms, { row, seen }: Work, keyId: string): Promise<Look> {
   const writes = await findRecentWrites(services, row.id);
-  const read = seen ?? (await observeKey(kms, keyId));
   const recorded = observedOf(row);
   // An attempt that failed halfway has recorded no observation of what it wrote.
   const expected = recorded !== null && row.attempts > 0 ? withRecentWrites(recorded, writes) : recorded;
-  const believed = !isHeld(row)
-    ? withRecentWrites(read, writes)
-    : expected === null
-      ? read
-      : withoutStaleFields(read, expected, writes);
-  return { observed: believed, settling: isDeepStrictEqual(believed, read) ? 0 : services.times.settle };
+  const believe = (read: ObservedKey) => {
+    if (!isHeld(row)) return withRecentWrites(read, writes);
+    return expected === null ? read : withoutStaleFields(read, expected, writes);
+  };
+  const read = seen ?? (await observeKey(kms, keyId));
+  const observed = believe(read);
+  return { observed, settling: isDeepStrictEqual(observed, read) ? 0 : services.times.settle, believe };
 }
 
 /**
- * Whether a key whose deletion was cancelled rotates again otherwise than was declared: KMS did not tell of it before.
- * @throws KmsFailure
+ * Of a key pending deletion KMS says that it does not rotate. What comes back with the cancelling and was not declared is
+ * turned off along with the rest.
  */
-async function hasRotationComeBack(
-  kms: Kms,
+async function putRotationRight(
+  services: Services,
+  { kms, settings }: Access,
+  work: Work,
   desired: DesiredKey,
-  reached: ObservedKey,
-  steps: Step[],
-): Promise<boolean> {
-  if (!canRotate(reached) || !steps.some(({ operation }) => operation === 'CancelKeyDeletion')) return false;
-  const rotation = await readRotation(kms, reached.key_id);
-  return rotation !== null && compareKey(desired, { ...reached, rotation }).rotation !== null;
+  { observed, settling, believe }: Look,
+  { steps, done }: { steps: Step[]; done: ObservedKey },
+): Promise<{ reached: ObservedKey; settling: number; noted: Work }> {
+  const isCancelled = steps.some(({ operation }) => operation === 'CancelKeyDeletion');
+  const isWritten = steps.some(({ operation }) => operation === 'EnableKeyRotation');
+  if (observed === null || !isCancelled || isWritten || !canRotate(done)) {
+    return { reached: done, settling, noted: work };
+  }
+  const { rotation } = believe({ ...observed, rotation: await readRotation(kms, done.key_id) });
+  // That it does not rotate may be an answer from before the cancelling.
+  if (!rotation?.enabled) return { reached: done, settling: services.times.settle, noted: work };
+  const restored = { ...done, rotation };
+  const found = await findDrift(services, settings, work.row, restored);
+  const noted = found.length > 0 ? await recordDriftFound(services, work, found) : work;
+  const reached = await applyAll(services, kms, noted, restored, plan(desired, restored));
+  return { reached, settling, noted };
 }
 
 async function applyAll(
