@@ -31,7 +31,7 @@ export default fp(
       if (running === null) return;
       request.idempotency = null;
       const body = typeof payload === 'string' ? payload : null;
-      // The answer goes out whether or not it could be kept; a repeat then runs again, with the same resource id.
+      // The answer goes out whether or not it could be kept; a repeat then runs again, with the same command id.
       await settle(running, reply, body).catch((error: unknown) => {
         request.log.warn({ err: error }, 'could not keep the answer of an idempotent request');
       });

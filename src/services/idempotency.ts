@@ -18,11 +18,11 @@ export type StoredAnswer = { status: number; headers: Record<string, string>; bo
 
 /** A request that is to be run, and answered for good or not. */
 export type RunningRequest = {
-  /** The id of what the request creates, the same when a crash makes it run again. */
-  resourceId: string;
+  /** The same when a crash makes it run again: the id of what it creates, and the mark of what it records. */
+  commandId: string;
   /** Keeps the answer for repeats. */
   finish(answer: StoredAnswer): Promise<void>;
-  /** Lets a repeat run the request again, with the same resource id. */
+  /** Lets a repeat run the request again, with the same command id. */
   giveUp(): Promise<void>;
 };
 
@@ -88,7 +88,7 @@ function runningRequest(services: Services, { actor, key }: { actor: string; key
   }, renewalMilliseconds);
   renewal.unref();
   return {
-    resourceId: row.resource_id,
+    commandId: row.resource_id,
     finish: async ({ status, headers, body }) => {
       clearInterval(renewal);
       await pool.query(`UPDATE idempotent_requests SET status = $4, headers = $5, body = $6 ${whereOwn}`, [

@@ -67,7 +67,7 @@ export function commandOf(request: FastifyRequest, reply: FastifyReply): Command
   return {
     actor: actorOf(request),
     requestId: request.id,
-    newId: request.idempotency?.resourceId,
+    commandId: request.idempotency?.commandId,
     wait: applyPreference(request, reply),
     ifMatch: request.headers['if-match'],
   };

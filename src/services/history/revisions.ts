@@ -39,6 +39,15 @@ export function findRevision(services: Services, keyId: string, generation: numb
   return services.database.prisma.revision.findUnique({ where });
 }
 
+/** What an earlier run of the same command had recorded when it was cut off before it answered; null: nothing. */
+export async function findEarlierRun(
+  services: Services,
+  { commandId }: { commandId?: string | undefined },
+): Promise<RevisionRow | null> {
+  if (commandId === undefined) return null;
+  return services.database.prisma.revision.findUnique({ where: { command_id: commandId } });
+}
+
 function toRevision(row: RevisionRow): Revision {
   return {
     generation: row.generation,

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuidv7 } from 'uuid';
 import type { KeyRow } from '../../database/client.ts';
 import type { Actor, Services } from '../context.ts';
+import { findEarlierRun } from '../history/revisions.ts';
 import { conflict, keyNotFound } from '../problems.ts';
 import { type DeclaredKey, declaredOf } from './declared.ts';
 import { findKey, lookUpKey } from './find.ts';
@@ -23,8 +24,8 @@ export type Command = Actor & {
   /** Milliseconds to wait for the sync. */
   wait: number;
   ifMatch?: string | undefined;
-  /** The id of a key that the command makes, where it was chosen before; an earlier run may have recorded it. */
-  newId?: string | undefined;
+  /** The same for every run of the command, and the id of what it makes: an earlier run may have recorded it. */
+  commandId?: string | undefined;
 };
 
 /** A key and whether its sync is still to come. */
@@ -35,13 +36,14 @@ export type Accepted = { row: KeyRow; pending: boolean };
  * @throws ProblemError invalid-input; refused-by-kms when KMS refuses it within the wait: no record is left then.
  */
 export async function createKey(services: Services, input: Input, command: Command): Promise<Accepted> {
+  const id = command.commandId ?? uuidv7();
+  if ((await findEarlierRun(services, command)) !== null) return settleNewKey(services, id, null, command);
   const { declared, provider } = await declaredByCreate(services, input);
-  const id = command.newId ?? uuidv7();
   try {
     await recordNewKey(services, { id, provider: provider.name, declared, origin: 'create' }, command);
   } catch (error) {
-    // An earlier run of the same request had recorded it, and was cut off before it answered.
-    if (command.newId === undefined || (await lookUpKey(services, id)) === undefined) throw error;
+    // Another run of the same command may have been faster.
+    if (command.commandId === undefined || (await lookUpKey(services, id)) === undefined) throw error;
   }
   return settleNewKey(services, id, null, command);
 }
@@ -192,7 +194,10 @@ export async function change(
   return keptRow(await declareChange(services, id, command, origin, decide), id);
 }
 
-/** Decides on the key as it is, records the decision, and waits for its sync; decides again if the key changed. */
+/**
+ * Decides on the key as it is, records the decision, and waits for its sync; decides again if the key changed. What an
+ * earlier run of the command has recorded is waited for as it is.
+ */
 async function declareChange(
   services: Services,
   id: string,
@@ -201,7 +206,11 @@ async function declareChange(
   decide: Decision,
 ): Promise<Settlement> {
   for (;;) {
-    const row = await findKey(services, id);
+    const row = await lookUpKey(services, id);
+    // Asked after the row was read: what another run records from here on, recordChange takes note of.
+    const earlier = await findEarlierRun(services, command);
+    if (earlier !== null) return waitForGeneration(services, id, earlier.generation, command.wait);
+    if (row === undefined) throw keyNotFound(id);
     assertMatches(row, command.ifMatch);
     const declared = await decide(row);
     if (isDeepStrictEqual(declared, declaredOf(row))) return settled(services, row, command);

@@ -6,6 +6,7 @@ import type { ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, observeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
+import { findEarlierRun } from '../history/revisions.ts';
 import { conflict, invalidInput, ProblemError, refusedByKms } from '../problems.ts';
 import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider, type ProviderSettings } from '../providers/settings.ts';
@@ -25,13 +26,15 @@ export async function importKey(
   request: { key_id: string; provider: string },
   command: Command,
 ): Promise<Accepted> {
-  // An earlier run of the same request had recorded it, and was cut off before it answered.
-  const recorded = command.newId === undefined ? undefined : await lookUpKey(services, command.newId);
-  if (recorded !== undefined) return settleNewKey(services, recorded.id, recorded.key_id, command);
+  const earlier = await findEarlierRun(services, command);
+  if (earlier !== null) {
+    const recorded = await lookUpKey(services, earlier.key_ref);
+    return settleNewKey(services, earlier.key_ref, recorded?.key_id ?? null, command);
+  }
   const settings = await findSettings(services, request.provider);
   if (settings === null) throw noSuchProvider(request.provider);
   const observed = await observeImportable(services, request);
-  const id = await idFor(services, observed, command.newId ?? uuidv7());
+  const id = await idFor(services, observed, command.commandId ?? uuidv7());
   const declared = declaredByKms(observed, settings, services.ownershipTagName);
   const total = Object.keys(mergeTags(settings, declared.tags)).length + 1;
   if (total > mostTags) {

@@ -16,6 +16,9 @@ export type Origin = (typeof revisionOrigins)[number];
 /** Seconds until the sweep looks after an intent whose wake-up was lost. */
 const wakeUpBackstop = 5;
 
+/** Who asks; `commandId` is the same for every run of one command. */
+export type Asker = Actor & { commandId?: string | undefined };
+
 export type NewKey = {
   id: string;
   provider: string;
@@ -30,7 +33,7 @@ export type NewKey = {
  * @throws Prisma's P2002 when the ARN is on record already; ProblemError invalid-input when the provider's settings have
  * changed meanwhile, so that the key can't be had.
  */
-export async function recordNewKey(services: Services, key: NewKey, by: Actor): Promise<void> {
+export async function recordNewKey(services: Services, key: NewKey, by: Asker): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, key.provider);
     assertTagsFit(key.declared, settings, services.ownershipTagName);
@@ -60,7 +63,7 @@ export async function recordChange(
   services: Services,
   row: KeyRow,
   change: { declared: DeclaredKey; origin: Origin; columns?: { replacement: string } },
-  by: Actor,
+  by: Asker,
 ): Promise<number | null> {
   const generation = row.generation + 1;
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
@@ -102,7 +105,7 @@ type RevisionRecord = {
 };
 
 /** Writes a revision and its event. */
-export async function recordRevision(transaction: Transaction, revision: RevisionRecord, by: Actor): Promise<void> {
+export async function recordRevision(transaction: Transaction, revision: RevisionRecord, by: Asker): Promise<void> {
   const { keyId, generation, origin, declared } = revision;
   const changes = changedFields(revision.before ?? null, declared) as Prisma.InputJsonObject;
   await transaction.revision.create({
@@ -115,6 +118,7 @@ export async function recordRevision(transaction: Transaction, revision: Revisio
       origin,
       actor: by.actor,
       request_id: by.requestId,
+      command_id: by.commandId ?? null,
     },
   });
   await transaction.event.create({

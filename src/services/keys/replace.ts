@@ -4,6 +4,7 @@ import { isPendingDeletion } from '../../domain/planner.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
+import { findEarlierRun } from '../history/revisions.ts';
 import { conflict, invalidInput } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 import type { Accepted, Command } from './commands.ts';
@@ -80,14 +81,26 @@ async function supersede(
   const deadline = Date.now() + command.wait;
   for (;;) {
     const row = await findKey(services, id);
-    assertMatches(row, command.ifMatch);
-    assertManaged(row);
-    const change = { declared: await decide(row), origin, columns: { replacement: `${origin}_asked` } };
-    const generation = await recordChange(services, row, change, command);
+    const generation =
+      (await findEarlierRun(services, command))?.generation ?? (await record(services, row, command, origin, decide));
     if (generation === null) continue;
     const settled = keptRow(await waitForGeneration(services, id, generation, command.wait), id);
     return settled.pending ? settled : waitForFormerKeys(services, id, deadline - Date.now());
   }
+}
+
+/** @returns null when the key has changed since `row` was read: decide again. */
+async function record(
+  services: Services,
+  row: KeyRow,
+  command: Command,
+  origin: 'replace' | 'recreate',
+  decide: (row: KeyRow) => Promise<DeclaredKey>,
+): Promise<number | null> {
+  assertMatches(row, command.ifMatch);
+  assertManaged(row);
+  const change = { declared: await decide(row), origin, columns: { replacement: `${origin}_asked` } };
+  return recordChange(services, row, change, command);
 }
 
 /** KMS holds the new key; the old one's deletion is scheduled right after. When KMS refuses that, `status.error` tells. */

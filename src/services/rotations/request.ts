@@ -14,19 +14,26 @@ import { invalidInput, type KmsError, keyNotFound, refusedByKms } from '../probl
  */
 export async function rotateKey(services: Services, id: string, command: Command): Promise<Accepted> {
   const row = await findKey(services, id);
-  assertMatches(row, command.ifMatch);
-  assertManaged(row);
-  assertRotatable(row);
-  assertSettledInKms(row);
-  assertNotLost(row);
-  const rotationId = command.newId ?? uuidv7();
-  await record(services, row, rotationId, command);
+  const rotationId = command.commandId ?? uuidv7();
+  if (!(await isRecorded(services, rotationId))) {
+    assertMatches(row, command.ifMatch);
+    assertManaged(row);
+    assertRotatable(row);
+    assertSettledInKms(row);
+    assertNotLost(row);
+    await record(services, row, rotationId, command);
+  }
   const settled = await services.changes.waitFor(id, command.wait, async () => {
     const rotation = await services.database.prisma.onDemandRotation.findUnique({ where: { id: rotationId } });
     return rotation !== null && rotation.outcome !== 'pending' ? rotation : undefined;
   });
   if (settled?.outcome === 'refused') throw refusal(settled);
   return { row: await findKey(services, id), pending: settled === undefined };
+}
+
+/** Whether an earlier run of the same request had recorded it, and was cut off before it answered. */
+async function isRecorded({ database }: Services, rotationId: string): Promise<boolean> {
+  return (await database.prisma.onDemandRotation.findUnique({ where: { id: rotationId } })) !== null;
 }
 
 /** Rotation is for symmetric encryption keys whose material KMS makes. */
@@ -40,7 +47,7 @@ function assertRotatable(row: KeyRow): void {
 /** An observation is asked for along with it: a sync that is under way then comes back to the key. */
 async function record(services: Services, row: KeyRow, rotationId: string, by: Command): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
-    // An earlier run of the same request had recorded it, and was cut off before it answered.
+    // Another run of the same request may have been faster.
     if ((await transaction.onDemandRotation.findUnique({ where: { id: rotationId } })) !== null) return;
     const requested = await transaction.$executeRaw`
       UPDATE keys
