@@ -1,6 +1,12 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import fastify from 'fastify';
 import { test } from 'tap';
+import errors from '../../src/plugins/errors.ts';
+import validation from '../../src/plugins/validation.ts';
+import { keyAnswer } from '../../src/routes/keys/shared.ts';
+import { problems } from '../../src/schemas/common.ts';
+import { type KmsError, ProblemError } from '../../src/services/problems.ts';
 import { type Problem, startService } from '../support/service.ts';
 
 /** Sends bytes as they are, and reads the answer to the end. */
@@ -179,4 +185,25 @@ test('the HTTP contract', async (t) => {
     t.same((await call('GET', '/livez')).body as unknown, { status: 'ok' });
     t.same((await call('GET', '/readyz')).body as unknown, { status: 'ok' });
   });
+});
+
+test('an answer that breaks its own schema is a problem, and so is a problem that does', async (t) => {
+  const app = fastify();
+  await app.register(errors);
+  await app.register(validation);
+  const response = { 200: keyAnswer('A key.'), ...problems(422) };
+  const incomplete = { code: 'InternalException', operation: null } as unknown as KmsError;
+  app.get('/key', { schema: { response } }, async () => ({ id: 'no more than that' }));
+  app.get('/problem', { schema: { response } }, async () => {
+    throw new ProblemError('refused-by-kms', 'KMS refused it.', { kmsError: incomplete });
+  });
+  for (const [path, status, kind] of [
+    ['/key', 500, 'internal-error'],
+    ['/problem', 422, 'refused-by-kms'],
+  ] as const) {
+    const answer = await app.inject(path);
+    t.equal(answer.statusCode, status);
+    t.match(answer.headers['content-type'], /^application\/problem\+json/);
+    t.match(answer.json(), { type: `/problems/${kind}`, status, instance: path });
+  }
 });
