@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
-import { type Problem, startService, withMovedClock } from '../support/service.ts';
+import { eventually, type Problem, startService, withMovedClock } from '../support/service.ts';
 
 test('refresh and sync', async (t) => {
   const { call, kms, control } = await startService(t, withMovedClock);
@@ -77,6 +77,17 @@ test('refresh and sync', async (t) => {
       t.same(await policy(kms, key_id), ownPolicy('Mine'));
       t.same(await tags(kms, key_id), { ...declared.tags, 'keyward:id': id });
     }
+  });
+
+  t.test('sync of a key that KMS refused asks for it again, and says why it is refused again', async (t) => {
+    const refused = { operation: 'CreateKey', kind: 'error', type: 'LimitExceededException', message: 'full' };
+    await control.fault({ ...refused, times: 2 });
+    const { body: key } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
+    await eventually('failed', async () => (await call('GET', `/v1/keys/${key.id}`)).body.status.state === 'failed');
+    const { status, body } = await call<Problem>('POST', `/v1/keys/${key.id}/sync`);
+    t.equal(status, 422);
+    t.match(body, { detail: /failed/, kms_error: { code: 'LimitExceededException', operation: 'CreateKey' } });
+    t.match((await call('POST', `/v1/keys/${key.id}/sync`)).body.status, { state: 'in_sync', error: null });
   });
 
   t.test('sync brings back a key whose deletion somebody else scheduled', async (t) => {

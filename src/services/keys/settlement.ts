@@ -5,6 +5,7 @@ import type { Services } from '../context.ts';
 import { keyNotFound, refusedByKms } from '../problems.ts';
 import { errorOf } from './declared.ts';
 import { lookUpKey } from './find.ts';
+import { isLost } from './preconditions.ts';
 
 /**
  * How a change ended, or that it has not ended within the wait.
@@ -92,9 +93,10 @@ export async function assertPutRight(services: Services, before: KeyRow, settlem
   const error = errorOf(row);
   // A sync that is refused records no observation: an older refusal may still be on show.
   const isObserved = row.last_observed_at?.getTime() !== before.last_observed_at?.getTime();
-  if (row.state !== 'drifted' || isObserved || error === null || error.retryable) return;
+  const isRefused = row.state === 'failed' ? !isLost(row) : row.state === 'drifted' && !isObserved;
+  if (!isRefused || error === null || error.retryable) return;
   const refused = await findRefusedWrite(services, row);
-  const aftermath = 'The key is drifted; its status tells where.';
+  const aftermath = `The key is ${row.state}; its status tells ${row.state === 'drifted' ? 'where' : 'why'}.`;
   throw refusal({ kind: 'refused', row, error, operation: refused?.operation ?? null }, aftermath);
 }
 

@@ -64,11 +64,14 @@ export function recordObservation(services: Services, work: Work, result: Observ
   });
 }
 
-/** An error stays on show after a change was taken back, until the next change is accepted; one of drift goes with that. */
+/**
+ * An error stays on show after a change was taken back, until the next change is accepted; one of drift, or of a key that
+ * KMS would not have, goes with that.
+ */
 function clearedError(row: KeyRow, holds: boolean): Columns {
   const shown = errorOf(row);
   if (shown === null) return {};
-  return shown.retryable || !holds || row.state === 'drifted'
+  return shown.retryable || !holds || row.state === 'drifted' || row.state === 'failed'
     ? { error: Prisma.DbNull }
     : { error: { ...shown, next_attempt_at: null } };
 }
