@@ -201,6 +201,19 @@ test('replacement', async (t) => {
     t.equal((await call('POST', `/v1/keys/${old.id}/recreate`)).status, 409);
   });
 
+  t.test('a change of a key that is gone is taken back whole', async (t) => {
+    const { id, key_id } = await create({ description: 'a', tags: { a: '1' } });
+    await lose(key_id);
+    await call('POST', `/v1/keys/${id}/refresh`, undefined, { prefer: 'wait=60' });
+    for (const refusals of [1, 2]) {
+      const refusal = await call<Problem>('PATCH', `/v1/keys/${id}`, { description: 'b', tags: { a: '2' } });
+      t.match(refusal, { status: 422, body: { kms_error: { code: 'NotFoundException' } } });
+      t.match(await get(id), { description: 'a', tags: { a: '1' }, status: { state: 'failed', key_state: null } });
+      t.equal((await revisions(id)).filter(({ origin }) => origin === 'revert').length, refusals);
+    }
+    t.match((await call('POST', `/v1/keys/${id}/recreate`)).body, { description: 'a', status: { state: 'in_sync' } });
+  });
+
   t.test('drift ends with the KMS key that it was in, and a lost key has neither drift nor rotations', async (t) => {
     const driftEvents = async (id: string) =>
       (await events(id)).filter(({ type }) => type.startsWith('drift.')).map(({ type }) => type);

@@ -141,6 +141,15 @@ test('the end of a key, and taking it back', async (t) => {
     });
   });
 
+  t.test('restore that comes too late leaves the key deleted', async (t) => {
+    const { id } = await create();
+    await call('DELETE', `/v1/keys/${id}?deletion_window_in_days=7`);
+    await control.advanceClock(8 * 86_400);
+    t.equal((await call('POST', `/v1/keys/${id}/restore`)).status, 422);
+    t.match((await call('GET', `/v1/keys/${id}`)).body.status, { state: 'deleted', key_state: null });
+    t.equal((await call('POST', `/v1/keys/${id}/restore`)).status, 409);
+  });
+
   t.test('when its time has come the key is deleted, and can still be read', async (t) => {
     const { id } = await create({ description: 'gone' });
     await call('DELETE', `/v1/keys/${id}?deletion_window_in_days=7`);

@@ -4,6 +4,7 @@ import { announceKeyChange } from '../../database/queue.ts';
 import type { Kms } from '../../kms/client.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
+import { findRevision } from '../history/revisions.ts';
 import { recordDriftEvents } from './drift.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { LeaseLost } from './lease.ts';
@@ -61,12 +62,19 @@ export async function recordGone(
   }
   if (row.lifecycle === 'pending_deletion') return recordDeleted(services, work);
   if (row.lifecycle === 'released') return recordRemoved(services, work);
+  if (await isToBeTakenBack(services, row)) return takeBack(services, work, failure);
   const due_at = hindrance?.dueAt ?? null;
   const columns = { key_state: null, drift: [], deletion_date: null, rotations_open: false, due_at };
   return recordFailed(services, work, failure, columns, async (transaction) => {
     await recordDriftEvents(transaction, row, [], { isGone: true });
     await refuseRotations(transaction, row, failure);
   });
+}
+
+/** A change that came too late leaves nothing behind: the key is lost, or deleted, as KMS last held it. */
+async function isToBeTakenBack(services: Services, { id, generation, synced_generation }: KeyRow): Promise<boolean> {
+  if (synced_generation === 0 || generation === synced_generation) return false;
+  return (await findRevision(services, id, generation))?.origin !== 'revert';
 }
 
 function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {
