@@ -26,8 +26,19 @@ export function acceptJson(app: FastifyInstance, mediaType: string): void {
     } catch {
       return done(new ProblemError('malformed-request', 'The body is not valid UTF-8.'), undefined);
     }
-    parse(request, text, done);
+    parse(request, text, (error, value) => done(error === null ? null : unreadable(text), value));
   });
+}
+
+/** Says what is wrong with a body: the parser calls JSON that it does not want no JSON. */
+function unreadable(text: string): ProblemError {
+  try {
+    JSON.parse(text);
+  } catch (reason) {
+    return new ProblemError('malformed-request', `The body is not valid JSON: ${(reason as Error).message}.`);
+  }
+  const detail = 'The body has a member named __proto__, or a constructor with a prototype: neither is taken.';
+  return new ProblemError('malformed-request', detail);
 }
 
 /** For operations that take no body. @throws ProblemError when there is something in it. */

@@ -59,6 +59,19 @@ test('the HTTP contract', async (t) => {
     }
   });
 
+  t.test('a body that can not be read is told from one that is not taken', async (t) => {
+    for (const [body, said] of [
+      ['{"a":', /not valid JSON: .*end/],
+      ['{"tags":{"__proto__":"x"}}', /named __proto__/],
+      ['{"constructor":{"prototype":{}}}', /constructor/],
+    ] as const) {
+      const { status, body: problem } = await call<Problem>('POST', '/v1/keys', body);
+      t.equal(status, 400);
+      t.match(problem.detail, said);
+      t.equal(/not valid JSON/.test(problem.detail), body === '{"a":');
+    }
+  });
+
   t.test('a query parameter that a route does not know is refused, and nothing is done', async (t) => {
     for (const [method, path, body] of [
       ['GET', `/v1/keys/${key.id}`],
