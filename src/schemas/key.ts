@@ -169,8 +169,6 @@ export const KeyList = Type.Object(
   { $id: 'KeyList', additionalProperties: false },
 );
 
-const flag = stringEnum(['true', 'false'] as const);
-
 export const KeyListQuery = Type.Object(
   {
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
@@ -178,8 +176,8 @@ export const KeyListQuery = Type.Object(
     state: Type.Optional(stringEnum(keyStates)),
     key_usage: Type.Optional(stringEnum(keyUsages)),
     customer_master_key_spec: Type.Optional(stringEnum(keySpecs)),
-    is_enabled: Type.Optional(flag),
-    multi_region: Type.Optional(flag),
+    is_enabled: Type.Optional(Type.Boolean()),
+    multi_region: Type.Optional(Type.Boolean()),
     provider: Type.Optional(Type.String()),
     key_id: Type.Optional(Type.String()),
     arn: Type.Optional(Type.String()),

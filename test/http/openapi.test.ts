@@ -68,6 +68,13 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
   for (const [, target = ''] of references) t.ok(document.components.schemas[target], `${target} is there`);
   for (const schema of Object.keys(document.components.schemas)) t.match(schema, /^[A-Z][A-Za-z]+$/, schema);
 
+  t.test('what is true or false is a boolean, for generated clients too', async (t) => {
+    const { parameters = [] } = document.paths['/v1/keys']?.['get'] ?? {};
+    for (const name of ['is_enabled', 'multi_region']) {
+      t.match(parameters.find((parameter) => parameter.name === name)?.schema, { type: 'boolean' }, name);
+    }
+  });
+
   t.test('the contract has its paths', async (t) => {
     const wanted = `GET /v1/keys, POST /v1/keys, GET /v1/keys/{id}, PATCH /v1/keys/{id}, DELETE /v1/keys/{id},
       POST /v1/keys/{id}/restore, POST /v1/keys/{id}/release, POST /v1/keys/{id}/refresh, POST /v1/keys/{id}/sync,

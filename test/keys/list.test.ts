@@ -78,6 +78,8 @@ test('GET /v1/keys', async (t) => {
       ['state=lost', 'state'],
       ['key_usage=ENCRYPT', 'key_usage'],
       ['is_enabled=yes', 'is_enabled'],
+      ['is_enabled=', 'is_enabled'],
+      ['multi_region=1', 'multi_region'],
       ['colour=red', 'colour'],
     ];
     for (const [query, parameter] of cases) {

@@ -41,8 +41,8 @@ function assertStorable(query: KeyListQuery): void {
 function columnFilters(query: KeyListQuery): Prisma.Sql[] {
   const { state, is_enabled: isEnabled, multi_region: isMultiRegion } = query;
   const filters = [state === undefined ? Prisma.sql`state <> 'deleted'` : Prisma.sql`state = ${state}`];
-  if (isEnabled !== undefined) filters.push(Prisma.sql`is_enabled = ${isEnabled === 'true'}`);
-  if (isMultiRegion !== undefined) filters.push(Prisma.sql`multi_region = ${isMultiRegion === 'true'}`);
+  if (isEnabled !== undefined) filters.push(Prisma.sql`is_enabled = ${isEnabled}`);
+  if (isMultiRegion !== undefined) filters.push(Prisma.sql`multi_region = ${isMultiRegion}`);
   for (const name of ['key_usage', 'customer_master_key_spec', 'provider', 'key_id', 'arn'] as const) {
     const value = query[name];
     if (value !== undefined) filters.push(Prisma.sql`${Prisma.raw(name)} = ${value}`);
