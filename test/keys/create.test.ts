@@ -197,7 +197,7 @@ test('POST /v1/keys', async (t) => {
       key_usage: 'SIGN_VERIFY',
       deletion_window_in_days: 3,
       rotation_period_in_days: 100,
-      tags: { 'aws:a': 'x', good: 'x', bad: 1, long: 'v'.repeat(300) },
+      tags: { 'aws:a': 'x', good: 'x', bad: 1, 'none/~': null, long: 'v'.repeat(300) },
       colour: 'red',
     });
     t.equal(status, 422);
@@ -210,10 +210,21 @@ test('POST /v1/keys', async (t) => {
         '/rotation_period_in_days',
         '/tags/aws:a',
         '/tags/bad',
+        '/tags/none~1~0',
         '/tags/long',
         '/colour',
       ]),
     );
+  });
+
+  t.test('a tag without a value is removed by a PATCH, and refused in a POST', async (t) => {
+    for (const path of ['/v1/keys', '/v1/keys/plan']) {
+      const { status, body } = await call<Problem>('POST', path, { tags: { a: null } });
+      t.equal(status, 422, path);
+      t.match(body.errors, [{ pointer: '/tags/a', detail: /string/ }]);
+    }
+    const { body: key } = await call('POST', '/v1/keys', { tags: { a: '1', b: '2' } });
+    t.same((await call('PATCH', `/v1/keys/${key.id}`, { tags: { a: null, c: null } })).body.tags, { b: '2' });
   });
 
   t.test('what KMS refuses leaves no record and answers with its words', async (t) => {

@@ -8,7 +8,7 @@ import {
   withDefaults,
 } from '../../domain/key-rules.ts';
 import { mergePatch } from '../../domain/merge-patch.ts';
-import type { TagSettings } from '../../domain/tags.ts';
+import { pointerSegment, type TagSettings } from '../../domain/tags.ts';
 import { depthOf } from '../../domain/text.ts';
 import type { Json, PolicyDocument, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
@@ -172,11 +172,15 @@ function usablePart({ body, violations: found }: Input) {
   );
   const usable = Object.entries(members)
     .filter(([name]) => !invalidFields.has(name))
-    .map(([name, value]) => [name, name === 'tags' ? withoutInvalidTags(value as Tags | null) : value]);
+    .map(([name, value]) => [name, name === 'tags' ? withoutInvalidTags(value, violations) : value]);
   return { given: Object.fromEntries(usable) as Given, invalidFields, violations };
 }
 
-function withoutInvalidTags(tags: Record<string, unknown> | null) {
+/** A tag without a value is right in a PATCH, which removes it, and wrong in a POST: the schema says which. */
+function withoutInvalidTags(tags: unknown, violations: Violation[]) {
+  const invalid = new Set(violations.map(({ pointer }) => pointer));
   if (tags === null) return null;
-  return Object.fromEntries(Object.entries(tags).filter(([, value]) => value === null || typeof value === 'string'));
+  return Object.fromEntries(
+    Object.entries(tags as Tags).filter(([tag]) => !invalid.has(`/tags/${pointerSegment(tag)}`)),
+  );
 }
