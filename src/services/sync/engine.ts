@@ -175,7 +175,7 @@ async function putRotationRight(
   { steps, done }: { steps: Step[]; done: ObservedKey },
 ): Promise<{ reached: ObservedKey; settling: number; noted: Work }> {
   const isCancelled = steps.some(({ operation }) => operation === 'CancelKeyDeletion');
-  const isWritten = steps.some(({ operation }) => operation === 'EnableKeyRotation');
+  const isWritten = steps.some(({ operation }) => /^(En|Dis)ableKeyRotation$/.test(operation));
   if (observed === null || !isCancelled || isWritten || !canRotate(done)) {
     return { reached: done, settling, noted: work };
   }
