@@ -81,9 +81,28 @@ test('a worker that wakes up when a sweep has given its record a key makes no ot
   await services.database.prisma.key.updateMany({ data: { due_at: null } });
   await sweepUnmanagedKeys(services);
   await services.database.prisma.key.updateMany({ data: { due_at: null } });
+  let isShutOut = false;
+  services.log.warn = (_what: unknown, message?: unknown) => {
+    if (message === 'another worker took over') isShutOut = true;
+  };
   creator.wake();
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await eventually('it is done', async () => isShutOut || (await allKeyIds(kms)).length > 1);
   await services.database.prisma.key.updateMany({ data: { due_at: new Date() } });
   await untilHeld(service, key.id, 1);
   t.equal((await allKeyIds(kms)).length, 1);
+});
+
+test('a sweep that comes between CreateKey and its record does not call the key unmanaged', async (t) => {
+  const service = await startService(t);
+  const { call, services } = service;
+  const creator = freezeAt(service, 'after-send');
+  const { body: key } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
+  await creator.frozen;
+  await sweepUnmanagedKeys(services);
+  const sweep = await sweepThatIsHeld(service);
+  creator.wake();
+  await untilHeld(service, key.id, 1);
+  await sweep.finish();
+  t.same(await services.database.prisma.foreignKey.findMany(), []);
+  t.equal(await services.database.prisma.event.count({ where: { type: 'unmanaged_key.found' } }), 0);
 });

@@ -98,19 +98,22 @@ async function adopt({ database, queue, log }: Services, provider: string, id: s
   return adopted;
 }
 
-/** Reports a key that claims a record, when it is first seen to. */
+/** Reports a key that claims a record, when it is first seen to, unless that is its record's business. */
 async function remember(
   { database, log }: Services,
   { provider, sweep, claimedId }: { provider: string; sweep: string; claimedId: string | null },
   { key_id, arn }: ListedKey,
 ): Promise<void> {
   await database.prisma.$transaction(async (transaction) => {
+    const select = { arn: true, key_id: true, writes_open: true };
+    const record = claimedId === null ? null : await transaction.key.findUnique({ where: { id: claimedId }, select });
+    // Since the page was listed the record may have got its key, or be about to.
+    if (record !== null && (record.arn === arn || (record.key_id === null && record.writes_open))) return;
     const where = { provider_key_id: { provider, key_id } };
     const before = await transaction.foreignKey.findUnique({ where });
     const seen = { arn, claimed_id: claimedId, sweep, checked_at: new Date() };
     await transaction.foreignKey.upsert({ where, create: { provider, key_id, ...seen }, update: seen });
     if (claimedId === null || before?.claimed_id === claimedId) return;
-    const record = await transaction.key.findUnique({ where: { id: claimedId }, select: { arn: true } });
     const data = { arn, provider, arn_on_record: record?.arn ?? null };
     const event = { key_ref: claimedId, type: 'unmanaged_key.found', generation: 0, actor: 'keyward', data };
     await transaction.event.create({ data: event });
