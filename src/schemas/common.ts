@@ -22,6 +22,11 @@ export function ref<Schema extends TSchema>(schema: Schema) {
   return Type.Unsafe<Static<Schema>>({ $ref: `${$id}#` });
 }
 
+/** The same, or null. */
+export function nullableRef<Schema extends TSchema>(schema: Schema) {
+  return Type.Unsafe<Static<Schema> | null>({ anyOf: [ref(schema), { type: 'null' }] });
+}
+
 /** RFC 3339 in UTC, with milliseconds. */
 export const Timestamp = Type.String({ format: 'date-time' });
 
@@ -49,6 +54,16 @@ export const InputError = Type.Object(
   { $id: 'InputError', additionalProperties: false },
 );
 
+/** A refusal of KMS. */
+export const KmsError = Type.Object(
+  {
+    code: Type.String({ description: "KMS's error, such as MalformedPolicyDocumentException." }),
+    message: Type.String({ description: "KMS's own words." }),
+    operation: nullable(Type.String({ description: 'The KMS operation that was refused.' })),
+  },
+  { $id: 'KmsError', additionalProperties: false },
+);
+
 /** RFC 9457. */
 export const Problem = Type.Object(
   {
@@ -60,16 +75,7 @@ export const Problem = Type.Object(
     request_id: Type.String(),
     errors: Type.Optional(Type.Array(ref(InputError))),
     id: Type.Optional(Type.String({ description: 'The key that the problem is about.' })),
-    kms_error: Type.Optional(
-      Type.Object(
-        {
-          code: Type.String({ description: "KMS's error, such as MalformedPolicyDocumentException." }),
-          message: Type.String({ description: "KMS's own words." }),
-          operation: nullable(Type.String({ description: 'The KMS operation that was refused.' })),
-        },
-        { additionalProperties: false },
-      ),
-    ),
+    kms_error: Type.Optional(ref(KmsError)),
   },
   { $id: 'Problem', additionalProperties: false, description: 'RFC 9457 problem details.' },
 );
@@ -97,4 +103,4 @@ export function problems(...statuses: number[]) {
   return Object.fromEntries(entries) as Record<number, TSchema>;
 }
 
-export const sharedSchemas = [Tags, Policy, InputError, Problem];
+export const sharedSchemas = [Tags, Policy, InputError, KmsError, Problem];

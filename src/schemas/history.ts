@@ -1,7 +1,7 @@
 /** What was: the revisions of a key's desired state, and the events of everything that happened. */
 import { type Static, Type } from 'typebox';
-import { nullable, ref, stringEnum, Timestamp } from './common.ts';
-import type { SyncError } from './key.ts';
+import { nullable, nullableRef, ref, stringEnum, Timestamp } from './common.ts';
+import { SyncError } from './key.ts';
 
 export const revisionOrigins = [
   'create',
@@ -43,7 +43,7 @@ export const Revision = Type.Object(
     outcome: stringEnum(outcomes, {
       description: 'held: KMS held it; superseded: a newer generation came first; refused: KMS would not have it.',
     }),
-    error: Type.Unsafe<Static<typeof SyncError> | null>({ anyOf: [{ $ref: 'SyncError#' }, { type: 'null' }] }),
+    error: nullableRef(SyncError),
     created_at: Timestamp,
     settled_at: nullable(Timestamp),
   },

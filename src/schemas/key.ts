@@ -1,7 +1,7 @@
 /** The key: Terraform's `aws_kms_key` as the HTTP contract has it. */
 import { type Static, type TSchema, Type } from 'typebox';
 import { keySpecs, keyUsages } from '../domain/key-specs.ts';
-import { nullable, ref, stringEnum, Tags, Timestamp } from './common.ts';
+import { nullable, nullableRef, ref, stringEnum, Tags, Timestamp } from './common.ts';
 
 export const keyStates = [
   'creating',
@@ -13,6 +13,12 @@ export const keyStates = [
   'deleted',
 ] as const;
 export const driftPolicies = ['enforce', 'report', 'adopt'] as const;
+
+/** In answers the sets have names of their own: a generated client then has one type for each. */
+export const KeyUsage = stringEnum(keyUsages, { $id: 'KeyUsage', description: "KMS's KeyUsage." });
+export const KeySpec = stringEnum(keySpecs, { $id: 'KeySpec', description: "KMS's KeySpec." });
+export const DriftPolicy = stringEnum(driftPolicies, { $id: 'DriftPolicy', description: 'What to do about drift.' });
+export const SyncState = stringEnum(keyStates, { $id: 'SyncState', description: 'How a key is doing.' });
 
 const policyDescription =
   'What was asked for; where none was, the policy that KMS gave the key. null stops managing it and leaves the one in force.';
@@ -94,7 +100,7 @@ export const KeyImport = Type.Object(
       maxLength: 2048,
       description: 'A key id, key ARN, alias name (alias/…) or alias ARN.',
     }),
-    provider: Type.Optional(argument.provider),
+    provider: Type.Optional(nullable(argument.provider)),
   },
   { $id: 'KeyImport', additionalProperties: false },
 );
@@ -122,12 +128,12 @@ export const SyncError = Type.Object(
 
 export const KeyStatus = Type.Object(
   {
-    state: stringEnum(keyStates),
+    state: ref(SyncState),
     generation: Type.Integer({ description: 'Of the desired state; grows with every accepted change.' }),
     synced_generation: Type.Integer({ description: 'The last generation that KMS holds.' }),
     key_state: nullable(Type.String({ description: "KMS's KeyState, as last observed." })),
     drift: Type.Array(ref(Drift)),
-    error: Type.Unsafe<Static<typeof SyncError> | null>({ anyOf: [{ $ref: 'SyncError#' }, { type: 'null' }] }),
+    error: nullableRef(SyncError),
     deletion_date: nullable(Timestamp),
     last_observed_at: nullable(Timestamp),
     last_synced_at: nullable(Timestamp),
@@ -142,8 +148,8 @@ export const Key = Type.Object(
     key_id: nullable(Type.String({ description: "KMS's key id; null until created." })),
     provider: argument.provider,
     description: argument.description,
-    key_usage: argument.key_usage,
-    customer_master_key_spec: argument.customer_master_key_spec,
+    key_usage: ref(KeyUsage),
+    customer_master_key_spec: ref(KeySpec),
     custom_key_store_id: nullable(argument.custom_key_store_id),
     xks_key_id: nullable(argument.xks_key_id),
     multi_region: argument.multi_region,
@@ -155,7 +161,7 @@ export const Key = Type.Object(
     rotation_period_in_days: nullable(argument.rotation_period_in_days),
     tags: ref(Tags),
     tags_all: ref(Tags),
-    drift_policy: argument.drift_policy,
+    drift_policy: ref(DriftPolicy),
     deletion_protection: argument.deletion_protection,
     status: ref(KeyStatus),
     created_at: Timestamp,
@@ -210,4 +216,17 @@ export type Key = Static<typeof Key>;
 export type Drift = Static<typeof Drift>;
 export type SyncError = Static<typeof SyncError>;
 
-export const keySchemas = [KeyCreate, KeyPatch, KeyImport, Drift, SyncError, KeyStatus, Key, KeyList];
+export const keySchemas = [
+  KeyUsage,
+  KeySpec,
+  DriftPolicy,
+  SyncState,
+  KeyCreate,
+  KeyPatch,
+  KeyImport,
+  Drift,
+  SyncError,
+  KeyStatus,
+  Key,
+  KeyList,
+];

@@ -1,7 +1,7 @@
 /** The provider: an account and Region as Terraform's provider block has them. */
 import { type Static, Type } from 'typebox';
-import { nullable, ref, stringEnum, Tags, Timestamp } from './common.ts';
-import { driftPolicies } from './key.ts';
+import { nullable, nullableRef, ref, stringEnum, Tags, Timestamp } from './common.ts';
+import { DriftPolicy, driftPolicies } from './key.ts';
 
 export const providerName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
@@ -162,11 +162,11 @@ export const Provider = Type.Object(
     name,
     region,
     endpoint: nullable(endpoint),
-    assume_role: Type.Unsafe<Static<typeof AssumeRole> | null>({ anyOf: [{ $ref: 'AssumeRole#' }, { type: 'null' }] }),
+    assume_role: nullableRef(AssumeRole),
     allowed_account_ids: accountIds,
     default_tags: ref(Tags),
     ignore_tags: ref(IgnoreTags),
-    drift_policy: stringEnum(driftPolicies),
+    drift_policy: ref(DriftPolicy),
     refresh_interval_seconds: interval,
     progress: ref(ProviderProgress),
     created_at: Timestamp,

@@ -1,7 +1,7 @@
 /** Keys that KMS has and Keyward does not manage. */
 import { type Static, Type } from 'typebox';
-import { keySpecs, keyUsages } from '../domain/key-specs.ts';
-import { nullable, ref, stringEnum, Tags } from './common.ts';
+import { nullable, ref, Tags } from './common.ts';
+import { KeySpec, KeyUsage } from './key.ts';
 
 export const UnmanagedKey = Type.Object(
   {
@@ -9,8 +9,8 @@ export const UnmanagedKey = Type.Object(
     key_id: Type.String(),
     arn: Type.String(),
     description: Type.String(),
-    key_usage: stringEnum(keyUsages),
-    customer_master_key_spec: stringEnum(keySpecs),
+    key_usage: ref(KeyUsage),
+    customer_master_key_spec: ref(KeySpec),
     multi_region: Type.Boolean(),
     key_state: Type.String({ description: "KMS's KeyState." }),
     tags: ref(Tags),

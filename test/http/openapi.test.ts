@@ -75,6 +75,20 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
     }
   });
 
+  t.test('a set of values has one name in all answers', async (t) => {
+    const { Key, UnmanagedKey, Provider, KeyStatus, Problem } = document.components.schemas as Record<
+      string,
+      { properties: Record<string, Schema> }
+    >;
+    const of = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+    for (const schema of [Key, UnmanagedKey]) {
+      t.match(schema?.properties, { key_usage: of('KeyUsage'), customer_master_key_spec: of('KeySpec') });
+    }
+    for (const schema of [Key, Provider]) t.match(schema?.properties, { drift_policy: of('DriftPolicy') });
+    t.match(KeyStatus?.properties, { state: of('SyncState') });
+    t.match(Problem?.properties, { kms_error: of('KmsError') });
+  });
+
   t.test('the contract has its paths', async (t) => {
     const wanted = `GET /v1/keys, POST /v1/keys, GET /v1/keys/{id}, PATCH /v1/keys/{id}, DELETE /v1/keys/{id},
       POST /v1/keys/{id}/restore, POST /v1/keys/{id}/release, POST /v1/keys/{id}/refresh, POST /v1/keys/{id}/sync,

@@ -68,7 +68,7 @@ test('POST /v1/keys/import', async (t) => {
 
   t.test('an imported key can be changed like any other', async (t) => {
     const { keyId } = await makeOutside('change');
-    const { body } = await call('POST', '/v1/keys/import', { key_id: keyId });
+    const { body } = await call('POST', '/v1/keys/import', { key_id: keyId, provider: null });
     t.equal((await call('PATCH', `/v1/keys/${body.id}`, { is_enabled: true })).status, 200);
     t.equal((await metadata(kms, keyId)).KeyState, 'Enabled');
   });

@@ -61,8 +61,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { violations } = inputOf(request);
       if (violations.length > 0) throw invalidInput(violations);
-      const { key_id, provider = 'default' } = request.body;
-      return sendNewKey(reply, await importKey(app.services, { key_id, provider }, commandOf(request, reply)));
+      const { key_id, provider } = request.body;
+      const wanted = { key_id, provider: provider ?? 'default' };
+      return sendNewKey(reply, await importKey(app.services, wanted, commandOf(request, reply)));
     },
   );
 
