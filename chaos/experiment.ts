@@ -45,14 +45,14 @@ export async function experiment({ lab, ledger, ids }: World, random: Random, ma
   const faults = await firedFaults(lab);
   await calm(lab, sleeper);
   const quietSince = performance.now();
-  let converged = await untilSettled(lab);
+  let open = await untilSettled(lab);
   const convergence = performance.now() - quietSince;
   if (sleeper !== null) {
     await wake(sleeper);
-    converged = converged && (await untilSettled(lab));
+    open ??= await untilSettled(lab);
   }
   const calls = countedBy(await lab.control.calls({ reads: true }), ({ operation }) => operation);
-  const found = converged ? await checkAtRest({ lab, ledger, ids }, before) : [await whatIsOpen(lab)];
+  const found = open === null ? await checkAtRest({ lab, ledger, ids }, before) : [open];
   await forgetRemoved(lab, ids);
   const changes = await recordedChanges(await lab.database(), seqBefore);
   return { violations: [...deaths(lab), ...found], convergence, plan, changes, calls, faults };
@@ -64,7 +64,8 @@ async function checkAtRest(world: World, before: number): Promise<string[]> {
     const seq = await lastEvent(await world.lab.database());
     const found = await check(world, before);
     if ((await lastEvent(await world.lab.database())) === seq) return found;
-    if (!(await untilSettled(world.lab))) return [await whatIsOpen(world.lab)];
+    const open = await untilSettled(world.lab);
+    if (open !== null) return [open];
   }
 }
 
@@ -115,29 +116,23 @@ function deaths(lab: Lab): string[] {
   );
 }
 
-async function untilSettled(lab: Lab): Promise<boolean> {
+/** @returns null when all is settled; else what was open when patience ended. */
+async function untilSettled(lab: Lab): Promise<string | null> {
   const deadline = performance.now() + patience;
+  let open: unknown = 'nothing was looked at';
   while (performance.now() < deadline) {
     // One that had killed itself may not have been dead yet.
     for (const replica of lab.replicas) await replica.start();
-    const count = await lab
+    open = await lab
       .database()
       .then(unsettledKeys)
-      .catch(() => 1);
-    if (count === 0) return true;
+      .catch((error: Error) => error.message);
+    if (Array.isArray(open) && open.length === 0) return null;
     await delay(100);
   }
-  return false;
-}
-
-async function whatIsOpen(lab: Lab): Promise<string> {
-  const { rows } = await (await lab.database()).query(
-    `SELECT id, state, lifecycle, generation, synced_generation, writes_open, replacement, former_keys_open, rotations_open,
-       lease_token, error, due_at, now() FROM keys
-     WHERE generation <> synced_generation OR writes_open OR lease_until > now() OR lifecycle = 'released'
-     OR served_observation < requested_observation OR replacement IS NOT NULL OR former_keys_open OR rotations_open`,
-  );
-  return `not settled after ${patience} ms: ${JSON.stringify(rows)}`;
+  const calls = (await lab.control.calls({ reads: true })).slice(-30);
+  const lastCalls = calls.map(({ at, operation, key_id: keyId }) => `${at} ${operation} ${keyId}`);
+  return `not settled after ${patience} ms: ${JSON.stringify(open)}; the last calls: ${lastCalls.join(', ')}`;
 }
 
 /** Only so many keys are kept in play, and those that are gone are not. */

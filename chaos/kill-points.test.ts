@@ -55,7 +55,7 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
   const database = await connect(t, databaseUrl);
   const row = await eventually(`${scenario.name} is done after a kill at ${point}`, async () => {
     const { rows } = await database.query('SELECT * FROM keys');
-    return (await unsettledKeys(database)) === 0 && scenario.wanted(rows[0]) && { is: rows[0] };
+    return (await unsettledKeys(database)).length === 0 && scenario.wanted(rows[0]) && { is: rows[0] };
   });
   const foreign: ForeignKeys = new Map();
   if (row.is === undefined) for (const keyId of await allKeyIds(kms)) foreign.set(keyId, await heldKey(kms, keyId));

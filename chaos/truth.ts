@@ -53,18 +53,20 @@ export async function allRows(database: Client): Promise<Row[]> {
 }
 
 /**
- * How many keys are not where they are to be yet. A lease that a killed process has left on a key at rest ran out, and is taken
+ * The keys that are not where they are to be yet. A lease that a killed process has left on a key at rest ran out, and is taken
  * over when the key is next due.
  */
-export async function unsettledKeys(database: Client): Promise<number> {
-  const { rows } = await database.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM keys
+export async function unsettledKeys(database: Client): Promise<object[]> {
+  const { rows } = await database.query<object>(
+    `SELECT id, state, lifecycle, key_id, key_state, generation, synced_generation, requested_observation, served_observation,
+       writes_open, replacement, former_keys_open, rotations_open, lease_token, lease_until, due_at, attempts, error, now()
+     FROM keys
      WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL)))
        OR replacement IS NOT NULL OR former_keys_open OR rotations_open AND NOT (state = 'failed' AND key_state IS NULL)
        OR writes_open OR lease_until > now() OR served_observation < requested_observation
        OR (lifecycle = 'released')`,
   );
-  return rows[0]?.count ?? 0;
+  return rows;
 }
 
 /** A KMS key that a record had before. */
