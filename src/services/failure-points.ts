@@ -66,6 +66,8 @@ function armedBy(folder: string): FailurePoints['pass'] {
       if (count !== armed.pass || hasFired(folder, armed.id)) continue;
       appendFileSync(path.join(folder, 'fired.log'), `${JSON.stringify({ ...armed, pid: process.pid })}\n`);
       process.kill(process.pid, armed.action === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+      // Who has been woken up is not to be frozen again by what was armed before that.
+      return;
     }
   };
 }
