@@ -34,6 +34,9 @@ const changing = fc
 /** What somebody does to the key behind Keyward's back. */
 const meddling = fc.subarray(['describe', 'disable', 'tag', 'rotate', 'delete'] as const);
 
+/** The calls that end a rotation. */
+const turnedOff = new Set(['DisableKeyRotation', 'EnableKey,DisableKeyRotation,DisableKey']);
+
 test('plan', async (t) => {
   const { call, kms, control, services } = await startService(t);
   const create = async (body: object = {}) => {
@@ -68,8 +71,14 @@ test('plan', async (t) => {
         t.equal(patched.status.state, 'in_sync');
         // A patch that changes nothing is answered at once; what was meddled with is put back by a sync.
         if (patched.status.generation === 1) t.equal((await call('POST', `/v1/keys/${id}/sync`)).status, 200);
-        t.same(await calls(), asCalls(body));
-        // KMS doesn't tell of the rotation of a key whose deletion it has on its calendar: a second look finds that.
+        const planned = asCalls(body);
+        const made = await calls();
+        t.same(made.slice(0, planned.length), planned);
+        // KMS doesn't tell of the rotation of a key whose deletion it has on its calendar: no plan can foresee that it comes back.
+        const others = made.slice(planned.length).map(({ operation }) => operation);
+        const mayComeBack = doings.includes('rotate') && doings.includes('delete');
+        t.ok(others.length === 0 || (mayComeBack && turnedOff.has(`${others}`)), `${others}`);
+        // Within the settling time Keyward's own word counts for more than that it rotates: a second look finds that.
         await call('POST', `/v1/keys/${id}/sync`);
         t.same((await plan(id, {})).body.steps, []);
       }),
