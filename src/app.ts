@@ -9,6 +9,7 @@ import health from './plugins/health.ts';
 import idempotency from './plugins/idempotency.ts';
 import metrics from './plugins/metrics.ts';
 import routing from './plugins/routing.ts';
+import serialization from './plugins/serialization.ts';
 import validation from './plugins/validation.ts';
 import events from './routes/events.ts';
 import actions from './routes/keys/actions.ts';
@@ -67,6 +68,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(routing);
   await app.register(bodies);
   await app.register(validation);
+  await app.register(serialization);
   // Before every plugin with routes of its own: what it gives a request, those that came before would lack.
   await app.register(idempotency);
   if (role !== 'worker') await app.register(docs);

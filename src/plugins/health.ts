@@ -1,14 +1,10 @@
 /** Tells whether the process is up, and whether it can do its work. */
 import fp from 'fastify-plugin';
-import { Type } from 'typebox';
 import { problems } from '../schemas/common.ts';
 import { ProblemError } from '../services/problems.ts';
 
-const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', additionalProperties: false });
-
 export default fp(
   async (app) => {
-    app.addSchema(Health);
     const answer = {
       200: { description: 'Yes.', content: { 'application/json': { schema: { $ref: 'Health#' } } } },
     };

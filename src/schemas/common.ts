@@ -80,6 +80,8 @@ export const Problem = Type.Object(
   { $id: 'Problem', additionalProperties: false, description: 'RFC 9457 problem details.' },
 );
 
+const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', additionalProperties: false });
+
 /** The answers that any operation can give beside its own. */
 export function problems(...statuses: number[]) {
   const descriptions: Record<number, string> = {
@@ -103,4 +105,4 @@ export function problems(...statuses: number[]) {
   return Object.fromEntries(entries) as Record<number, TSchema>;
 }
 
-export const sharedSchemas = [Tags, Policy, InputError, KmsError, Problem];
+export const sharedSchemas = [Tags, Policy, InputError, KmsError, Problem, Health];
