@@ -1,6 +1,6 @@
 /** Asks for an on-demand rotation. The sync of the key carries it out. */
 import { v7 as uuidv7 } from 'uuid';
-import type { KeyRow, OnDemandRotation } from '../../database/client.ts';
+import type { KeyRow, OnDemandRotation, Transaction } from '../../database/client.ts';
 import type { Services } from '../context.ts';
 import type { Accepted, Command } from '../keys/commands.ts';
 import { findKey } from '../keys/find.ts';
@@ -15,7 +15,7 @@ import { invalidInput, type KmsError, keyNotFound, refusedByKms } from '../probl
 export async function rotateKey(services: Services, id: string, command: Command): Promise<Accepted> {
   const row = await findKey(services, id);
   const rotationId = command.commandId ?? uuidv7();
-  if (!(await isRecorded(services, rotationId))) {
+  if (!(await isRecorded(services.database.prisma, rotationId))) {
     assertMatches(row, command.ifMatch);
     assertManaged(row);
     assertRotatable(row);
@@ -32,8 +32,8 @@ export async function rotateKey(services: Services, id: string, command: Command
 }
 
 /** Whether an earlier run of the same request had recorded it, and was cut off before it answered. */
-async function isRecorded({ database }: Services, rotationId: string): Promise<boolean> {
-  return (await database.prisma.onDemandRotation.findUnique({ where: { id: rotationId } })) !== null;
+async function isRecorded({ onDemandRotation }: Pick<Transaction, 'onDemandRotation'>, id: string): Promise<boolean> {
+  return (await onDemandRotation.findUnique({ where: { id } })) !== null;
 }
 
 /** Rotation is for symmetric encryption keys whose material KMS makes. */
@@ -48,7 +48,7 @@ function assertRotatable(row: KeyRow): void {
 async function record(services: Services, row: KeyRow, rotationId: string, by: Command): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
     // Another run of the same request may have been faster.
-    if ((await transaction.onDemandRotation.findUnique({ where: { id: rotationId } })) !== null) return;
+    if (await isRecorded(transaction, rotationId)) return;
     const requested = await transaction.$executeRaw`
       UPDATE keys
       SET rotations_open = true, requested_observation = requested_observation + 1,

@@ -45,7 +45,7 @@ export async function settleCreations(
   const { row } = work;
   await assertSameAccount(kms, creations);
   const left = await timeUntilSettled(services, creations);
-  const { keyId } = await searchTwice(services, kms, row, creations, left);
+  const keyId = await searchTwice(services, kms, row, creations, left);
   if (keyId === null) return null;
   const described = await describeKey(kms, keyId).catch(asFault);
   for (const write of creations) await recordCreated(services, work, { id: write.id, step: write }, described);
@@ -64,9 +64,6 @@ async function assertSameAccount(kms: Kms, creations: KmsWrite[]): Promise<void>
   throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, 'CreateKey', true);
 }
 
-/** What a search found. `unread`: keys that KMS won't let Keyward read, and that may be the one. */
-type Found = { keyId: string | null; unread: string[] };
-
 /** One empty search proves nothing, and none does before the time has come, or while the key may be one that can't be read. */
 async function searchTwice(
   services: Services,
@@ -74,19 +71,21 @@ async function searchTwice(
   row: KeyRow,
   creations: KmsWrite[],
   left: number,
-): Promise<Found> {
-  const first = await search(services, kms, row, creations);
-  if (first.keyId !== null) return first;
+): Promise<string | null> {
+  const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
+  const first = await search(services, kms, row, madeSince);
+  if (first.keyId !== null) return first.keyId;
   if (left > 0) throw new CreationUnsettled(new Date(Date.now() + left));
   await delay(secondLook);
-  const second = await search(services, kms, row, creations);
-  if (second.keyId !== null || second.unread.length === 0) return second;
-  const message = `An earlier CreateKey may have made ${second.unread.join(' or ')}: KMS won't let Keyward read whose key that is`;
+  const { keyId, unread } = await search(services, kms, row, madeSince);
+  if (keyId !== null || unread.length === 0) return keyId;
+  const suspects = await newSince(services, unread, madeSince);
+  if (suspects.length === 0) return null;
+  const message = `An earlier CreateKey may have made ${suspects.join(' or ')}: KMS won't let Keyward read whose key that is`;
   throw new KmsFailure('fault', 'KeyNotReadable', message, 'ListResourceTags', true);
 }
 
-async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsWrite[]): Promise<Found> {
-  const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
+async function search(services: Services, kms: Kms, row: KeyRow, madeSince: Date) {
   const { owned, unread } = await services
     .ownershipSearchFor(kms)
     .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, kms.region, keyIds, row.id) })
@@ -96,7 +95,7 @@ async function search(services: Services, kms: Kms, row: KeyRow, creations: KmsW
     const message = `Several KMS keys carry the ownership tag of this key: ${owned.join(', ')}`;
     throw new KmsFailure('fault', 'DuplicateKeys', message, 'ListResourceTags', true);
   }
-  return { keyId: owned[0] ?? null, unread: await newSince(services, unread, madeSince) };
+  return { keyId: owned[0] ?? null, unread };
 }
 
 /** That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it. */
