@@ -14,17 +14,18 @@ const credential = /Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/(kms|sts|tagging
 export const sessionPrefix = 'ASIALOCAL';
 
 /**
+ * @param now of the clock that signatures are held to, in milliseconds since the epoch.
  * The Region is that of the signature's scope. An access key id of twelve digits names the account, so that several
  * accounts can be had on a laptop; one that AssumeRole gave out stands for its session, in the account of the role.
  * @throws KmsError MissingAuthenticationTokenException for an unsigned request, UnrecognizedClientException,
  *   ExpiredTokenException, InvalidSignatureException
  */
-export function callerOf(headers: IncomingHttpHeaders, identities: Identities): Caller {
+export function callerOf(headers: IncomingHttpHeaders, identities: Identities, now: number): Caller {
   const match = credential.exec(headers.authorization ?? '');
   if (match === null) {
     throw new KmsError('MissingAuthenticationTokenException', 'Request is missing Authentication Token');
   }
-  assertFresh(headers['x-amz-date']);
+  assertFresh(headers['x-amz-date'], now);
   const [, accessKeyId = '', region = ''] = match;
   if (accessKeyId.startsWith(sessionPrefix)) {
     const session = findSession(identities, accessKeyId, headers['x-amz-security-token']);
@@ -57,10 +58,10 @@ function findSession(identities: Identities, accessKeyId: string, token: unknown
 const signatureMinutes = 5;
 
 /**
- * A signature is good for five minutes either way, by the real clock: moving the local one ends no signature.
+ * A signature is good for five minutes either way, by the host's clock: moving the time of the keys ends no signature.
  * Source: AWS general reference, "Signature Version 4", and the words of its error.
  */
-function assertFresh(date: string | string[] | undefined): void {
+function assertFresh(date: string | string[] | undefined, now: number): void {
   const [, ...parts] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(date)) ?? [];
   if (parts.length === 0) return;
   const [year, month, day, hour, minute, second] = parts.map(Number) as [
@@ -72,7 +73,6 @@ function assertFresh(date: string | string[] | undefined): void {
     number,
   ];
   const signedAt = Date.UTC(year, month - 1, day, hour, minute, second);
-  const now = Date.now();
   const window = signatureMinutes * 60_000;
   const bound = (at: number, sign: string) => `${compact(at)} (${compact(now)} ${sign} ${signatureMinutes} min.)`;
   if (signedAt < now - window) {

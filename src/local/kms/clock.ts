@@ -1,4 +1,4 @@
-/** The time of the local KMS, which can be moved forward so that deletions come due. */
+/** The time of the local KMS, which can be moved forward so that deletions come due, and be as wrong as a clock can be. */
 import type { Store } from './store.ts';
 
 const setting = 'clock_offset';
@@ -6,6 +6,8 @@ const setting = 'clock_offset';
 export class Clock {
   readonly #store: Store;
   #offset: number;
+  /** Milliseconds by which this clock differs from the right one. */
+  error = 0;
 
   constructor(store: Store) {
     this.#store = store;
@@ -14,7 +16,12 @@ export class Clock {
 
   /** Milliseconds since the epoch. */
   now(): number {
-    return Date.now() + this.#offset;
+    return this.wallClock() + this.#offset;
+  }
+
+  /** What the host's clock says: that of signatures and Date headers, which moving the time does not touch. */
+  wallClock(): number {
+    return Date.now() + this.error;
   }
 
   /** Moves the clock forward, for good: the new time survives a restart as the keys do. */

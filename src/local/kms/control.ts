@@ -5,13 +5,15 @@
 import type { CallLog } from './call-log.ts';
 import type { Clock } from './clock.ts';
 import { KmsError } from './errors.ts';
-import { type Fault, type Faults, faultKinds } from './faults.ts';
+import { type Faults, readFault } from './faults.ts';
+import type { ForcedStates } from './forced-states.ts';
+import type { PolicyRenderer } from './policy-rendering.ts';
 import { deletePrincipal } from './principals.ts';
 import type { Quotas } from './quotas.ts';
 import { readRole, shownRole } from './roles.ts';
-import { applySettings, changedSettings, type Settings } from './settings.ts';
+import { changedSettings, type Settings } from './settings.ts';
 import type { StaleReads } from './stale-reads.ts';
-import type { Store } from './store.ts';
+import type { Store, StoredKey } from './store.ts';
 
 export type Control = {
   store: Store;
@@ -21,7 +23,19 @@ export type Control = {
   settings: Settings;
   quotas: Quotas;
   staleReads: StaleReads;
+  forcedStates: ForcedStates;
+  policyRenderer: PolicyRenderer;
 };
+
+/** Puts the settings in force. */
+export function applySettings(control: Control): void {
+  const { settings } = control;
+  control.quotas.setting = settings.quotas;
+  control.staleReads.seconds = settings.stale_reads_seconds;
+  control.clock.error = settings.clock_offset_seconds * 1000;
+  control.forcedStates.states = settings.key_states;
+  control.policyRenderer.renderings = settings.policy_rendering;
+}
 
 /**
  * Answers a control request.
@@ -41,7 +55,7 @@ export function answerControl(control: Control, method: string, url: URL, body: 
     case 'GET /_local/faults':
       return { faults: faults.list() };
     case 'POST /_local/faults':
-      faults.add([body].flat().map(toFault));
+      faults.add([body].flat().map(readFault));
       return { faults: faults.list() };
     case 'DELETE /_local/faults':
       faults.clear();
@@ -50,7 +64,7 @@ export function answerControl(control: Control, method: string, url: URL, body: 
       return control.settings;
     case 'PUT /_local/settings':
       control.settings = changedSettings(control.settings, body);
-      applySettings(control.settings, control.quotas, control.staleReads);
+      applySettings(control);
       return control.settings;
     case 'GET /_local/clock':
       return { now: new Date(clock.now()).toISOString() };
@@ -72,7 +86,10 @@ export function answerControl(control: Control, method: string, url: URL, body: 
     case 'POST /_local/expired-sessions':
       return { expired: control.store.identities.expireSessions(body === null ? undefined : arnIn(body), Date.now()) };
     case 'POST /_local/lost-keys':
-      loseKey(control.store, body);
+      control.store.removeKey(namedKey(control.store, body));
+      return {};
+    case 'PATCH /_local/keys':
+      changeKey(control.store, body);
       return {};
     default:
       throw new KmsError('NotFound', `There is no ${method} ${url.pathname}`, 404);
@@ -92,24 +109,26 @@ function arnIn(body: unknown): string {
   throw new KmsError('BadRequest', 'arn must be the ARN of a user or role');
 }
 
-/** Removes a key as KMS does at the end of its deletion window, without the wait. */
-function loseKey(store: Store, body: unknown): void {
+/** The key whose ARN is given. @throws KmsError BadRequest when it is not there. */
+function namedKey(store: Store, body: unknown): StoredKey {
   const arn = String((body as Record<string, unknown> | null)?.['arn']);
   const [, region = '', account = '', keyId = ''] = /^arn:aws[a-z-]*:kms:([^:]+):(\d{12}):key\/(.+)$/.exec(arn) ?? [];
   const key = store.findKey({ account, region }, keyId);
   if (key === undefined) throw new KmsError('BadRequest', 'arn must be the ARN of a key that is there');
-  store.removeKey(key);
+  return key;
 }
 
-function toFault(given: unknown): Fault {
-  const { operation = '*', kind, times = 1, type, message } = (given ?? {}) as Record<string, unknown>;
-  const known = faultKinds.find((candidate) => candidate === kind);
-  if (known === undefined) throw new KmsError('BadRequest', `kind must be one of ${faultKinds.join(', ')}`);
-  return {
-    operation: String(operation),
-    kind: known,
-    times: times === null ? null : Number(times),
-    ...(typeof type === 'string' ? { type } : {}),
-    ...(typeof message === 'string' ? { message } : {}),
-  };
+/** Puts into a key what no operation takes: a policy that is not JSON, a description with a NUL. */
+function changeKey(store: Store, body: unknown): void {
+  const key = namedKey(store, body);
+  const { description, policy, tags, enabled } = body as Record<string, unknown>;
+  store.saveKey({
+    ...key,
+    ...(typeof description === 'string' ? { description } : {}),
+    ...(typeof policy === 'string' ? { policy } : {}),
+    ...(typeof enabled === 'boolean' ? { enabled } : {}),
+    ...(tags !== null && typeof tags === 'object'
+      ? { tags: Object.entries(tags).map(([name, value]): [string, string] => [name, String(value)]) }
+      : {}),
+  });
 }
