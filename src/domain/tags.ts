@@ -49,6 +49,12 @@ export function ownTags(observed: Tags, settings: TagSettings, ownershipTagName:
   return Object.fromEntries([...kept, ...found]);
 }
 
+/** The tags with a PATCH applied, name by name: null takes a tag away, in place of all names it takes all away. */
+export function patchedTags(tags: Tags, patch: Record<string, string | null> | null): Tags {
+  const merged = Object.entries<string | null>(patch === null ? {} : { ...tags, ...patch });
+  return Object.fromEntries(merged.filter((tag): tag is [string, string] => tag[1] !== null));
+}
+
 /** The names that are in one of two sets of tags and not, or with another value, in the other. */
 export function changedTagNames(before: Tags, after: Tags): string[] {
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);

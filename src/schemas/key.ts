@@ -21,7 +21,7 @@ export const DriftPolicy = stringEnum(driftPolicies, { $id: 'DriftPolicy', descr
 export const SyncState = stringEnum(keyStates, { $id: 'SyncState', description: 'How a key is doing.' });
 
 const policyDescription =
-  'What was asked for; where none was, the policy that KMS gave the key. null stops managing it and leaves the one in force.';
+  'What was asked for; where none was, the policy that KMS gave the key. One value: a PATCH replaces it whole. null stops managing it and leaves the one in force.';
 
 /** The arguments with their limits. Which rules hold between them is `domain/key-rules`. */
 const argument = {
@@ -52,7 +52,7 @@ const tagsOrNull = nullable(
 const tagPatch = Type.Unsafe<Record<string, string | null> | null>({
   type: ['object', 'null'],
   additionalProperties: { type: ['string', 'null'] },
-  description: 'Tags to set; null removes a tag.',
+  description: 'Merged by name: tags to set; null removes a tag.',
 });
 
 /** The body of POST /keys. null stands for the default. */
@@ -87,10 +87,15 @@ function withoutDefaults<Properties extends Record<string, TSchema>>(properties:
   return Object.fromEntries(entries) as Properties;
 }
 
-/** The body of PATCH: RFC 7396 JSON Merge Patch. */
+/** The body of PATCH: a JSON Merge Patch (RFC 7396) in which each field is one value, and tags alone merge. */
 export const KeyPatch = Type.Object(
   { ...withoutDefaults(KeyCreate.properties), tags: Type.Optional(tagPatch) },
-  { $id: 'KeyPatch', additionalProperties: false, description: 'RFC 7396 JSON Merge Patch; null restores a default.' },
+  {
+    $id: 'KeyPatch',
+    additionalProperties: false,
+    description:
+      'JSON Merge Patch (RFC 7396): null restores a default. Each field is one value and is replaced whole, a policy too; tags alone merge, by name.',
+  },
 );
 
 export const KeyImport = Type.Object(

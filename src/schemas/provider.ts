@@ -80,7 +80,11 @@ const assumeRoleInput = Type.Optional(
         external_id: Type.Optional(nullable(assumeRole.external_id)),
         session_name: Type.Optional(nullable(assumeRole.session_name)),
       },
-      { additionalProperties: false },
+      {
+        additionalProperties: false,
+        description:
+          "Terraform's assume_role, one value. A PATCH that leaves external_id out while the provider has one is refused.",
+      },
     ),
   ),
 );
@@ -117,30 +121,20 @@ export const ProviderCreate = Type.Object(
   { $id: 'ProviderCreate', additionalProperties: false },
 );
 
-/** The body of PATCH: RFC 7396 JSON Merge Patch. */
+/** The body of PATCH: a JSON Merge Patch (RFC 7396) in which each field is one value, and default_tags alone merge. */
 export const ProviderPatch = Type.Object(
   {
     region: Type.Optional(region),
     ...optional,
-    assume_role: Type.Optional(
-      nullable(
-        Type.Object(
-          {
-            role_arn: Type.Optional(assumeRole.role_arn),
-            external_id: Type.Optional(nullable(assumeRole.external_id)),
-            session_name: Type.Optional(nullable(assumeRole.session_name)),
-          },
-          { additionalProperties: false },
-        ),
-      ),
-    ),
-    default_tags: tagsInput(['string', 'null'], 'Tags to set; null removes one.'),
+    assume_role: assumeRoleInput,
+    default_tags: tagsInput(['string', 'null'], 'Merged by name: tags to set; null removes one.'),
     ignore_tags: ignoreTagsInput,
   },
   {
     $id: 'ProviderPatch',
     additionalProperties: false,
-    description: 'RFC 7396 JSON Merge Patch; null restores a default.',
+    description:
+      'JSON Merge Patch (RFC 7396): null restores a default. Each field is one value and is replaced whole, assume_role and ignore_tags too; default_tags alone merge, by name.',
   },
 );
 

@@ -1,4 +1,6 @@
+import { CreateKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import type { Plan } from '../../src/schemas/plan.ts';
 import { metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
 import { type Problem, startService } from '../support/service.ts';
 
@@ -87,7 +89,8 @@ test('PATCH /v1/keys/{id}', async (t) => {
   t.test('an equal policy, written otherwise, is not put again', async (t) => {
     const { id } = await create({ policy: ownPolicy('Mine') });
     const [statement] = ownPolicy('Mine').Statement;
-    const patch = { policy: { Statement: { ...statement, Action: ['KMS:*'], Principal: { AWS: ['111122223333'] } } } };
+    const Statement = { ...statement, Action: ['KMS:*'], Principal: { AWS: ['111122223333'] } };
+    const patch = { policy: { ...ownPolicy('Mine'), Statement } };
     const { status } = await call('PATCH', `/v1/keys/${id}`, patch, { 'content-type': 'application/merge-patch+json' });
     t.equal(status, 200);
     t.same(await operations(), []);
@@ -100,6 +103,42 @@ test('PATCH /v1/keys/{id}', async (t) => {
     t.same(body.policy, ownPolicy('Mine'));
     t.same(await policy(kms, key_id), ownPolicy('Mine'));
     t.same(await operations(), []);
+  });
+
+  t.test('a policy is one value: nothing of the one before stays, whatever its shape', async (t) => {
+    const account = 'arn:aws:iam::111122223333';
+    const root = { Effect: 'Allow', Principal: { AWS: `${account}:root` }, Action: 'kms:*', Resource: '*' };
+    const open = { ...root, Principal: { AWS: `${account}:root`, Service: 'ec2.amazonaws.com' }, Sid: 'Open' };
+    const Condition = { StringEquals: { 'kms:ViaService': 'ec2.us-east-1.amazonaws.com' } };
+    const before = { Version: '2012-10-17', Id: 'mine', Statement: open };
+    const restricted = { ...before, Statement: [root, { ...open, Condition }] };
+    const after = { Statement: root };
+    const { id, key_id } = await create({ policy: before });
+    const { body: planned } = await call<Plan>('POST', `/v1/keys/${id}/plan`, { policy: after });
+    t.same(
+      planned.steps.map(({ parameters }) => JSON.parse(String(parameters['Policy']))),
+      [after],
+      'the plan replaces it whole',
+    );
+    for (const policyAsked of [after, restricted, after]) {
+      const { status, body } = await call('PATCH', `/v1/keys/${id}`, { policy: policyAsked });
+      t.same([status, body.policy], [200, policyAsked]);
+      t.same(await policy(kms, key_id), policyAsked);
+    }
+    const { body: back } = await call('POST', `/v1/keys/${id}/rollback`, { generation: 1 });
+    t.same([back.policy, await policy(kms, key_id)], [before, before], 'a rollback too');
+    const patch = { policy: after, key_usage: 'SIGN_VERIFY', customer_master_key_spec: 'RSA_2048' };
+    const { body: replaced } = await call('POST', `/v1/keys/${id}/replace`, patch);
+    t.same([replaced.policy, await policy(kms, replaced.key_id ?? '')], [after, after], 'a replacement too');
+  });
+
+  t.test('an imported policy keeps neither its Id nor its Version against a PATCH', async (t) => {
+    const { KeyMetadata } = await kms.send(new CreateKeyCommand({}));
+    const { body: key } = await call('POST', '/v1/keys/import', { key_id: KeyMetadata?.KeyId });
+    const { Statement } = ownPolicy('Imported');
+    const { body } = await call('PATCH', `/v1/keys/${key.id}`, { policy: { Statement } });
+    t.same(body.policy, { Statement });
+    t.same(await policy(kms, key.key_id ?? ''), { Statement });
   });
 
   t.test("a first policy of one's own is taken as it is, without the Id of KMS's default", async (t) => {

@@ -103,11 +103,11 @@ test('providers: made, read, changed and deleted', async (t) => {
     t.equal((await call('POST', path, 'x', { 'content-type': 'text/plain' })).status, 415);
   });
 
-  t.test('PATCH merges, and If-Match is honoured', async (t) => {
+  t.test('PATCH replaces each field whole and merges default tags, and If-Match is honoured', async (t) => {
     const changed = await call<Provider>(
       'PATCH',
       `${path}/payments-prod`,
-      { default_tags: { env: null, team: 'a' }, assume_role: { session_name: null }, drift_policy: null },
+      { default_tags: { env: null, team: 'a' }, ignore_tags: { keys: ['seen'] }, drift_policy: null },
       { ...merge, 'if-match': '"1"' },
     );
     t.match(changed, {
@@ -116,7 +116,7 @@ test('providers: made, read, changed and deleted', async (t) => {
         ...full,
         default_tags: { team: 'a' },
         drift_policy: 'enforce',
-        assume_role: { ...full.assume_role, session_name: null },
+        ignore_tags: { keys: ['seen'], key_prefixes: [] },
       },
     });
     t.equal(changed.headers.get('etag'), '"2"');
@@ -126,12 +126,11 @@ test('providers: made, read, changed and deleted', async (t) => {
     t.equal((await call('PATCH', `${path}/nobody`, {})).status, 404);
     t.equal((await call('PATCH', `${path}/payments-prod`, { name: 'new' })).status, 422);
     t.equal((await call('PATCH', `${path}/payments-prod`, { region: null })).status, 422);
-    const alone = await call<Problem>('PATCH', `${path}/a`, { assume_role: { external_id: 'xx' } });
-    t.same(
-      alone.body.errors?.map(({ pointer }) => pointer),
-      ['/assume_role/role_arn'],
-      'no role to merge it into',
-    );
+    for (const name of ['a', 'payments-prod']) {
+      const alone = await call<Problem>('PATCH', `${path}/${name}`, { assume_role: { external_id: 'xx' } });
+      const pointers = alone.body.errors?.map(({ pointer }) => pointer);
+      t.same(pointers, ['/assume_role/role_arn'], 'a role is one value');
+    }
   });
 
   t.test('each change is an event, with before and after', async (t) => {
@@ -149,6 +148,18 @@ test('providers: made, read, changed and deleted', async (t) => {
       { type: 'provider.created', key: null, after: { region: 'eu-central-1' } },
     ]);
     t.match(body.items[0], { request_id: /./, actor: 'anonymous', origin: 'api' });
+  });
+
+  t.test('a new role takes neither the session name nor, unsaid, the external id of the one before', async (t) => {
+    const patch = (assume_role: object) =>
+      call<Provider & Problem>('PATCH', `${path}/payments-prod`, { assume_role }, merge);
+    const role_arn = 'arn:aws:iam::444455556666:role/other';
+    const unsaid = await patch({ role_arn });
+    t.match(unsaid, { status: 422, body: { errors: [{ pointer: '/assume_role/external_id' }] } });
+    const without = await patch({ role_arn, external_id: null });
+    t.same([without.status, without.body.assume_role], [200, { role_arn, external_id: null, session_name: null }]);
+    t.equal((await patch({ role_arn })).status, 200, 'there is none to lose');
+    t.equal((await patch(full.assume_role)).status, 200);
   });
 
   t.test('a list by name, in pages', async (t) => {

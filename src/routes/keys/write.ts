@@ -81,7 +81,8 @@ const patchRoute: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'updateKey',
         tags: ['Keys'],
         summary: 'Change a key',
-        description: 'RFC 7396 JSON Merge Patch: absent fields stay, null restores a default.',
+        description:
+          'JSON Merge Patch (RFC 7396): absent fields stay, null restores a default. Each field is one value, replaced whole, a policy too; tags alone merge, by name.',
         consumes: ['application/merge-patch+json', 'application/json'],
         params: KeyParams,
         headers: conditionalWriteHeaders,

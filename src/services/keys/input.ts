@@ -7,10 +7,9 @@ import {
   type RuleContext,
   withDefaults,
 } from '../../domain/key-rules.ts';
-import { mergePatch } from '../../domain/merge-patch.ts';
-import { pointerSegment, type TagSettings } from '../../domain/tags.ts';
+import { patchedTags, pointerSegment, type TagSettings } from '../../domain/tags.ts';
 import { depthOf } from '../../domain/text.ts';
-import type { Json, PolicyDocument, Tags, Violation } from '../../domain/types.ts';
+import type { Json, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import { invalidInput } from '../problems.ts';
 import {
@@ -20,7 +19,7 @@ import {
   settingsFor,
   standardProvider,
 } from '../providers/settings.ts';
-import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
+import { type DeclaredKey, declaredOf } from './declared.ts';
 
 /** A body and what its schema finds wrong with it. */
 export type Input = { body: unknown; violations: Violation[] };
@@ -64,14 +63,13 @@ const withoutSettings = {
 type Settings = Pick<ProviderSettings, 'default_tags' | 'ignore_tags' | 'drift_policy'>;
 
 /** A key as it stands when a patch comes. */
-export type PatchTarget = { declared: DeclaredKey; provider: NamedProvider; policyInForce: PolicyDocument | null };
+export type PatchTarget = { declared: DeclaredKey; provider: NamedProvider };
 
 /** @throws ProblemError temporarily-unavailable without its provider. */
 export async function patchTarget(services: Services, row: KeyRow): Promise<PatchTarget> {
   return {
     declared: declaredOf(row),
     provider: { name: row.provider, settings: await settingsFor(services, row.provider) },
-    policyInForce: observedOf(row)?.policy ?? null,
   };
 }
 
@@ -112,9 +110,8 @@ export function declaredByReplacement(
 function merge(target: PatchTarget, input: Input) {
   const { given, invalidFields, violations: broken } = usablePart(input);
   const { lifecycle, pending_window_in_days } = target.declared;
-  const patched = mergePatch(patchBase(target, given) as Json, given as Json) as Given;
   const declared: DeclaredKey = {
-    ...complete(patched, target.provider.settings),
+    ...complete(patched(target.declared, given), target.provider.settings),
     lifecycle,
     pending_window_in_days,
   };
@@ -126,17 +123,17 @@ function merge(target: PatchTarget, input: Input) {
   return { declared, immutable, broken, invalidFields };
 }
 
-/** What the patch is merged into. */
-function patchBase({ declared, policyInForce }: PatchTarget, given: Given): Partial<DeclaredKey> {
-  const base: Partial<DeclaredKey> = { ...declared };
+/**
+ * Every field that the patch has replaces the one before it whole; tags alone are many things under one name. A policy,
+ * above all, is one value: what is merged into one keeps the rights that the new one leaves out.
+ */
+function patched(declared: DeclaredKey, given: Given): Given {
+  const changed: Given = { ...declared, ...given };
+  if (given.tags !== undefined) changed.tags = patchedTags(declared.tags, given.tags);
   // Turning rotation off takes its period along, unless the patch says otherwise.
-  if ('enable_key_rotation' in given && given.enable_key_rotation !== true) base.rotation_period_in_days = null;
-  // A policy that nobody asked for is no base to merge into, but for the version, without which a new statement would
-  // be read by older rules. An Id that KMS chose is not carried into the owner's policy.
-  const version = policyInForce?.['Version'];
-  if (declared.policy === null && version !== undefined) base.policy = { Version: version };
-  if (declared.policy === null && given.policy === undefined) base.policy = null;
-  return base;
+  const turnsOff = 'enable_key_rotation' in given && given.enable_key_rotation !== true;
+  if (turnsOff) changed.rotation_period_in_days = given.rotation_period_in_days ?? null;
+  return changed;
 }
 
 function complete(given: Given, settings: Settings): DeclaredKey {

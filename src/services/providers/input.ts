@@ -1,8 +1,7 @@
 /** Turns what a caller sent into a provider's settings, or into everything that is wrong with it. */
-import { mergePatch } from '../../domain/merge-patch.ts';
-import { mostTags, tagFaults } from '../../domain/tags.ts';
-import type { Json, Violation } from '../../domain/types.ts';
-import type { ProviderCreate } from '../../schemas/provider.ts';
+import { mostTags, patchedTags, tagFaults } from '../../domain/tags.ts';
+import type { Violation } from '../../domain/types.ts';
+import type { ProviderCreate, ProviderPatch } from '../../schemas/provider.ts';
 import type { Input } from '../keys/input.ts';
 import { invalidInput } from '../problems.ts';
 import type { ProviderSettings } from './settings.ts';
@@ -17,11 +16,18 @@ export function settingsByCreate(input: Input, ownershipTagName: string): Provid
   return checked(complete(input.body as Given), ownershipTagName);
 }
 
-/** The settings that the body of a PATCH declares. @throws ProblemError invalid-input with every violation at once. */
+/**
+ * The settings that the body of a PATCH declares. Every field that it has replaces the one before it whole, a role as much
+ * as a list; `default_tags` alone, many things under one name, merge.
+ * @throws ProblemError invalid-input with every violation at once.
+ */
 export function settingsByPatch(current: ProviderSettings, input: Input, ownershipTagName: string): ProviderSettings {
   assertOfItsSchema(input, ownershipTagName);
-  const merged = mergePatch(current as unknown as Json, input.body as Json) as unknown as Given;
-  return checked(complete(merged), ownershipTagName);
+  const patch = input.body as ProviderPatch;
+  assertExternalIdIsSaid(current.assume_role, patch.assume_role);
+  const { default_tags: tags } = patch;
+  const default_tags = tags === undefined ? current.default_tags : patchedTags(current.default_tags, tags);
+  return checked(complete({ ...current, ...patch, default_tags }), ownershipTagName);
 }
 
 /** null stands for the default, in the whole and in its parts. */
@@ -49,11 +55,22 @@ function checked(settings: ProviderSettings, ownershipTagName: string): Provider
     const detail = `A key has at most ${mostTags} tags; with the ownership tag the default tags alone are ${total}.`;
     violations.push({ pointer: '/default_tags', detail });
   }
-  if (settings.assume_role !== null && settings.assume_role.role_arn === undefined) {
-    violations.push({ pointer: '/assume_role/role_arn', detail: 'This is needed.' });
-  }
   if (violations.length > 0) throw invalidInput(violations);
   return settings;
+}
+
+/**
+ * A role's external id is easily left out by mistake, and every key is out of reach then; kept in silence, it would go
+ * to another role.
+ */
+function assertExternalIdIsSaid(
+  current: ProviderSettings['assume_role'],
+  given: ProviderPatch['assume_role'] | undefined,
+): void {
+  if (given === undefined || given === null || given.external_id !== undefined) return;
+  if (current === null || current.external_id === null) return;
+  const detail = 'The provider has one, and assume_role is replaced whole: say it again, or null to have none.';
+  throw invalidInput([{ pointer: '/assume_role/external_id', detail }]);
 }
 
 /** Where the schema has objections, the rules on tags are looked at all the same. */
