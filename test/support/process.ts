@@ -92,9 +92,10 @@ export async function startBackends(t: Owner) {
   return { databaseUrl: postgres.connectionString, kmsUrl: kms.url };
 }
 
-/** A way to a server that can be cut and mended. */
+/** A way to a server that can be cut and mended, and can lose connections without a word to either end. */
 export async function startProxy(t: Owner, target: URL) {
   const sockets = new Set<Socket>();
+  const lost = new WeakSet<Socket>();
   let isCut = false;
   const server = createServer((near) => {
     if (isCut) return void near.destroy();
@@ -103,11 +104,12 @@ export async function startProxy(t: Owner, target: URL) {
       [near, far],
       [far, near],
     ] as const) {
+      const end = () => !lost.has(other) && other.destroy();
       sockets.add(socket);
-      socket.on('error', () => other.destroy());
+      socket.on('error', end);
       socket.on('close', () => {
         sockets.delete(socket);
-        other.destroy();
+        end();
       });
       socket.pipe(other);
     }
@@ -130,6 +132,15 @@ export async function startProxy(t: Owner, target: URL) {
     cut,
     mend: () => {
       isCut = false;
+    },
+    /** From now on nothing comes through on the connections that there are, not even their end; new ones work. */
+    blackhole: () => {
+      for (const socket of sockets) {
+        lost.add(socket);
+        socket.unpipe();
+        // What still comes is read and thrown away, as by a firewall that has forgotten the connection.
+        socket.resume();
+      }
     },
   };
 }
