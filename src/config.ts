@@ -93,6 +93,13 @@ export const variables = {
     "how long KMS's answers may be older than a write; unset: 120, and 5 with the built-in local KMS",
     asNumber,
   ),
+  PROPAGATION_SECONDS: variable(
+    Type.Union([Type.Null(), Type.Integer({ minimum: 0, maximum: 3600 })]),
+    null,
+    'seconds, 0 to 3600',
+    'how long a call that KMS denies, or whose principal it does not know, is tried again before the change is taken back; unset: 120, and 5 with the built-in local KMS',
+    asNumber,
+  ),
   REFRESH_INTERVAL_SECONDS: variable(
     Type.Integer({ minimum: 1, maximum: 604_800 }),
     600,
@@ -193,6 +200,11 @@ function demandExplicitChoices(environment: NodeJS.ProcessEnv, config: Config): 
 
 /** Milliseconds for which KMS's answers may be older than a write: minutes at AWS, hardly any time where it is all in one process. */
 export function settleTime({ SETTLE_SECONDS: seconds, KMS_ENDPOINT: endpoint }: Config): number {
+  return (seconds ?? (endpoint === 'local' ? 5 : 120)) * 1000;
+}
+
+/** Milliseconds until a right or a principal that is new is known everywhere: minutes at AWS. */
+export function propagationTime({ PROPAGATION_SECONDS: seconds, KMS_ENDPOINT: endpoint }: Config): number {
   return (seconds ?? (endpoint === 'local' ? 5 : 120)) * 1000;
 }
 

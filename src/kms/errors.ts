@@ -7,11 +7,20 @@ import { NotSent } from './permit.ts';
  * - fault: KMS or the way to it failed; whether a write took effect is unknown unless `certainlyNotDone`.
  * - credentials: KMS doesn't know who asks. The change isn't at fault, and new credentials mend it.
  * - conflict: the key was not in the state that the call needs. It may have changed since it was observed.
- * - unpropagated: a principal in the policy is not known (yet: a new one needs a while to be seen everywhere).
+ * - denied: the caller may not do this (yet: a right that was just given needs minutes to be known everywhere).
+ * - unpropagated: a principal or ARN in the request is not known (yet: a new one needs a while to be seen everywhere).
  * - not_found: there is no such key, for now or for good.
  * - refused: KMS will not do this, however often it is asked.
  */
-export type FailureKind = 'throttled' | 'fault' | 'credentials' | 'conflict' | 'unpropagated' | 'not_found' | 'refused';
+export type FailureKind =
+  | 'throttled'
+  | 'fault'
+  | 'credentials'
+  | 'conflict'
+  | 'denied'
+  | 'unpropagated'
+  | 'not_found'
+  | 'refused';
 
 /** A KMS call that failed. `code` and `message` are KMS's own. */
 export class KmsFailure extends Error {
@@ -62,6 +71,8 @@ const credentialTrouble = new Set([
 
 const stateTrouble = new Set(['KMSInvalidStateException', 'DisabledException', 'ConflictException']);
 
+const accessTrouble = new Set(['AccessDenied', 'AccessDeniedException', 'NotAuthorized', 'UnauthorizedOperation']);
+
 /** Node's codes for a connection that never came about: the request was not sent. */
 const neverConnected = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN']);
 
@@ -89,6 +100,8 @@ export function toKmsFailure(error: unknown, operation: string): KmsFailure {
   if (status >= 500 || status < 400) return failure('fault', false);
   if (stateTrouble.has(errorCode)) return failure('conflict', true);
   if (errorCode === 'NotFoundException') return failure('not_found', true);
+  if (accessTrouble.has(errorCode)) return failure('denied', true);
+  if (errorCode === 'InvalidArnException') return failure('unpropagated', true);
   if (errorCode === 'MalformedPolicyDocumentException' && unknownPrincipal.test(text)) {
     return failure('unpropagated', true);
   }

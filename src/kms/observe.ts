@@ -123,7 +123,7 @@ export async function unlessHidden<Told>(ask: () => Promise<Told>): Promise<Told
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof KmsFailure && (error.kind === 'not_found' || error.kind === 'refused')) return null;
+    if (error instanceof KmsFailure && ['not_found', 'denied', 'refused'].includes(error.kind)) return null;
     throw error;
   }
 }

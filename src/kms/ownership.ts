@@ -74,7 +74,7 @@ async function verdictOf(carries: Promise<boolean>): Promise<'owned' | 'other' |
     return (await carries) ? 'owned' : 'other';
   } catch (error) {
     if (error instanceof KmsFailure && error.kind === 'not_found') return 'other';
-    if (error instanceof KmsFailure && error.kind === 'refused') return 'unread';
+    if (error instanceof KmsFailure && (error.kind === 'denied' || error.kind === 'refused')) return 'unread';
     throw error;
   }
 }

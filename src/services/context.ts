@@ -17,6 +17,8 @@ export type Times = {
   write: WriteTimes;
   /** How long KMS's answers may be older than a write. */
   settle: number;
+  /** How long a right or a principal that is new may not be known to KMS. */
+  propagation: number;
 };
 
 export type Services = {

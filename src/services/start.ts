@@ -1,6 +1,6 @@
 /** Opens everything the service needs, in order, and closes it in the opposite order. */
 import type { FastifyBaseLogger } from 'fastify';
-import { type Config, dataFolder, settleTime } from '../config.ts';
+import { type Config, dataFolder, propagationTime, settleTime } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { startQueue } from '../database/queue.ts';
@@ -104,6 +104,7 @@ function timesOf(config: Config): Times {
     lease: config.LEASE_SECONDS * 1000,
     write: writeTimes(config.WRITE_DEADLINE_SECONDS * 1000),
     settle: settleTime(config),
+    propagation: propagationTime(config),
   };
 }
 

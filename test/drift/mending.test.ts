@@ -43,12 +43,12 @@ test('a key is drifted until it is put back, also where KMS does not let it be y
   });
 
   t.test('a refusal', async (t) => {
-    const { id, key_id } = await disturbed({ kind: 'error', type: 'AccessDeniedException', message: 'not allowed' });
+    const { id, key_id } = await disturbed({ kind: 'error', type: 'ValidationException', message: 'not allowed' });
     const { status: code, body } = await call<Problem>('POST', `/v1/keys/${id}/sync`);
     t.equal(code, 422);
     t.match(body, {
       detail: /not allowed.*drifted/,
-      kms_error: { code: 'AccessDeniedException', operation: 'UpdateKeyDescription' },
+      kms_error: { code: 'ValidationException', operation: 'UpdateKeyDescription' },
     });
     t.match(await status(id), { state: 'drifted', drift: [{ field: 'description' }, { field: 'tags.mine' }] });
     t.equal((await call('POST', `/v1/keys/${id}/sync`)).status, 200, 'and it can be asked for again');

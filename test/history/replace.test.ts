@@ -105,7 +105,7 @@ test('replacement', async (t) => {
 
   t.test('a refusal after the new key was made gives the old one back, and the new one is deleted', async (t) => {
     const old = await create({ is_enabled: false });
-    await control.fault({ operation: 'DisableKey', kind: 'error', type: 'AccessDeniedException', message: 'no' });
+    await control.fault({ operation: 'DisableKey', kind: 'error', type: 'ValidationException', message: 'no' });
     t.equal((await refused(old.id, ecc)).status, 422);
     t.match(await get(old.id), { key_id: old.key_id, customer_master_key_spec: 'SYMMETRIC_DEFAULT' });
     t.match(await metadata(kms, old.key_id ?? ''), { KeyState: 'Disabled' });

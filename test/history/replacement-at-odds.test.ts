@@ -15,7 +15,7 @@ tap.jobs = 2;
 
 const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
 const quick = { WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
-const denied = { kind: 'error', type: 'AccessDeniedException', message: 'Not you.' };
+const denied = { kind: 'error', type: 'ValidationException', message: 'Not you.' };
 
 function helpersOf({ call, kms, kmsUrl }: Service) {
   return {
@@ -265,7 +265,7 @@ test('a rotation', async (t) => {
     await control.fault({ operation: 'ListKeyRotations', ...denied });
     const { status, body } = await call<Problem>('POST', `/v1/keys/${id}/rotate`);
     t.equal(status, 422);
-    t.match(body.kms_error, { code: 'AccessDeniedException', operation: 'ListKeyRotations' });
+    t.match(body.kms_error, { code: 'ValidationException', operation: 'ListKeyRotations' });
     t.match((await get(id)).status, { state: 'in_sync', error: null });
     await control.fault({ operation: 'RotateKeyOnDemand', kind: 'reset_before_effect' });
     await rotate(id, { prefer: 'respond-async' });

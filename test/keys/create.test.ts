@@ -252,13 +252,13 @@ test('POST /v1/keys', async (t) => {
     await control.fault({
       operation: 'EnableKeyRotation',
       kind: 'error',
-      type: 'AccessDeniedException',
+      type: 'ValidationException',
       message: 'No.',
     });
     const { status, body } = await call<Problem>('POST', '/v1/keys', { enable_key_rotation: true });
     t.equal(status, 422);
     const { body: key } = await call('GET', `/v1/keys/${body.id}`);
-    t.match(key.status, { state: 'pending_deletion', error: { code: 'AccessDeniedException', retryable: false } });
+    t.match(key.status, { state: 'pending_deletion', error: { code: 'ValidationException', retryable: false } });
     t.equal((await metadata(kms, key.key_id ?? '')).KeyState, 'PendingDeletion');
   });
 });

@@ -122,7 +122,7 @@ test('POST /v1/keys/import', async (t) => {
 
   t.test('422 and no record when KMS refuses the ownership tag', async (t) => {
     const { keyId } = await makeOutside('denied');
-    await control.fault({ operation: 'TagResource', kind: 'error', type: 'AccessDeniedException', message: 'No.' });
+    await control.fault({ operation: 'TagResource', kind: 'error', type: 'ValidationException', message: 'No.' });
     const { status, body } = await call<Problem>('POST', '/v1/keys/import', { key_id: keyId });
     t.equal(status, 422);
     t.equal(body.kms_error?.operation, 'TagResource');

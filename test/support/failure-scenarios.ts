@@ -170,7 +170,7 @@ export const scenarios: Scenario[] = [
     points: ['refusal-recorded'],
     prepare: (stage) => create(stage, disabled),
     act: async ({ call, control }, key) => {
-      await control.fault({ operation: 'DisableKey', kind: 'error', type: 'AccessDeniedException', times: null });
+      await control.fault({ operation: 'DisableKey', kind: 'error', type: 'ValidationException', times: null });
       return call('POST', `${key}/replace`, ecc);
     },
     wanted: (row) => row?.['key_usage'] === 'ENCRYPT_DECRYPT' && row['generation'] === 3 && row['state'] === 'in_sync',

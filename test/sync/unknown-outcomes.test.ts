@@ -90,7 +90,7 @@ test('taking a refused update back goes on through faults, and the status says s
   const { body: key } = await call('POST', '/v1/keys', before);
   const keyId = key.key_id ?? '';
   await control.fault(
-    { operation: 'PutKeyPolicy', kind: 'error', type: 'AccessDeniedException', message: 'Not you.' },
+    { operation: 'PutKeyPolicy', kind: 'error', type: 'ValidationException', message: 'Not you.' },
     // Only the way back disables rotation.
     { operation: 'DisableKeyRotation', kind: 'throttle', times: 2 },
     { operation: 'DisableKeyRotation', kind: 'internal_error' },
@@ -103,17 +103,17 @@ test('taking a refused update back goes on through faults, and the status says s
   });
   t.match(meanwhile, {
     state: 'updating',
-    error: { code: 'AccessDeniedException', message: 'Not you.', retryable: false },
+    error: { code: 'ValidationException', message: 'Not you.', retryable: false },
   });
   const { status, body } = await patch;
   t.equal(status, 422);
-  t.match(body.detail, /AccessDeniedException: Not you\. The whole change was taken back\./);
+  t.match(body.detail, /ValidationException: Not you\. The whole change was taken back\./);
   const { body: after } = await call('GET', `/v1/keys/${key.id}`);
   t.match(after, { ...before, enable_key_rotation: false });
   t.match(after.status, {
     state: 'in_sync',
     generation: 3,
-    error: { code: 'AccessDeniedException', retryable: false, next_attempt_at: null },
+    error: { code: 'ValidationException', retryable: false, next_attempt_at: null },
   });
   t.same(await rotation(kms, keyId), { enabled: false, period: null });
   t.equal((await metadata(kms, keyId)).Description, 'before');

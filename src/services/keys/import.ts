@@ -81,6 +81,7 @@ export function problemOf(failure: KmsFailure, keyId: string): ProblemError {
     case 'credentials':
       return new ProblemError('temporarily-unavailable', `KMS can't be asked now: ${code}: ${message}`);
     case 'conflict':
+    case 'denied':
     case 'unpropagated':
     case 'refused':
       return refusedByKms({ code, message, operation }, keyId, 'Nothing was recorded.');

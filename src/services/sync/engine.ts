@@ -22,12 +22,12 @@ import { recordGone, recordRemoved } from './endings.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost } from './lease.ts';
-import { findRecentWrites, timeUntilVerifiable } from './open-writes.ts';
+import { findRecentWrites, timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
 import { beginReplacement, homeOf } from './replacement.ts';
-import { isFinal } from './retry.ts';
+import { isFinal, isRead, mayHeal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { recordDone, recordSkipped, sendWrite } from './send.ts';
 
@@ -82,8 +82,21 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
     return recordRetry(services, work, failure, { noLaterThan: error.until });
   }
   if (!(error instanceof KmsFailure)) throw error;
-  if (isFinal(error, work.row.attempts + 1)) return takeBack(services, work, error);
-  return recordRetry(services, work, error);
+  const { propagation } = services.times;
+  const refusedFor = mayHeal(error) ? await timeSinceFirstRefusal(services, work.row, error) : 0;
+  if (isFinal(error, { attempts: work.row.attempts + 1, refusedFor, propagation })) {
+    return takeBack(services, work, error);
+  }
+  if (isRead(error) || !mayHeal(error)) return recordRetry(services, work, error);
+  const end = new Date(Date.now() + propagation - refusedFor);
+  return recordRetry(services, work, waitingFor(error, end), { noLaterThan: end });
+}
+
+/** The same failure, with what it waits for in its words. */
+function waitingFor({ kind, code, message, operation }: KmsFailure, end: Date): KmsFailure {
+  const cause = kind === 'denied' ? 'a right that was just given' : 'a principal or key that was just made';
+  const patience = `Keyward tries again until ${end.toISOString()}, since ${cause} may not be known to KMS yet.`;
+  return new KmsFailure(kind, code, `${message.replace(/[^.!?]$/, '$&.')} ${patience}`, operation, true);
 }
 
 async function converge(services: Services, access: Access, work: Work): Promise<KeyRow | null> {

@@ -12,7 +12,7 @@ import { assertFenced, closeEntry, openJournal } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
 import type { Work } from './record.ts';
-import { pauseAfterRefusal, retryDelay } from './retry.ts';
+import { pauseBefore } from './retry.ts';
 import { recordDone, sendWrite } from './send.ts';
 
 /** What hinders the deletion of a former key, and when it is tried again. */
@@ -130,8 +130,7 @@ async function hindrance(services: Services, former: FormerKey, failure: KmsFail
   const attempts = former.attempts + 1;
   await services.database.prisma.formerKey.update({ where: { id: former.id }, data: { attempts } });
   await services.failurePoints.pass('former-key-recorded');
-  const delay = failure.kind === 'refused' ? pauseAfterRefusal : retryDelay(attempts, Math.random());
-  const dueAt = new Date(Date.now() + delay);
+  const dueAt = new Date(Date.now() + pauseBefore(failure, attempts));
   const message = `The deletion of the former key ${former.arn} could not be scheduled: ${failure.message}`;
   services.log.warn({ key: former.key_ref, former: former.arn, code: failure.code }, message);
   const progress = { retryable: true, attempts, next_attempt_at: dueAt.toISOString() };

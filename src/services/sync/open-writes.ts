@@ -1,6 +1,7 @@
 /** What the journal tells of writes whose outcome, or whose visibility in KMS, is not certain yet. */
-import type { KmsWrite } from '../../database/client.ts';
+import type { KeyRow, KmsWrite } from '../../database/client.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
+import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import type { Lease } from './lease.ts';
 
@@ -38,6 +39,19 @@ export async function timeUntilVerifiable(services: Services, keyId: string): Pr
     FROM kms_writes WHERE key_ref = ${keyId}::uuid AND outcome IN ('unknown', 'done')
     HAVING bool_or(outcome = 'unknown')`;
   return row === undefined ? 0 : row.left + services.times.settle;
+}
+
+/** Milliseconds since KMS first refused this call for the generation at hand; 0: it has not. */
+export async function timeSinceFirstRefusal(
+  services: Services,
+  { id, generation }: Pick<KeyRow, 'id' | 'generation'>,
+  { operation, code }: Pick<KmsFailure, 'operation' | 'code'>,
+): Promise<number> {
+  const [row] = await services.database.prisma.$queryRaw<{ since: number | null }[]>`
+    SELECT extract(epoch FROM clock_timestamp() - min(finished_at))::float8 * 1000 AS since FROM kms_writes
+    WHERE key_ref = ${id}::uuid AND generation = ${generation} AND operation = ${operation}
+      AND outcome IN ('refused', 'not_done') AND error ->> 'code' = ${code}`;
+  return row?.since ?? 0;
 }
 
 /** The writes that KMS carried out so lately that reads may not show them, oldest first. */

@@ -11,7 +11,7 @@ import { isHeld, recordDriftEvents } from './drift.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
 import { findOpenWrites, hasLeftOpen, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
-import { retryDelay } from './retry.ts';
+import { isRead, pauseBefore } from './retry.ts';
 
 /** One key, as it was when its sync began, and the right to record results for it. `seen`: what was just read of it. */
 export type Work = { row: KeyRow; lease: Lease; seen?: ObservedKey };
@@ -98,7 +98,7 @@ export async function recordRetry(
   timing: Timing = {},
 ): Promise<Next> {
   const attempts = work.row.attempts + 1;
-  const usual = Date.now() + (timing.dueIn ?? retryDelay(attempts, Math.random()));
+  const usual = Date.now() + (timing.dueIn ?? pauseBefore(failure, attempts));
   const dueAt = new Date(Math.min(usual, timing.noLaterThan?.getTime() ?? Number.POSITIVE_INFINITY));
   const { code, message, operation } = failure;
   const progress = { attempts, next_attempt_at: dueAt.toISOString() };
@@ -106,7 +106,15 @@ export async function recordRetry(
   const error: SyncError = { code, message, retryable: true, ...(refusalBeingTakenBack(work.row) ?? {}), ...progress };
   // What KMS surely did not do leaves nothing open: the next attempt is to aim at no more than this one did.
   const writes_open = work.row.writes_open || (await hasLeftOpen(services, work.lease));
-  return finish(services, work, { error, attempts, due_at: dueAt, writes_open }, 'retry-recorded', async () => {});
+  const columns = { error, attempts, due_at: dueAt, writes_open, ...servedBy(work.row, failure) };
+  return finish(services, work, columns, 'retry-recorded', async () => {});
+}
+
+/** Who asked for a look is answered with what KMS says to that; who asked for more waits on. */
+function servedBy(row: KeyRow, failure: KmsFailure): Columns {
+  const isAnswer = isRead(failure) && (failure.kind === 'denied' || failure.kind === 'refused');
+  const asksForMore = row.enforce_through > row.served_observation || row.rotations_open;
+  return isAnswer && !asksForMore ? { served_observation: row.requested_observation } : {};
 }
 
 /** While a refused change is being taken back, the refusal stays on show: an accepted change would have cleared it. */

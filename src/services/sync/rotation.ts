@@ -8,6 +8,7 @@ import type { Services } from '../context.ts';
 import { assertFenced } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
+import { mayHeal } from './retry.ts';
 
 /** Carries out one step through the journal. */
 export type Apply = (key: ObservedKey, step: Step) => Promise<ObservedKey>;
@@ -57,7 +58,8 @@ async function rotate(services: Services, kms: Kms, { work, rotation, key }: Ask
   } catch (error) {
     if (!(error instanceof KmsFailure) || !error.certainlyNotDone) throw error;
     await recordSent(services, work, rotation, null);
-    if (mayPass.has(error.kind)) throw error;
+    const mayYetHeal = mayHeal(error) && Date.now() - rotation.created_at.getTime() < services.times.propagation;
+    if (mayPass.has(error.kind) || mayYetHeal) throw error;
     const { code, message, operation } = error;
     return settle(services, work, rotation, { code, message, operation });
   }
