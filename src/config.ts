@@ -35,7 +35,7 @@ const portNumber = Type.Integer({ minimum: 0, maximum: 65535 });
 const tagNamePattern = '^(?![aA][wW][sS]:)[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]{1,128}$';
 
 /** Safeguards that a test can leave out, to see that it would notice. */
-export const failureSwitches = ['no-ownership-search', 'no-fencing'] as const;
+export const failureSwitches = ['no-ownership-search', 'no-search-before-create', 'no-fencing'] as const;
 
 /** The variables, in the order of the documentation. */
 export const variables = {

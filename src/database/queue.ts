@@ -9,6 +9,8 @@ export const scheduledQueue = 'key-sync-scheduled';
 /** Providers some of whose keys are due for a look. */
 export const refreshQueue = 'key-refresh';
 const changesChannel = 'keyward_key_changes';
+/** Before the id of a key that was just recorded for the first time. */
+const newKey = 'new:';
 
 export type SyncJob = { id: string };
 /** The provider is that of the key. */
@@ -27,6 +29,8 @@ export type Queue = {
   refresh(providers: { provider: string; workers: number }[]): Promise<void>;
   /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */
   onKeyChange(listener: (keyId: string | null) => void): void;
+  /** Calls back with the id of each key that any process has recorded for the first time, while it listened. */
+  onNewKey(listener: (keyId: string) => void): void;
   /** Closes the queue. Its workers are to be stopped before. */
   stop(): Promise<void>;
 };
@@ -60,8 +64,10 @@ export async function startQueue(connectionString: string, onError: (error: Erro
     });
   }
   const listeners: ((keyId: string | null) => void)[] = [];
-  const tell = (keyId: string | null) => {
-    for (const listener of listeners) listener(keyId);
+  const newKeyListeners: ((keyId: string) => void)[] = [];
+  const tell = (payload: string | null) => {
+    if (payload?.startsWith(newKey)) for (const listener of newKeyListeners) listener(payload.slice(newKey.length));
+    else for (const listener of listeners) listener(payload);
   };
   const subscription = await listen(boss, tell);
   return {
@@ -91,6 +97,7 @@ export async function startQueue(connectionString: string, onError: (error: Erro
       if (jobs.length > 0) await boss.insert(refreshQueue, jobs);
     },
     onKeyChange: (listener) => listeners.push(listener),
+    onNewKey: (listener) => newKeyListeners.push(listener),
     stop: async () => {
       await subscription.close();
       await boss.stop({ graceful: true, timeout: 2000, close: true });
@@ -106,6 +113,11 @@ async function listen(boss: PgBoss, tell: (keyId: string | null) => void) {
     (payload) => tell(payload),
     () => tell(null),
   );
+}
+
+/** Tells every process, when the transaction commits, that a key is new: there can be none in KMS. */
+export async function announceNewKey(transaction: Transaction, keyId: string): Promise<void> {
+  await transaction.$executeRaw`SELECT pg_notify(${changesChannel}, ${newKey + keyId})`;
 }
 
 /** Tells every process, when the transaction commits, that a key's status changed. */

@@ -7,6 +7,7 @@ import type { OwnershipSearch } from '../kms/ownership.ts';
 import type { WriteTimes } from '../kms/permit.ts';
 import type { ChangeFeed } from './changes.ts';
 import type { FailurePoints } from './failure-points.ts';
+import type { Unmade } from './keys/unmade.ts';
 import type { Metrics } from './metrics.ts';
 import type { Clients } from './providers/access.ts';
 
@@ -35,6 +36,7 @@ export type Services = {
   asksTagging: boolean;
   /** The way to find a key by its ownership tag. */
   ownershipSearchFor(kms: Kms): OwnershipSearch;
+  unmade: Unmade;
   times: Times;
   failurePoints: FailurePoints;
   log: FastifyBaseLogger;

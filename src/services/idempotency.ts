@@ -20,6 +20,8 @@ export type StoredAnswer = { status: number; headers: Record<string, string>; bo
 export type RunningRequest = {
   /** The same when a crash makes it run again: the id of what it creates, and the mark of what it records. */
   commandId: string;
+  /** Whether an earlier run was cut off before its answer was kept. */
+  isRerun: boolean;
   /** Keeps the answer for repeats. */
   finish(answer: StoredAnswer): Promise<void>;
   /** Lets a repeat run the request again, with the same command id. */
@@ -48,10 +50,11 @@ export async function beginRequest(
 ): Promise<RunningRequest | StoredAnswer> {
   const claim = randomUUID();
   const { pool } = services.database;
-  const values = [request.actor, request.key, request.fingerprint, uuidv7(), claim];
+  const newId = uuidv7();
+  const values = [request.actor, request.key, request.fingerprint, newId, claim];
   const { rows: claimed } = await pool.query<Row>({ name: 'claim_request', text: claimRequest, values });
   const mine = claimed[0];
-  if (mine !== undefined) return runningRequest(services, request, mine);
+  if (mine !== undefined) return runningRequest(services, request, mine, { isRerun: mine.resource_id !== newId });
   const found = await pool.query<Row>('SELECT * FROM idempotent_requests WHERE actor = $1 AND key = $2', [
     request.actor,
     request.key,
@@ -77,7 +80,12 @@ const claimRequest = `
     AND ((known.status IS NULL AND known.fingerprint = EXCLUDED.fingerprint) OR known.created_at < now() - ${retention})
   RETURNING *`;
 
-function runningRequest(services: Services, { actor, key }: { actor: string; key: string }, row: Row): RunningRequest {
+function runningRequest(
+  services: Services,
+  { actor, key }: { actor: string; key: string },
+  row: Row,
+  { isRerun }: { isRerun: boolean },
+): RunningRequest {
   const { pool } = services.database;
   const own = [actor, key, row.claim];
   const whereOwn = 'WHERE actor = $1 AND key = $2 AND claim = $3';
@@ -89,6 +97,7 @@ function runningRequest(services: Services, { actor, key }: { actor: string; key
   renewal.unref();
   return {
     commandId: row.resource_id,
+    isRerun,
     finish: async ({ status, headers, body }) => {
       clearInterval(renewal);
       await pool.query(`UPDATE idempotent_requests SET status = $4, headers = $5, body = $6 ${whereOwn}`, [

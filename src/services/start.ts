@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import { type Config, dataFolder, propagationTime, settleTime } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
-import { startQueue } from '../database/queue.ts';
+import { type Queue, startQueue } from '../database/queue.ts';
 import type { Kms } from '../kms/client.ts';
 import { type OwnershipSearch, searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
 import { writeTimes } from '../kms/permit.ts';
@@ -15,6 +15,7 @@ import type { Services, Times } from './context.ts';
 import { openFailurePoints } from './failure-points.ts';
 import { joinFleet } from './fleet.ts';
 import { startHousekeeping } from './housekeeping.ts';
+import { Unmade } from './keys/unmade.ts';
 import { createMetrics } from './metrics.ts';
 import { openClients } from './providers/access.ts';
 import { seedProvider } from './providers/seed.ts';
@@ -59,6 +60,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const queue = await startQueue(connectionString, (error) => log.warn({ err: error }, 'the queue reports an error'));
   onClose(() => queue.stop());
   const changes = openChangeFeed(queue);
+  const unmade = knownUnmade(queue);
 
   const localKms = config.KMS_ENDPOINT === 'local' ? await openLocalKms(config) : null;
   if (localKms !== null) onClose(() => localKms.close());
@@ -84,6 +86,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     ownershipTagName: config.OWNERSHIP_TAG,
     asksTagging: config.OWNERSHIP_SEARCH === 'tagging',
     ownershipSearchFor: ownershipSearches(config),
+    unmade,
     times,
     failurePoints,
     log,
@@ -97,6 +100,14 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   };
   onClose(stopWork);
   return { services, localKmsUrl: localKms?.url ?? null, stopWork };
+}
+
+/** What any process records as new is known to all that listen; whatever else becomes of a key ends that. */
+function knownUnmade(queue: Queue): Unmade {
+  const unmade = new Unmade();
+  queue.onNewKey((keyId) => unmade.add(keyId));
+  queue.onKeyChange((keyId) => (keyId === null ? unmade.clear() : unmade.forget(keyId)));
+  return unmade;
 }
 
 function timesOf(config: Config): Times {

@@ -68,6 +68,7 @@ export function commandOf(request: FastifyRequest, reply: FastifyReply): Command
     actor: actorOf(request),
     requestId: request.id,
     commandId: request.idempotency?.commandId,
+    isRerun: request.idempotency?.isRerun,
     wait: applyPreference(request, reply),
     ifMatch: request.headers['if-match'],
   };

@@ -26,6 +26,8 @@ export type Command = Actor & {
   ifMatch?: string | undefined;
   /** The same for every run of the command, and the id of what it makes: an earlier run may have recorded it. */
   commandId?: string | undefined;
+  /** Whether an earlier run of the command was cut off: it may have made what has that id, and the record of it be lost. */
+  isRerun?: boolean | undefined;
 };
 
 /** A key and whether its sync is still to come. */
@@ -40,7 +42,8 @@ export async function createKey(services: Services, input: Input, command: Comma
   if ((await findEarlierRun(services, command)) !== null) return settleNewKey(services, id, null, command);
   const { declared, provider } = await declaredByCreate(services, input);
   try {
-    await recordNewKey(services, { id, provider: provider.name, declared, origin: 'create' }, command);
+    const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId: !command.isRerun };
+    await recordNewKey(services, key, command);
   } catch (error) {
     // Another run of the same command may have been faster.
     if (command.commandId === undefined || (await lookUpKey(services, id)) === undefined) throw error;

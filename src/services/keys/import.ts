@@ -45,7 +45,8 @@ export async function importKey(
   }
   const identity = { arn: observed.arn, key_id: observed.key_id };
   try {
-    await recordNewKey(services, { id, provider: request.provider, declared, origin: 'import', identity }, command);
+    const key = { id, provider: request.provider, declared, origin: 'import' as const, identity, isNewId: false };
+    await recordNewKey(services, key, command);
   } catch (error) {
     await assertUnmanaged(services, observed.arn);
     throw error;

@@ -2,6 +2,7 @@
 
 import type { KeyRow, Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
+import { announceNewKey } from '../../database/queue.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
@@ -24,6 +25,8 @@ export type NewKey = {
   provider: string;
   declared: DeclaredKey;
   origin: 'create' | 'import';
+  /** Whether nobody can have used the id before, not even in a database that has been lost since: KMS has no key of it then. */
+  isNewId: boolean;
   /** Of a key that exists in KMS already. */
   identity?: Pick<KeyRow, 'arn' | 'key_id'>;
 };
@@ -34,6 +37,7 @@ export type NewKey = {
  * changed meanwhile, so that the key can't be had.
  */
 export async function recordNewKey(services: Services, key: NewKey, by: Asker): Promise<void> {
+  if (key.isNewId) services.unmade.add(key.id);
   await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, key.provider);
     assertTagsFit(key.declared, settings, services.ownershipTagName);
@@ -48,6 +52,7 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
       },
     });
     await recordRevision(transaction, { keyId: key.id, generation: 1, origin: key.origin, declared: key.declared }, by);
+    if (key.isNewId) await announceNewKey(transaction, key.id);
     await services.queue.wake(transaction, key.id);
   });
   await services.failurePoints.pass('intent-recorded');

@@ -78,14 +78,25 @@ async function searchTwice(
   if (left > 0) throw new CreationUnsettled(new Date(Date.now() + left));
   await delay(secondLook);
   const { keyId, unread } = await search(services, kms, row, madeSince);
-  if (keyId !== null || unread.length === 0) return keyId;
-  const suspects = await newSince(services, unread, madeSince);
-  if (suspects.length === 0) return null;
+  if (keyId === null) await assertNoSuspects(services, unread, madeSince);
+  return keyId;
+}
+
+/** @throws KmsFailure when some of the keys that can't be read may have been made since. */
+export async function assertNoSuspects(services: Services, unread: string[], since: Date): Promise<void> {
+  if (unread.length === 0) return;
+  const suspects = await newSince(services, unread, since);
+  if (suspects.length === 0) return;
   const message = `An earlier CreateKey may have made ${suspects.join(' or ')}: KMS won't let Keyward read whose key that is`;
   throw new KmsFailure('fault', 'KeyNotReadable', message, 'ListResourceTags', true);
 }
 
-async function search(services: Services, kms: Kms, row: KeyRow, madeSince: Date) {
+/**
+ * One search by ownership tag.
+ * @returns the key, or null; and the keys that KMS won't let Keyward read.
+ * @throws KmsFailure
+ */
+export async function search(services: Services, kms: Kms, row: KeyRow, madeSince: Date) {
   const { owned, unread } = await services
     .ownershipSearchFor(kms)
     .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, kms.region, keyIds, row.id) })
@@ -99,7 +110,7 @@ async function search(services: Services, kms: Kms, row: KeyRow, madeSince: Date
 }
 
 /** That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it. */
-function asFault({ code, message, operation }: KmsFailure): never {
+export function asFault({ code, message, operation }: KmsFailure): never {
   throw new KmsFailure('fault', code, message, operation, true);
 }
 

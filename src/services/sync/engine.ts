@@ -19,6 +19,7 @@ import { aimOf, isToBeMended, nextLook, stepsFor } from './aims.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
 import { findDrift, isHeld, withSince } from './drift.ts';
 import { recordGone, recordRemoved } from './endings.ts';
+import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost } from './lease.ts';
@@ -69,7 +70,8 @@ async function syncOnce(services: Services, work: Work): Promise<KeyRow | null> 
   try {
     const access = await accessToKey(services, await homeOf(services, work.row));
     const settled = await settleOpenWrites(services, access.kms, work);
-    const row = await beginReplacement(services, { ...work, row: settled });
+    const begun = await beginReplacement(services, { ...work, row: settled });
+    const row = await findFormerCreation(services, access.kms, { ...work, row: begun });
     return await converge(services, access, { ...work, row });
   } catch (error) {
     return recordFailure(services, work, error);

@@ -24,6 +24,7 @@ export async function settleOpenWrites(services: Services, kms: Kms, work: Work)
   const found = row.key_id === null ? await settleCreations(services, kms, work, creations) : null;
   if (found !== null) return found;
   await closeAll(services, work, creations, () => 'not_done');
+  if (row.key_id === null) services.unmade.add(row.id);
   return row;
 }
 

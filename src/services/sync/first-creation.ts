@@ -1,0 +1,48 @@
+/**
+ * Before a record's first CreateKey. That the database knows of no key proves nothing: it may have been restored from a
+ * backup that is older than the key, or have lost its last commits in a failover.
+ */
+import type { KeyRow } from '../../database/client.ts';
+import { timeInUuid } from '../../domain/uuid.ts';
+import type { Kms } from '../../kms/client.ts';
+import { describeKey } from '../../kms/observe.ts';
+import type { Services } from '../context.ts';
+import { asFault, assertNoSuspects, search } from './creation.ts';
+import { LeaseLost } from './lease.ts';
+import type { Work } from './record.ts';
+
+/**
+ * Looks for the key of a record that has none, unless this process knows that there is none.
+ * @returns the row, with the key's identity where the search by ownership tag found the key.
+ * @throws KmsFailure when the search fails, or a key that can't be read may be the one; LeaseLost.
+ */
+export async function findFormerCreation(services: Services, kms: Kms, work: Work): Promise<KeyRow> {
+  const { row } = work;
+  if (row.key_id !== null || services.unmade.take(row.id)) return row;
+  if (services.failurePoints.isOff('no-search-before-create')) return row;
+  const { keyId, unread } = await search(services, kms, row, idTakenAt(row));
+  if (keyId !== null) return recordFound(services, kms, work, keyId);
+  await assertNoSuspects(services, unread, row.created_at);
+  return row;
+}
+
+/** An id may be older than its record: an Idempotency-Key keeps it, and so does a caller who chose it. */
+function idTakenAt({ id, created_at }: KeyRow): Date {
+  return new Date(Math.min(created_at.getTime(), timeInUuid(id) ?? 0));
+}
+
+async function recordFound(services: Services, kms: Kms, { row, lease }: Work, keyId: string): Promise<KeyRow> {
+  const { arn, key_id, key_state } = await describeKey(kms, keyId).catch(asFault);
+  const found = await services.database.prisma.$transaction(async (transaction) => {
+    const where = { ...lease.fence, key_id: null };
+    const [changed] = await transaction.key.updateManyAndReturn({ where, data: { arn, key_id, key_state } });
+    if (changed === undefined) throw new LeaseLost(row.id);
+    const data = { arn };
+    const event = { key_ref: row.id, type: 'key.found', generation: row.generation, actor: 'keyward', data };
+    await transaction.event.create({ data: event });
+    return { ...row, arn, key_id, key_state };
+  });
+  await services.failurePoints.pass('identity-recorded');
+  services.log.warn({ key: row.id, arn }, 'KMS has a key of which the database did not know');
+  return found;
+}
