@@ -4,7 +4,7 @@
  */
 import { afterStep } from './after-step.ts';
 import { isPendingDeletion } from './planner.ts';
-import { mostTags } from './tags.ts';
+import { isReservedByAws, mostTags } from './tags.ts';
 import type { DesiredKey, ObservedKey, Step } from './types.ts';
 
 export type Refusal = { operation: string; field: string | null; code: string; detail: string };
@@ -46,9 +46,9 @@ function refusalBy(key: ObservedKey, step: UpdateStep): { code: string; detail: 
   }
   if (operation === 'EnableKeyRotation' || operation === 'DisableKeyRotation') return rotationRefusal(key);
   if (operation === 'TagResource') {
-    const count = Object.keys({ ...key.tags, ...step.parameters.Tags }).length;
-    if (count > mostTags) {
-      const detail = `The key would have ${count} tags, AWS's own among them; KMS allows ${mostTags}.`;
+    const names = Object.keys({ ...key.tags, ...step.parameters.Tags }).filter((name) => !isReservedByAws(name));
+    if (names.length > mostTags) {
+      const detail = `The key would have ${names.length} tags; KMS allows ${mostTags}, AWS's own not counted.`;
       return { code: 'TagException', detail };
     }
   }

@@ -8,7 +8,7 @@ const longestName = 128;
 const longestValue = 256;
 const characters = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u;
 
-/** Whether AWS keeps tags of this name to itself. */
+/** Whether AWS keeps tags of this name to itself. They don't count towards the limit, which is for tags of users. */
 export function isReservedByAws(name: string): boolean {
   return /^aws:/i.test(name);
 }

@@ -54,10 +54,16 @@ test('refusals', async (t) => {
     'UpdateKeyDescription KMSInvalidStateException',
   ]);
   t.same(codes({ ...observed, key_state: 'Unavailable' }), ['EnableKeyRotation DisabledException']);
-  const awsTags = Object.fromEntries(Array.from({ length: 49 }, (_, index) => [`aws:tag${index}`, '']));
-  t.same(codes({ ...observed, tags: { ...observed.tags, ...awsTags } }, { ...desired, tags_all: { a: '1' } }), [
-    'TagResource TagException',
-  ]);
+  const tagged = (prefix: string) => {
+    const others = Object.fromEntries(Array.from({ length: 49 }, (_, index) => [`${prefix}${index}`, '']));
+    const ignore_tags = { keys: [], key_prefixes: ['other'] };
+    return codes(
+      { ...observed, tags: { ...observed.tags, ...others } },
+      { ...desired, tags_all: { a: '1' }, ignore_tags },
+    );
+  };
+  t.same(tagged('other'), ['TagResource TagException']);
+  t.same(tagged('aws:tag'), [], "AWS's own tags don't count");
   const waiting: ObservedKey = { ...observed, key_state: 'PendingImport', rotation: null, origin: 'EXTERNAL' };
   t.same(codes(waiting, { ...desired, enable_key_rotation: false, rotation_period_in_days: null }), []);
 });

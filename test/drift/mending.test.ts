@@ -3,6 +3,7 @@ import { test } from 'tap';
 import type { Event } from '../../src/schemas/history.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import { metadata, ownPolicy } from '../support/kms-truth.ts';
+import { addProvider } from '../support/providers.ts';
 import { caller, eventually, type Problem, startService, withMovedClock } from '../support/service.ts';
 
 test('a key is drifted until it is put back, also where KMS does not let it be yet, or at all', async (t) => {
@@ -54,6 +55,40 @@ test('a key is drifted until it is put back, also where KMS does not let it be y
     t.equal((await call('POST', `/v1/keys/${id}/sync`)).status, 200, 'and it can be asked for again');
     t.match(await status(id), { state: 'in_sync', drift: [], error: null });
     t.match(await metadata(kms, key_id ?? ''), { Description: 'mine' });
+  });
+
+  t.test('a key that KMS does not let Keyward read keeps its state, and says what it is about', async (t) => {
+    const { body: held } = await call('POST', '/v1/keys', { policy: ownPolicy('Held') });
+    const { body: key } = await call('POST', '/v1/keys', {});
+    const { body: deleted } = await call('DELETE', `/v1/keys/${key.id}`);
+    const denied = { kind: 'error', type: 'AccessDeniedException', message: 'not allowed to read the policy' };
+    await control.fault({ operation: 'GetKeyPolicy', ...denied, times: null });
+    for (const { id, status: before } of [held, deleted]) {
+      const { body } = await call('POST', `/v1/keys/${id}/refresh`);
+      t.match(body.status, { state: before.state, drift: [], key_state: before.key_state });
+      t.match(body.status.error, { code: 'AccessDeniedException', message: /read the policy/ });
+      t.ok(body.status.error?.next_attempt_at, 'it will be asked again');
+      t.equal(body.status.last_observed_at, before.last_observed_at, 'nothing was observed');
+    }
+    await control.clearFaults();
+    for (const { id, status: before } of [held, deleted]) {
+      const { body } = await call('POST', `/v1/keys/${id}/refresh`);
+      t.match(body.status, { state: before.state, error: null });
+    }
+  });
+
+  t.test('a change of default tags that KMS refuses is no drift of the key', async (t) => {
+    await addProvider(call, { name: 'tagged', region: 'us-east-1' });
+    const { body: key } = await call('POST', '/v1/keys', { provider: 'tagged' });
+    await control.fault({ operation: 'TagResource', kind: 'error', type: 'TagException', message: 'no', times: null });
+    await call('PATCH', '/v1/providers/tagged', { default_tags: { env: 'prod' } });
+    const told = await eventually('the refusal shows', async () => {
+      const now = await status(key.id);
+      return now.error !== null && now;
+    });
+    t.match(told, { state: 'updating', drift: [], error: { code: 'TagException' } });
+    await control.clearFaults();
+    t.match((await call('POST', `/v1/keys/${key.id}/sync`)).body.status, { state: 'in_sync', error: null });
   });
 
   t.test('drift, and the write that puts it right, are events of the origin drift', async (t) => {

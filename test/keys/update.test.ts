@@ -214,6 +214,13 @@ test('PATCH /v1/keys/{id}', async (t) => {
     t.equal((await metadata(kms, key_id)).Description, 'before');
     t.same(await tags(kms, key_id), { a: '1', 'keyward:id': id });
     t.same(await policy(kms, key_id), ownPolicy('Before'));
+    const synced = await call('POST', `/v1/keys/${id}/sync`);
+    t.match(
+      synced,
+      { status: 200, body: { status: { state: 'in_sync', error: null } } },
+      'a sync that is asked for ends it',
+    );
+    await call('PATCH', `/v1/keys/${id}`, patch);
     t.equal((await call('PATCH', `/v1/keys/${id}`, { description: 'next' })).body.status.error, null);
   });
 

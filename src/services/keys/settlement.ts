@@ -93,7 +93,7 @@ export async function assertPutRight(services: Services, before: KeyRow, settlem
   const error = errorOf(row);
   // A sync that is refused records no observation: an older refusal may still be on show.
   const isObserved = row.last_observed_at?.getTime() !== before.last_observed_at?.getTime();
-  const isRefused = row.state === 'failed' ? !isLost(row) : row.state === 'drifted' && !isObserved;
+  const isRefused = row.state === 'failed' ? !isLost(row) : !isObserved;
   if (!isRefused || error === null || error.retryable) return;
   const refused = await findRefusedWrite(services, row);
   const aftermath = `The key is ${row.state}; its status tells ${row.state === 'drifted' ? 'where' : 'why'}.`;

@@ -1,6 +1,13 @@
 /** A change of what a provider says of tags, on all of its keys: accepted at once, and carried out by their syncs. */
 import type { Transaction } from '../../database/client.ts';
-import { changedTagNames, isIgnored, mergeTags, mostTags, type TagSettings } from '../../domain/tags.ts';
+import {
+  changedTagNames,
+  isIgnored,
+  isReservedByAws,
+  mergeTags,
+  mostTags,
+  type TagSettings,
+} from '../../domain/tags.ts';
 import type { Tags, Violation } from '../../domain/types.ts';
 import { invalidInput } from '../problems.ts';
 
@@ -77,9 +84,9 @@ function changeOf(
   return { id, tags_all: after, due: is_reachable && names.length > 0 ? names : null };
 }
 
-/** Tags of other systems take room too. */
+/** Tags of other systems take room too, but for AWS's own. */
 function tagsInKms({ held }: KeyTags, tagsAll: Tags, { ignore_tags }: TagSettings, ownershipTagName: string): number {
-  const others = Object.keys(held ?? {}).filter((name) => isIgnored(name, ignore_tags));
+  const others = Object.keys(held ?? {}).filter((name) => isIgnored(name, ignore_tags) && !isReservedByAws(name));
   return new Set([...Object.keys(tagsAll), ...others, ownershipTagName]).size;
 }
 

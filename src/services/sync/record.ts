@@ -56,7 +56,7 @@ export function recordObservation(services: Services, work: Work, result: Observ
     ...(holds ? { synced_generation: row.generation, last_synced_at: now, ...replacedColumns(row) } : {}),
   };
   const state = row.lifecycle === 'pending_deletion' ? 'pending_deletion' : drift.length > 0 ? 'drifted' : 'in_sync';
-  const status = { ...columns, state, ...(error === null ? clearedError(row, holds) : { error }) };
+  const status = { ...columns, state, ...(error === null ? clearedError(row) : { error }) };
   return finish(services, work, status, 'sync-recorded', async (transaction) => {
     if (holds && row.generation > row.synced_generation) await settleRevisions(transaction, row);
     if (holds) await recordReplaced(services, transaction, row, observed);
@@ -65,13 +65,15 @@ export function recordObservation(services: Services, work: Work, result: Observ
 }
 
 /**
- * An error stays on show after a change was taken back, until the next change is accepted; one of drift, or of a key that
- * KMS would not have, goes with that.
+ * An error that waited for this attempt goes with it. That of a change that was taken back stays on show until the next
+ * change is accepted, or a look that was asked for since finds the key well.
  */
-function clearedError(row: KeyRow, holds: boolean): Columns {
+function clearedError(row: KeyRow): Columns {
   const shown = errorOf(row);
   if (shown === null) return {};
-  return shown.retryable || !holds || row.state === 'drifted' || row.state === 'failed'
+  const isAskedFor = row.requested_observation > row.served_observation;
+  const isOver = row.generation === row.synced_generation && (isAskedFor || shown.next_attempt_at !== null);
+  return shown.retryable || isOver || row.state === 'failed'
     ? { error: Prisma.DbNull }
     : { error: { ...shown, next_attempt_at: null } };
 }

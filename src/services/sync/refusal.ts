@@ -20,13 +20,17 @@ import { pauseAfterRefusal } from './retry.ts';
  */
 export async function takeBack(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
   // CreateKey may have given the row its identity since the work began, and a replacement may have begun.
-  const { arn, key_id, replacement, former_keys_open } = await currentRow(services.database.prisma, work.lease.fence);
+  const current = await currentRow(services.database.prisma, work.lease.fence);
+  const { arn, key_id, replacement, former_keys_open } = current;
   const row = { ...work.row, arn, key_id, replacement, former_keys_open };
   const refused = await findRevision(services, row.id, row.generation);
   const isRevert = refused?.origin === 'revert';
   if (isRevert || row.generation === row.synced_generation) {
-    const state = row.generation === row.synced_generation ? 'drifted' : 'failed';
-    return recordFailed(services, work, failure, { state, due_at: new Date(Date.now() + pauseAfterRefusal) });
+    // What was declared last is held: whether KMS differs from it is told by what was seen, not by the refusal.
+    const state = row.generation === row.synced_generation ? current.state : 'failed';
+    const due_at = new Date(Date.now() + pauseAfterRefusal);
+    const error = { ...finalError(row, failure), next_attempt_at: due_at.toISOString() };
+    return recordFailed(services, work, failure, { state, due_at, error });
   }
   const target = await stateToReturnTo(services, row, refused?.origin);
   if (target === null) return recordFailed(services, work, failure);
