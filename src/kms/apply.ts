@@ -16,7 +16,7 @@ import {
 } from '@aws-sdk/client-kms';
 import type { CreateKeyParameters, Step } from '../domain/types.ts';
 import type { Kms } from './client.ts';
-import { call, KmsFailure } from './errors.ts';
+import { call, unusableAnswer } from './errors.ts';
 import { type DescribedKey, toDescribedKey } from './observe.ts';
 import { creationInput, policyInput, toTagList } from './parameters.ts';
 import { type Permit, withPermit } from './permit.ts';
@@ -32,10 +32,7 @@ export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
 export async function createKey(kms: Kms, parameters: CreateKeyParameters, permit: Permit): Promise<DescribedKey> {
   const command = new CreateKeyCommand(creationInput(parameters));
   const { KeyMetadata } = await call('CreateKey', () => withPermit(permit, () => kms.writes.send(command)));
-  if (KeyMetadata === undefined) {
-    throw new KmsFailure('fault', 'UnusableAnswer', 'CreateKey answered without metadata', 'CreateKey', false);
-  }
-  return toDescribedKey(KeyMetadata);
+  return toDescribedKey('CreateKey', KeyMetadata);
 }
 
 /**
@@ -44,8 +41,12 @@ export async function createKey(kms: Kms, parameters: CreateKeyParameters, permi
  */
 export async function applyStep(kms: Kms, keyId: string, step: UpdateStep, permit: Permit): Promise<string | null> {
   const answer = await call(step.operation, () => withPermit(permit, () => send(kms, keyId, step)));
+  if (namesKey.has(step.operation) && !('KeyId' in answer)) throw unusableAnswer(step.operation, 'KeyId');
   return 'DeletionDate' in answer ? (answer.DeletionDate?.toISOString() ?? null) : null;
 }
+
+/** Operations that answer with the key they were for; the others answer nothing. */
+const namesKey = new Set<UpdateStep['operation']>(['CancelKeyDeletion', 'RotateKeyOnDemand', 'ScheduleKeyDeletion']);
 
 function send({ writes }: Kms, KeyId: string, step: UpdateStep): Promise<object | ScheduleKeyDeletionResponse> {
   switch (step.operation) {

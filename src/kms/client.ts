@@ -2,6 +2,7 @@
 import { KMSClient } from '@aws-sdk/client-kms';
 import { ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
 import { STSClient } from '@aws-sdk/client-sts';
+import { demandAnswers } from './answers.ts';
 import { type OnCall, tellOfCalls } from './call-count.ts';
 import { type AssumeRole, credentialsFor } from './credentials.ts';
 import { type CallerIdentity, rememberedIdentity } from './identity.ts';
@@ -11,6 +12,13 @@ import { type Quotas, quotaMiddleware, quotaPosition } from './quotas.ts';
 /** Milliseconds after which a call is given up. */
 const connectTimeout = 2000;
 const readTimeout = 8000;
+
+/** How the services answer. A thousand keys or rotations, KMS's longest answers, are some 300 kB. */
+const answersOf = {
+  kms: { service: 'KMS', protocol: 'JSON', limit: 2 << 20 },
+  tagging: { service: 'the tagging API', protocol: 'JSON', limit: 8 << 20 },
+  sts: { service: 'STS', protocol: 'XML', limit: 1 << 20 },
+} as const;
 
 export type KmsTarget = {
   /** null: AWS itself. */
@@ -74,6 +82,10 @@ export function openKms({ endpoint, region, assumeRole, onCall, times, expiringW
   for (const client of [reads, writes]) tellOfCalls(client, onCall);
   const tagging = new ResourceGroupsTaggingAPIClient(forQuestions);
   const sts = new STSClient(forQuestions);
+  demandAnswers(reads, { ...answersOf.kms, deadline: readTimeout });
+  demandAnswers(writes, { ...answersOf.kms, deadline: times.requestTimeout });
+  demandAnswers(tagging, { ...answersOf.tagging, deadline: readTimeout });
+  demandAnswers(sts, { ...answersOf.sts, deadline: readTimeout });
   reads.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: true }), quotaPosition);
   writes.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: false }), quotaPosition);
   tagging.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: true }), quotaPosition);

@@ -1,5 +1,11 @@
 /** What the errors of KMS and of the way to it mean for the work in hand. */
 
+import {
+  credentialErrors,
+  isDocumentedRefusal,
+  throttlingErrors,
+  unknownOperationErrors,
+} from '../domain/documented-errors.ts';
 import { NotSent } from './permit.ts';
 
 /**
@@ -10,6 +16,7 @@ import { NotSent } from './permit.ts';
  * - denied: the caller may not do this (yet: a right that was just given needs minutes to be known everywhere).
  * - unpropagated: a principal or ARN in the request is not known (yet: a new one needs a while to be seen everywhere).
  * - not_found: there is no such key, for now or for good.
+ * - unsupported: this KMS has no such operation.
  * - refused: KMS will not do this, however often it is asked.
  */
 export type FailureKind =
@@ -20,6 +27,7 @@ export type FailureKind =
   | 'denied'
   | 'unpropagated'
   | 'not_found'
+  | 'unsupported'
   | 'refused';
 
 /** A KMS call that failed. `code` and `message` are KMS's own. */
@@ -40,45 +48,27 @@ export class KmsFailure extends Error {
   }
 }
 
-const throttling = new Set([
-  'ThrottlingException',
-  'Throttling',
-  'ThrottledException',
-  'TooManyRequestsException',
-  'RequestLimitExceeded',
-  'RequestThrottled',
-  'RequestThrottledException',
-  'SlowDown',
-  'PriorRequestNotComplete',
-]);
-
-const credentialTrouble = new Set([
-  'CredentialsProviderError',
-  'ExpiredToken',
-  'ExpiredTokenException',
-  'IncompleteSignature',
-  'IncompleteSignatureException',
-  'InvalidClientTokenId',
-  'InvalidSignatureException',
-  'MissingAuthenticationToken',
-  'MissingAuthenticationTokenException',
-  'OptInRequired',
-  'RequestExpired',
-  'SignatureDoesNotMatch',
-  'TokenRefreshRequired',
-  'UnrecognizedClientException',
-]);
-
+const throttling = new Set<string>(throttlingErrors);
+const credentialTrouble = new Set<string>(credentialErrors);
+const unknownOperation = new Set<string>(unknownOperationErrors);
 const stateTrouble = new Set(['KMSInvalidStateException', 'DisabledException', 'ConflictException']);
 
-const accessTrouble = new Set(['AccessDenied', 'AccessDeniedException', 'NotAuthorized', 'UnauthorizedOperation']);
+const accessTrouble = new Set(['AccessDenied', 'AccessDeniedException', 'NotAuthorized']);
 
 /** Node's codes for a connection that never came about: the request was not sent. */
 const neverConnected = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN']);
 
 const unknownPrincipal = /invalid principals?/i;
 
-/** Reads an error that an SDK call threw. Anything that isn't an answer of KMS is a fault on the way. */
+/** The name of what the credential providers throw: nobody was asked anything. */
+const noCredentials = 'CredentialsProviderError';
+
+const longestMessage = 2000;
+
+/**
+ * Reads an error that an SDK call threw. Only an error that AWS documents for the operation proves that nothing was done;
+ * whatever else comes back is a fault on the way, even where it looks like a refusal.
+ */
 export function toKmsFailure(error: unknown, operation: string): KmsFailure {
   if (error instanceof KmsFailure) return error;
   if (error instanceof NotSent) return new KmsFailure('fault', 'NotSent', error.message, operation, true);
@@ -92,20 +82,51 @@ export function toKmsFailure(error: unknown, operation: string): KmsFailure {
   const errorCode = name === 'Error' || name === undefined ? (code ?? 'UnknownError') : name;
   const text = message || (code === undefined ? 'no message' : `${code} while calling KMS`);
   const failure = (kind: FailureKind, certainlyNotDone: boolean) =>
-    new KmsFailure(kind, errorCode, text, operation, certainlyNotDone);
+    new KmsFailure(kind, errorCode, storable(text), operation, certainlyNotDone);
 
-  if (throttling.has(errorCode)) return failure('throttled', true);
-  if (credentialTrouble.has(errorCode)) return failure('credentials', true);
+  if (errorCode === noCredentials) return failure('credentials', true);
   if (status === undefined) return failure('fault', neverConnected.has(code ?? errorCode));
-  if (status >= 500 || status < 400) return failure('fault', false);
-  if (stateTrouble.has(errorCode)) return failure('conflict', true);
-  if (errorCode === 'NotFoundException') return failure('not_found', true);
-  if (accessTrouble.has(errorCode)) return failure('denied', true);
-  if (errorCode === 'InvalidArnException') return failure('unpropagated', true);
-  if (errorCode === 'MalformedPolicyDocumentException' && unknownPrincipal.test(text)) {
-    return failure('unpropagated', true);
-  }
-  return failure('refused', true);
+  if (status === notImplemented && errorCode !== 'NotKmsAnswer') return failure('unsupported', true);
+  if (status < 400 || status >= 500 || !isDocumentedRefusal(operation, errorCode)) return failure('fault', false);
+  return failure(kindOf(errorCode, text), true);
+}
+
+/** HTTP's status for what a server does not know how to do. */
+const notImplemented = 501;
+
+function kindOf(errorCode: string, text: string): FailureKind {
+  if (throttling.has(errorCode)) return 'throttled';
+  if (credentialTrouble.has(errorCode)) return 'credentials';
+  if (unknownOperation.has(errorCode)) return 'unsupported';
+  if (stateTrouble.has(errorCode)) return 'conflict';
+  if (errorCode === 'NotFoundException') return 'not_found';
+  if (accessTrouble.has(errorCode)) return 'denied';
+  if (errorCode === 'InvalidArnException') return 'unpropagated';
+  if (errorCode === 'MalformedPolicyDocumentException' && unknownPrincipal.test(text)) return 'unpropagated';
+  return 'refused';
+}
+
+/** What PostgreSQL takes, and a person reads. */
+function storable(text: string): string {
+  return text.replaceAll('\0', ' ').toWellFormed().slice(0, longestMessage);
+}
+
+/** An answer without what every answer of KMS to this operation has: it tells neither yes nor no. */
+export function unusableAnswer(operation: string, missing: string): KmsFailure {
+  return new KmsFailure('fault', 'UnusableAnswer', `${operation} answered without ${missing}`, operation, false);
+}
+
+type Page = { Truncated?: boolean | undefined; NextMarker?: string | undefined };
+
+/**
+ * The marker of a list's next page; null: this was the last.
+ * @throws KmsFailure when there is more, and the answer does not say where.
+ */
+export function nextMarker(operation: string, page: Page): string | null {
+  if (page.Truncated === false) return null;
+  if (page.NextMarker !== undefined) return page.NextMarker;
+  if (page.Truncated) throw unusableAnswer(operation, 'NextMarker');
+  return null;
 }
 
 /** Runs an SDK call and turns what it throws into a KmsFailure. */

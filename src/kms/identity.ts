@@ -1,6 +1,6 @@
 /** Whose account it is that calls are made in. */
 import { GetCallerIdentityCommand, type STSClient } from '@aws-sdk/client-sts';
-import { call, KmsFailure } from './errors.ts';
+import { call, KmsFailure, unusableAnswer } from './errors.ts';
 
 export type CallerIdentity = { account: string; arn: string };
 
@@ -13,9 +13,8 @@ const knownFor = 300_000;
  */
 export async function readCallerIdentity(sts: STSClient): Promise<CallerIdentity> {
   const { Account, Arn } = await call('GetCallerIdentity', () => sts.send(new GetCallerIdentityCommand({})));
-  if (Account !== undefined && Arn !== undefined) return { account: Account, arn: Arn };
-  const message = 'GetCallerIdentity answered without an account';
-  throw new KmsFailure('fault', 'UnusableAnswer', message, 'GetCallerIdentity', false);
+  if (Account === undefined || Arn === undefined) throw unusableAnswer('GetCallerIdentity', 'Account and Arn');
+  return { account: Account, arn: Arn };
 }
 
 /**

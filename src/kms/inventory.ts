@@ -2,7 +2,7 @@
 import { ListKeysCommand } from '@aws-sdk/client-kms';
 import type { Tags } from '../domain/types.ts';
 import type { Kms } from './client.ts';
-import { call } from './errors.ts';
+import { call, nextMarker, unusableAnswer } from './errors.ts';
 import { type DescribedKey, describeKey, readTags, unlessHidden } from './observe.ts';
 
 export type ListedKey = { key_id: string; arn: string };
@@ -16,10 +16,12 @@ export type ListedKey = { key_id: string; arn: string };
 export async function listKeys(kms: Kms, limit: number, marker: string | null) {
   const input = { Limit: limit, ...(marker === null ? {} : { Marker: marker }) };
   const page = await call('ListKeys', () => kms.reads.send(new ListKeysCommand(input)));
-  const keys = (page.Keys ?? []).flatMap(({ KeyId, KeyArn }): ListedKey[] =>
-    KeyId === undefined || KeyArn === undefined ? [] : [{ key_id: KeyId, arn: KeyArn }],
-  );
-  return { keys, next: page.Truncated ? (page.NextMarker ?? null) : null };
+  if (page.Keys === undefined) throw unusableAnswer('ListKeys', 'Keys');
+  const keys = page.Keys.map(({ KeyId, KeyArn }): ListedKey => {
+    if (KeyId === undefined || KeyArn === undefined) throw unusableAnswer('ListKeys', "a key's KeyId and KeyArn");
+    return { key_id: KeyId, arn: KeyArn };
+  });
+  return { keys, next: nextMarker('ListKeys', page) };
 }
 
 /** A key with its tags. Two calls. null: it is gone by now, or its policy shuts Keyward out. @throws KmsFailure */

@@ -9,7 +9,7 @@ import {
 import type { KeySpec, KeyUsage } from '../domain/key-specs.ts';
 import type { KeyState, ObservedKey, PolicyDocument, Tags } from '../domain/types.ts';
 import type { Kms } from './client.ts';
-import { call, KmsFailure } from './errors.ts';
+import { call, KmsFailure, nextMarker, unusableAnswer } from './errors.ts';
 
 /** A key as DescribeKey tells of it. */
 export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
@@ -26,29 +26,34 @@ export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
  */
 export async function describeKey(kms: Kms, keyId: string): Promise<DescribedKey> {
   const { KeyMetadata } = await call('DescribeKey', () => kms.reads.send(new DescribeKeyCommand({ KeyId: keyId })));
-  if (KeyMetadata === undefined) throw unusable('DescribeKey');
-  return toDescribedKey(KeyMetadata);
+  return toDescribedKey('DescribeKey', KeyMetadata);
 }
 
 /** @throws KmsFailure when the metadata lacks what every key has. */
-export function toDescribedKey(metadata: KeyMetadata): DescribedKey {
-  const { Arn, KeyId, KeyState: state } = metadata;
-  if (Arn === undefined || KeyId === undefined || state === undefined) throw unusable('DescribeKey');
+export function toDescribedKey(operation: string, metadata: Partial<KeyMetadata> = {}): DescribedKey {
+  const { Arn, KeyId, KeyState: state, CreationDate, Description, KeyUsage: usage } = metadata;
+  const spec = metadata.KeySpec ?? metadata.CustomerMasterKeySpec;
+  if (Arn === undefined || KeyId === undefined || state === undefined || CreationDate === undefined) {
+    throw unusableAnswer(operation, "the key's Arn, KeyId, KeyState and CreationDate");
+  }
+  if (Description === undefined || usage === undefined || spec === undefined) {
+    throw unusableAnswer(operation, "the key's Description, KeyUsage and KeySpec");
+  }
   return {
     arn: Arn,
     key_id: KeyId,
     key_state: state as KeyState,
     origin: metadata.Origin ?? 'AWS_KMS',
-    description: metadata.Description ?? '',
-    key_usage: (metadata.KeyUsage ?? 'ENCRYPT_DECRYPT') as KeyUsage,
-    customer_master_key_spec: (metadata.KeySpec ?? metadata.CustomerMasterKeySpec ?? 'SYMMETRIC_DEFAULT') as KeySpec,
+    description: Description,
+    key_usage: usage as KeyUsage,
+    customer_master_key_spec: spec as KeySpec,
     custom_key_store_id: metadata.CustomKeyStoreId ?? null,
     xks_key_id: metadata.XksKeyConfiguration?.Id ?? null,
     multi_region: metadata.MultiRegion ?? false,
     deletion_date: metadata.DeletionDate?.toISOString() ?? null,
     key_manager: metadata.KeyManager === 'AWS' ? 'AWS' : 'CUSTOMER',
     is_replica: metadata.MultiRegionConfiguration?.MultiRegionKeyType === 'REPLICA',
-    created_at: metadata.CreationDate ?? new Date(0),
+    created_at: CreationDate,
   };
 }
 
@@ -78,7 +83,8 @@ export async function readPolicy(kms: Kms, keyId: string): Promise<PolicyDocumen
   const { Policy } = await call('GetKeyPolicy', () =>
     kms.reads.send(new GetKeyPolicyCommand({ KeyId: keyId, PolicyName: 'default' })),
   );
-  return JSON.parse(Policy ?? '{}') as PolicyDocument;
+  if (Policy === undefined) throw unusableAnswer('GetKeyPolicy', 'Policy');
+  return JSON.parse(Policy) as PolicyDocument;
 }
 
 /** Days; KMS rotated yearly before it had periods to tell of, and what speaks its protocol may still not have them. */
@@ -90,7 +96,8 @@ export async function readRotation(kms: Kms, keyId: string): Promise<ObservedKey
     const status = await call('GetKeyRotationStatus', () =>
       kms.reads.send(new GetKeyRotationStatusCommand({ KeyId: keyId })),
     );
-    const enabled = status.KeyRotationEnabled ?? false;
+    const { KeyRotationEnabled: enabled } = status;
+    if (enabled === undefined) throw unusableAnswer('GetKeyRotationStatus', 'KeyRotationEnabled');
     return { enabled, period_in_days: enabled ? (status.RotationPeriodInDays ?? fixedRotationPeriod) : null };
   } catch (error) {
     // A key pending deletion does not tell; it does not rotate either.
@@ -111,8 +118,14 @@ export async function readTags(kms: Kms, keyId: string): Promise<Tags> {
         new ListResourceTagsCommand({ KeyId: keyId, ...(marker === undefined ? {} : { Marker: marker }) }),
       ),
     );
-    for (const { TagKey = '', TagValue = '' } of page.Tags ?? []) tags.push([TagKey, TagValue]);
-    marker = page.Truncated ? page.NextMarker : undefined;
+    if (page.Tags === undefined) throw unusableAnswer('ListResourceTags', 'Tags');
+    for (const { TagKey, TagValue } of page.Tags) {
+      if (TagKey === undefined || TagValue === undefined) {
+        throw unusableAnswer('ListResourceTags', "a tag's TagKey and TagValue");
+      }
+      tags.push([TagKey, TagValue]);
+    }
+    marker = nextMarker('ListResourceTags', page) ?? undefined;
   } while (marker !== undefined);
   // Not by assignment: a tag may be named __proto__.
   return Object.fromEntries(tags);
@@ -126,14 +139,4 @@ export async function unlessHidden<Told>(ask: () => Promise<Told>): Promise<Told
     if (error instanceof KmsFailure && ['not_found', 'denied', 'refused'].includes(error.kind)) return null;
     throw error;
   }
-}
-
-function unusable(operation: string): KmsFailure {
-  return new KmsFailure(
-    'fault',
-    'UnusableAnswer',
-    `${operation} answered without the key's metadata`,
-    operation,
-    false,
-  );
 }

@@ -1,7 +1,7 @@
 /** Finds a key by its ownership tag, after a CreateKey whose outcome is unknown. */
 import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
 import type { Kms } from './client.ts';
-import { call, KmsFailure } from './errors.ts';
+import { call, KmsFailure, unusableAnswer } from './errors.ts';
 import { listKeys } from './inventory.ts';
 import { describeKey, readTags } from './observe.ts';
 
@@ -98,9 +98,11 @@ export function searchByTaggingApi(kms: Kms, ownershipTagName: string): Ownershi
             }),
           ),
         );
-        for (const { ResourceARN } of page.ResourceTagMappingList ?? []) {
+        if (page.ResourceTagMappingList === undefined) throw unusableAnswer('GetResources', 'ResourceTagMappingList');
+        for (const { ResourceARN } of page.ResourceTagMappingList) {
           const keyId = ResourceARN?.split(':key/')[1];
-          if (keyId !== undefined) found.push(keyId);
+          if (keyId === undefined) throw unusableAnswer('GetResources', "a key's ResourceARN");
+          found.push(keyId);
         }
         token = page.PaginationToken || undefined;
       } while (token !== undefined);

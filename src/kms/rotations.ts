@@ -1,7 +1,7 @@
 /** The rotations of a key so far. */
 import { ListKeyRotationsCommand } from '@aws-sdk/client-kms';
 import type { Kms } from './client.ts';
-import { call } from './errors.ts';
+import { call, nextMarker, unusableAnswer } from './errors.ts';
 
 export type Rotation = {
   /** RFC 3339; null where KMS doesn't tell. */
@@ -26,7 +26,8 @@ export async function listRotations(kms: Kms, keyId: string, limit: number, mark
       new ListKeyRotationsCommand({ KeyId: keyId, Limit: limit, ...(marker === null ? {} : { Marker: marker }) }),
     ),
   );
-  const rotations = (page.Rotations ?? []).map(
+  if (page.Rotations === undefined) throw unusableAnswer('ListKeyRotations', 'Rotations');
+  const rotations = page.Rotations.map(
     (entry): Rotation => ({
       rotation_date: entry.RotationDate?.toISOString() ?? null,
       rotation_type: entry.RotationType ?? null,
@@ -34,7 +35,7 @@ export async function listRotations(kms: Kms, keyId: string, limit: number, mark
       key_material_state: entry.KeyMaterialState ?? null,
     }),
   );
-  return { rotations, next: page.Truncated ? (page.NextMarker ?? null) : null };
+  return { rotations, next: nextMarker('ListKeyRotations', page) };
 }
 
 /** How often the key was rotated on demand. @throws KmsFailure */

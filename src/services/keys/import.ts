@@ -84,6 +84,7 @@ export function problemOf(failure: KmsFailure, keyId: string): ProblemError {
     case 'conflict':
     case 'denied':
     case 'unpropagated':
+    case 'unsupported':
     case 'refused':
       return refusedByKms({ code, message, operation }, keyId, 'Nothing was recorded.');
   }

@@ -170,7 +170,7 @@ function causeOf(
 /** What a failure tells of the write's outcome. */
 export function outcomeOf({ certainlyNotDone, kind }: KmsFailure): Outcome {
   if (!certainlyNotDone) return 'unknown';
-  return kind === 'refused' || kind === 'denied' ? 'refused' : 'not_done';
+  return kind === 'refused' || kind === 'denied' || kind === 'unsupported' ? 'refused' : 'not_done';
 }
 
 /** @throws LeaseLost when the row's lease is another's. Holds the row until the transaction ends. */

@@ -27,7 +27,8 @@ const briskTries = 9;
 
 /** Milliseconds until a call that has failed so often is tried again. */
 export function pauseBefore(failure: Pick<KmsFailure, 'kind'>, attempts: number): number {
-  const isRefused = failure.kind === 'refused' || (mayHeal(failure) && attempts >= briskTries);
+  const isRefused =
+    failure.kind === 'refused' || failure.kind === 'unsupported' || (mayHeal(failure) && attempts >= briskTries);
   return isRefused ? pauseAfterRefusal : retryDelay(attempts, Math.random());
 }
 
@@ -56,6 +57,7 @@ export function isFinal(failure: KmsFailure, { attempts, refusedFor, propagation
   if (isRead(failure) || failure.operation === 'RotateKeyOnDemand') return false;
   switch (failure.kind) {
     case 'refused':
+    case 'unsupported':
       return true;
     case 'conflict':
       return attempts >= patience;

@@ -1,0 +1,153 @@
+/**
+ * What counts as an answer. The way to KMS has proxies, gateways and captive portals on it, and an endpoint may be a web
+ * server: only what speaks the protocol of the service that was asked says anything of what was done.
+ */
+import type { KMSClient } from '@aws-sdk/client-kms';
+import type { ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
+import type { STSClient } from '@aws-sdk/client-sts';
+
+/** How an answer must be, and for how long and how much it is read. */
+export type AnswerRules = {
+  service: string;
+  protocol: 'JSON' | 'XML';
+  /** Bytes of the longest body. */
+  limit: number;
+  /** Milliseconds from the sending to the end of the body. */
+  deadline: number;
+};
+
+type AnyClient = Pick<KMSClient | STSClient | ResourceGroupsTaggingAPIClient, 'middlewareStack'>;
+type Body = AsyncIterable<Uint8Array> & { destroy(error?: Error): unknown };
+type Answer = { statusCode: number; headers: Record<string, string>; body: Body | Uint8Array };
+type Request = {
+  protocol: string;
+  hostname: string;
+  port?: number;
+  headers: Record<string, string>;
+  body?: unknown;
+};
+
+/** Somebody else answered. `$metadata` is where the SDK looks whether a read is worth another attempt. */
+class NotKmsAnswer extends Error {
+  override readonly name = 'NotKmsAnswer';
+  readonly $metadata: { httpStatusCode: number };
+
+  constructor(message: string, status: number) {
+    super(message);
+    this.$metadata = { httpStatusCode: status };
+  }
+}
+
+class AnswerTooLarge extends Error {
+  override readonly name = 'AnswerTooLarge';
+}
+
+/** The name is the one by which the SDK knows what is worth another attempt. */
+class AnswerTooLate extends Error {
+  override readonly name = 'TimeoutError';
+}
+
+/**
+ * Has a client take nothing for an answer that is none. The body is read here, to its end and within its limits; the SDK gives
+ * up waiting for headers by itself, and for no longer than the deadline.
+ */
+export function demandAnswers({ middlewareStack }: AnyClient, rules: AnswerRules): void {
+  (middlewareStack as KMSClient['middlewareStack']).add(
+    (next) => async (args) => {
+      const end = performance.now() + rules.deadline;
+      const result = await next(args);
+      const answer = result.response as Answer;
+      const asked = askedBy(args.request as Request);
+      const body = await readBody(answer, { ...rules, ...asked, end });
+      if (!isItsOwn(answer, body, rules.protocol)) {
+        throw notItsOwn(answer, body, { ...rules, ...asked, secrets: secretsOf(args.request as Request) });
+      }
+      answer.body = body;
+      return result;
+    },
+    { step: 'deserialize', priority: 'low', name: 'keywardAnswers' },
+  );
+}
+
+type Asked = { operation: string; endpoint: string };
+
+function askedBy({ protocol, hostname, port, headers, body }: Request): Asked {
+  const action = typeof body === 'string' ? new URLSearchParams(body).get('Action') : null;
+  const operation = headers['x-amz-target']?.split('.').at(-1) ?? action ?? 'A call';
+  return { operation, endpoint: `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}` };
+}
+
+/** @throws AnswerTooLarge, AnswerTooLate, and what the connection breaks with. */
+async function readBody(
+  { headers, body }: Answer,
+  { limit, end, operation, endpoint, deadline }: AnswerRules & Asked & { end: number },
+): Promise<Uint8Array> {
+  if (body instanceof Uint8Array || body === undefined) return body ?? new Uint8Array();
+  const tooLarge = new AnswerTooLarge(`${operation}: ${endpoint} answered with more than ${limit} bytes`);
+  const tooLate = new AnswerTooLate(`${operation}: ${endpoint} did not end its answer within ${deadline} ms`);
+  const timer = setTimeout(() => body.destroy(tooLate), Math.max(0, end - performance.now()));
+  try {
+    if (Number(headers['content-length']) > limit) throw tooLarge;
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of body) {
+      size += chunk.length;
+      if (size > limit) throw tooLarge;
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks, size);
+  } catch (error) {
+    body.destroy();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Whether the service that was asked writes answers like this one. */
+function isItsOwn({ statusCode, headers }: Answer, body: Uint8Array, protocol: AnswerRules['protocol']): boolean {
+  const text = Buffer.from(body).toString('utf8').trim();
+  const isSuccess = statusCode === 200;
+  if (protocol === 'XML') {
+    const root = /^(?:<\?xml[^>]*\?>\s*)?<(\w+)[\s>]/.exec(text)?.[1] ?? '';
+    return isSuccess ? root.endsWith('Response') && root !== 'ErrorResponse' : root === 'ErrorResponse';
+  }
+  // Operations that tell nothing have an empty body at AWS; emulators say {} or null.
+  const told = text === '' ? {} : parsed(text);
+  if (told === undefined) return false;
+  const isError = headers['x-amzn-errortype'] !== undefined || typeof told?.['__type'] === 'string';
+  return isError !== isSuccess;
+}
+
+/** A JSON object or null; undefined: it is neither. */
+function parsed(text: string): Record<string, unknown> | null | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown> | null) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const excerptLength = 100;
+
+function notItsOwn(
+  { statusCode }: Answer,
+  body: Uint8Array,
+  { operation, endpoint, service, protocol, secrets }: AnswerRules & Asked & { secrets: string[] },
+): NotKmsAnswer {
+  let text = Buffer.from(body.subarray(0, 65_536)).toString('utf8');
+  // A web server may send back what it was sent.
+  for (const secret of secrets) text = text.replaceAll(secret, '…');
+  const excerpt = text
+    .replaceAll(/[\p{Cc}\p{Z}]+/gu, ' ')
+    .trim()
+    .slice(0, excerptLength)
+    .toWellFormed();
+  const message = `${operation}: ${endpoint} answered ${statusCode}, not ${service}'s ${protocol}: ${excerpt || '(no body)'}`;
+  return new NotKmsAnswer(message, statusCode);
+}
+
+function secretsOf({ headers }: Request): string[] {
+  return ['authorization', 'x-amz-security-token'].flatMap((name) => headers[name] ?? []);
+}
