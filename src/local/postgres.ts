@@ -15,15 +15,22 @@ import { findBinaries, giveTo, launch, launcherFor, launchers, succeeded } from 
 export type EmbeddedPostgres = { connectionString: string; stop(): Promise<void> };
 
 const databaseName = 'keyward';
+const usualSettings = [
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+  'log_min_messages=warning',
+  'log_checkpoints=off',
+];
 const readyMessage = 'database system is ready to accept connections';
 
 /**
  * Starts PostgreSQL on the data in `dataDir`, which is made on first use. What a killed process left behind, a half
  * made cluster or a server that still runs, is cleared up first.
  * @param dataDir folder for the cluster and its password.
+ * @param settings of the server, such as `max_connections=200`, beside the usual ones.
  * @throws when another live process uses the data directory, or when PostgreSQL does not start (with its words).
  */
-export async function startEmbeddedPostgres(dataDir: string): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(dataDir: string, settings: string[] = []): Promise<EmbeddedPostgres> {
   const clusterDir = path.resolve(dataDir, 'postgres');
   await mkdir(dataDir, { recursive: true });
   const passwordFile = path.resolve(dataDir, 'postgres-password');
@@ -32,7 +39,7 @@ export async function startEmbeddedPostgres(dataDir: string): Promise<EmbeddedPo
   await stopAbandonedServer(clusterDir, password);
 
   const port = await freePort();
-  const stop = await startServer(clusterDir, port);
+  const stop = await startServer(clusterDir, port, settings);
   await ensureDatabase(connectionUrl(port, password, 'postgres'));
   return { connectionString: connectionUrl(port, password, databaseName), stop };
 }
@@ -78,10 +85,10 @@ async function makeCluster(clusterDir: string, passwordFile: string): Promise<vo
 }
 
 /** @returns a function that stops the server and waits for its end. */
-async function startServer(clusterDir: string, port: number): Promise<() => Promise<void>> {
+async function startServer(clusterDir: string, port: number, settings: string[]): Promise<() => Promise<void>> {
   const { postgres } = await findBinaries();
-  const args = ['-D', clusterDir, '-p', String(port), '-c', 'listen_addresses=127.0.0.1'];
-  args.push('-c', 'unix_socket_directories=', '-c', 'log_min_messages=warning', '-c', 'log_checkpoints=off');
+  const args = ['-D', clusterDir, '-p', String(port)];
+  for (const setting of [...usualSettings, ...settings]) args.push('-c', setting);
   const output: string[] = [];
   let onReady = () => {};
   const ready = new Promise<void>((resolve) => {

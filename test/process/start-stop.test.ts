@@ -102,7 +102,7 @@ test('a data directory that is in use is not taken over', async (t) => {
 });
 
 test('replicas that start at once on an empty database all start', async (t) => {
-  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const { databaseUrl, kmsUrl } = await startBackends(t, { empty: true });
   const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl };
   const replicas = await Promise.all([1, 2, 3].map(() => startProcess(t, environment)));
   const { body: key } = await (replicas[0] as (typeof replicas)[0]).call('POST', '/v1/keys', {});
@@ -110,7 +110,7 @@ test('replicas that start at once on an empty database all start', async (t) => 
 });
 
 test('npm run migrate applies migrations alone; without them a service that may not migrate says so', async (t) => {
-  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const { databaseUrl, kmsUrl } = await startBackends(t, { empty: true });
   const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl, MIGRATE_ON_START: 'false' };
   const early = run(t, 'src/server.ts', { ...environment, PORT: '0' });
   t.equal((await early.ended).code, 1);

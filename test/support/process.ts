@@ -6,8 +6,10 @@ import { createServer, connect as openSocket, type Socket } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { startLocalKms } from '../../src/local/kms/index.ts';
-import { startEmbeddedPostgres } from '../../src/local/postgres.ts';
+import { newDatabase, type Owner } from './postgres.ts';
 import { type Call, caller } from './service.ts';
+
+export type { Owner } from './postgres.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
@@ -16,9 +18,6 @@ const nodeOptions = ['--disable-warning=ExperimentalWarning', '--max-semi-space-
 
 /** What Node compiled once serves all processes: a third of what it costs to start one. */
 const compileCache = { NODE_COMPILE_CACHE: path.join(root, '.tap/compile-cache') };
-
-/** Whatever ends sometime: a test, a benchmark. */
-export type Owner = { teardown(release: () => unknown): unknown };
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 
@@ -80,16 +79,13 @@ export async function temporaryFolder(t: Owner): Promise<string> {
   return folder;
 }
 
-/** A PostgreSQL and a local KMS that outlive the services of a test. */
-export async function startBackends(t: Owner) {
+/** A database (an empty one, or one that has all migrations) and a local KMS that outlive the services of a test. */
+export async function startBackends(t: Owner, { empty = false } = {}) {
   const folder = await temporaryFolder(t);
-  const postgres = await startEmbeddedPostgres(folder);
+  const databaseUrl = await newDatabase(t, { empty });
   const kms = await startLocalKms({ dataDir: path.join(folder, 'kms') });
-  t.teardown(async () => {
-    await kms.close();
-    await postgres.stop();
-  });
-  return { databaseUrl: postgres.connectionString, kmsUrl: kms.url };
+  t.teardown(() => kms.close());
+  return { databaseUrl, kmsUrl: kms.url };
 }
 
 /** A way to a server that can be cut and mended, and can lose connections without a word to either end. */

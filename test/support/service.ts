@@ -1,4 +1,4 @@
-/** A whole service in this process, with its own PostgreSQL and local KMS, spoken to over HTTP only. */
+/** A whole service in this process, with its own database and local KMS, spoken to over HTTP only. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,6 +9,7 @@ import { buildApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import { startServices } from '../../src/services/start.ts';
+import { newDatabase } from './postgres.ts';
 
 export type Answer<Body = Key> = { status: number; headers: Headers; body: Body };
 
@@ -98,7 +99,8 @@ export const withMovedClock = { SETTLE_SECONDS: '0' };
 /** Starts a service; it is stopped when the test ends. */
 export async function startService(t: Test, environment: Record<string, string> = {}) {
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-'));
-  const config = readConfig({ DATA_DIR: dataDir, LOCAL_KMS_PORT: '0', PORT: '0', ...environment });
+  const DATABASE_URL = environment['DATABASE_URL'] ?? (await newDatabase(t));
+  const config = readConfig({ DATA_DIR: dataDir, LOCAL_KMS_PORT: '0', PORT: '0', ...environment, DATABASE_URL });
   const log = pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
   const started = await startServices(config, log);
   const app = await buildApp({ services: started.services, logger: log });

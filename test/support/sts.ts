@@ -1,7 +1,7 @@
 /** Roles of a local KMS: registering, assuming and using them, with the unmodified SDK. */
 import { KMSClient } from '@aws-sdk/client-kms';
 import { AssumeRoleCommand, type AssumeRoleCommandInput, STSClient } from '@aws-sdk/client-sts';
-import type { Owner } from './process.ts';
+import type { Owner } from './postgres.ts';
 import { caller } from './service.ts';
 
 export type Credentials = { accessKeyId: string; secretAccessKey: string; sessionToken?: string };

@@ -1,0 +1,82 @@
+/**
+ * One PostgreSQL for many tests, and a database of its own for each. `npm test` starts one server for all files and names it in
+ * the environment; a file that is run alone starts one for itself.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { Client } from 'pg';
+import { migrate } from '../../src/database/migrate.ts';
+import { startQueue } from '../../src/database/queue.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/local/postgres.ts';
+
+/** Whatever ends sometime: a test, a benchmark. */
+export type Owner = { teardown(release: () => unknown): unknown };
+
+/** The connection string of the database that the others are made from. */
+export const templateVariable = 'TEST_POSTGRES';
+
+/** Nothing here has to outlive a power failure. */
+const settings = [
+  'fsync=off',
+  'synchronous_commit=off',
+  'full_page_writes=off',
+  'wal_level=minimal',
+  'max_wal_senders=0',
+  'max_connections=600',
+  'shared_buffers=256MB',
+  'autovacuum_naptime=5min',
+];
+
+/** Starts the server; its database has the schema of this version, and nothing in it. */
+export async function startPostgresForTests(): Promise<EmbeddedPostgres> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-postgres-'));
+  const { connectionString, stop } = await startEmbeddedPostgres(folder, settings);
+  await migrate(connectionString);
+  const queue = await startQueue(connectionString, () => {});
+  await queue.stop();
+  return {
+    connectionString,
+    stop: async () => {
+      await stop();
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+let ofThisFile: Promise<EmbeddedPostgres> | undefined;
+
+async function template(): Promise<string> {
+  const given = process.env[templateVariable];
+  if (given !== undefined) return given;
+  if (ofThisFile === undefined) {
+    ofThisFile = startPostgresForTests();
+    // Here and not above: to load tap makes a test of a process.
+    const { default: tap } = await import('tap');
+    tap.teardown(async () => (await ofThisFile)?.stop());
+  }
+  return (await ofThisFile).connectionString;
+}
+
+/** @returns the connection string of a database that has the schema of this version or nothing, and is dropped at the end. */
+export async function newDatabase(t: Owner, { empty = false } = {}): Promise<string> {
+  const url = new URL(await template());
+  const templateName = empty ? 'template1' : url.pathname.slice(1);
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  url.pathname = '/postgres';
+  const administer = async (statement: string) => {
+    const client = new Client({ connectionString: url.href });
+    await client.connect();
+    try {
+      await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  };
+  await administer(`CREATE DATABASE ${name} TEMPLATE ${templateName}`);
+  t.teardown(() => administer(`DROP DATABASE ${name} WITH (FORCE)`));
+  const own = new URL(url);
+  own.pathname = `/${name}`;
+  return own.href;
+}
