@@ -1,77 +1,56 @@
 /** What goes wrong in a run, by chance. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type FailurePoint, failurePointNames } from '../src/services/failure-points.ts';
+import { type ArmedPoint, type FailurePoint, failurePointNames } from '../src/services/failure-points.ts';
+import { calmSettings, planKmsDisturbances } from './kms-disturbances.ts';
 import type { Lab } from './lab.ts';
+import type { Kind, Mix } from './mix.ts';
 import type { Random } from './random.ts';
 import type { Replica } from './replica.ts';
 
-export type Disturbance = { name: string; at: number; run(): Promise<void> };
-
-const operations = [
-  '*',
-  'CreateKey',
-  'CreateKey',
-  'CreateKey',
-  'DescribeKey',
-  'ListResourceTags',
-  'PutKeyPolicy',
-  'UpdateKeyDescription',
-  'TagResource',
-  'UntagResource',
-  'EnableKey',
-  'DisableKey',
-  'ScheduleKeyDeletion',
-  'CancelKeyDeletion',
-  'RotateKeyOnDemand',
-  'ListKeyRotations',
-  'GetKeyPolicy',
-] as const;
-
-const kinds = [
-  'throttle',
-  'internal_error',
-  'reset_before_effect',
-  'reset_after_effect',
-  'reset_after_effect',
-  'no_answer_after_effect',
-  'no_answer_before_effect',
-] as const;
+export type Disturbance = { kind: Kind; name: string; at: number; run(): Promise<void> };
 
 /** Chooses some disturbances. All are over when their promises are, but for what `calm` has to put right. */
-export function planDisturbances(random: Random, lab: Lab, mark: string): Disturbance[] {
+export function planDisturbances(random: Random, mix: Mix, lab: Lab, mark: string): Disturbance[] {
   const chosen: Disturbance[] = [];
-  const add = (name: string, latest: number, run: () => Promise<void>) =>
-    chosen.push({ name, at: random.between(0, latest), run });
-  const names: string[] = [];
-  const points = failurePointNames as unknown as [FailurePoint, ...FailurePoint[]];
+  const add = (kind: Kind, name: string, latest: number, run: () => Promise<unknown>) =>
+    chosen.push({ kind, name, at: random.between(0, latest), run: async () => void (await run()) });
   for (const [index, replica] of lab.replicas.entries()) {
-    // Several at once: some points are seldom come by.
-    const armed = Array.from({ length: random.between(0, 4) }, (_, count) => ({
-      id: `${mark}-${index}-${count}`,
-      point: random.chance(0.3) ? 'before-send' : random.pick(points),
-      action: random.pick(['kill', 'kill', 'freeze'] as const),
-      pass: random.pick([1, 1, 2, 3]),
-    }));
-    for (const { point, action, pass } of armed) names.push(`${action} replica ${index} at ${point}, pass ${pass}`);
-    add(`arm replica ${index}: ${names.splice(0).join('; ') || 'nothing'}`, 0, () => replica.arm(armed));
-    if (random.chance(0.12)) add(`kill replica ${index}`, 1200, () => replica.kill());
-    if (random.chance(0.15)) add(`freeze replica ${index}`, 1000, () => freeze(replica, random.between(200, 5000)));
+    const armed = mix.has('failure-points', random, 0.8) ? choosePoints(random, `${mark}-${index}`) : [];
+    const names = armed.map(({ point, action, pass }) => `${action} replica ${index} at ${point}, pass ${pass}`);
+    add('failure-points', `arm replica ${index}: ${names.join('; ') || 'nothing'}`, 0, () => replica.arm(armed));
+    if (mix.has('kill', random, 0.12)) add('kill', `kill replica ${index}`, 1200, () => replica.kill());
+    if (mix.has('freeze', random, 0.15)) {
+      add('freeze', `freeze replica ${index}`, 1000, () => freeze(replica, random.between(200, 5000)));
+    }
   }
-  for (let count = random.between(0, 3); count > 0; count -= 1) {
-    const fault = { operation: random.pick(operations), kind: random.pick(kinds), times: random.between(1, 3) };
-    add(`fault ${JSON.stringify(fault)}`, 700, async () => void (await lab.control.fault(fault)));
-  }
-  if (random.chance(0.3)) add('stale reads', 0, () => lab.setStaleReads(true));
-  if (random.chance(0.08)) {
-    add('kill PostgreSQL', 900, async () => {
+  chosen.push(...planKmsDisturbances(random, mix, lab));
+  if (mix.has('odd-key', random, 0.1)) add('odd-key', 'a key becomes odd', 900, () => lab.oddKeys.spoil(random));
+  if (mix.has('kill-postgres', random, 0.08)) {
+    add('kill-postgres', 'kill PostgreSQL', 900, async () => {
       await lab.killPostgres();
       await delay(200);
       await lab.startPostgres();
     });
   }
-  if (random.chance(0.3)) add('refresh is due', 900, () => letRefreshBeDue(lab));
-  if (random.chance(0.08)) add(lab.guest.isRunning ? 'guest leaves' : 'guest joins', 500, () => visit(lab.guest));
+  if (mix.has('black-hole-postgres', random, 0.03)) {
+    add('black-hole-postgres', 'black hole: connections to PostgreSQL', 900, async () => lab.blackholePostgres());
+  }
+  if (mix.has('refresh', random, 0.3)) add('refresh', 'refresh is due', 900, () => letRefreshBeDue(lab));
+  if (mix.has('guest', random, 0.08)) {
+    add('guest', lab.guest.isRunning ? 'guest leaves' : 'guest joins', 500, () => visit(lab.guest));
+  }
   return chosen;
+}
+
+/** Several at once: some points are seldom come by. */
+function choosePoints(random: Random, mark: string): ArmedPoint[] {
+  const points = failurePointNames as unknown as [FailurePoint, ...FailurePoint[]];
+  return Array.from({ length: random.between(0, 4) }, (_, count) => ({
+    id: `${mark}-${count}`,
+    point: random.chance(0.3) ? 'before-send' : random.pick(points),
+    action: random.pick(['kill', 'kill', 'freeze'] as const),
+    pass: random.pick([1, 1, 2, 3]),
+  }));
 }
 
 /** As if their refresh intervals had passed. Of more keys than a batch has, so that one ends in the middle of them. */
@@ -104,7 +83,8 @@ async function freeze(replica: Replica, milliseconds: number): Promise<void> {
  */
 export async function calm(lab: Lab, sleeper: Replica | null): Promise<void> {
   await lab.control.clearFaults();
-  await lab.setStaleReads(false);
+  await lab.control.settings(calmSettings);
+  await lab.oddKeys.mend();
   for (const replica of lab.replicas) {
     await replica.arm([]);
     if (replica !== sleeper) replica.signal('SIGCONT');

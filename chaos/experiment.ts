@@ -5,9 +5,12 @@ import { calm, type Disturbance, planDisturbances, wake } from './disturbances.t
 import { unrecordedWrites, violations } from './invariants.ts';
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
+import type { Mix } from './mix.ts';
 import { type Operation, planOperations } from './operations.ts';
 import type { Random } from './random.ts';
 import { unsettledKeys } from './truth.ts';
+import { unaskedDoings } from './unasked.ts';
+import { makeWard, planForWard } from './wards.ts';
 
 /** Milliseconds in which all must come right. */
 const patience = 60_000;
@@ -23,17 +26,20 @@ export type Outcome = {
   calls: Record<string, number>;
   /** How many calls had which fault. */
   faults: Record<string, number>;
+  /** How often which kind of disturbance was there. */
+  disturbances: Record<string, number>;
 };
 
-export type World = { lab: Lab; ledger: Ledger; ids: string[] };
+export type World = { lab: Lab; mix: Mix; ledger: Ledger; ids: string[] };
 
 /** @param mark names the run in all that it makes. */
-export async function experiment({ lab, ledger, ids }: World, random: Random, mark: string): Promise<Outcome> {
-  const before = ledger.accepted.length;
-  const seqBefore = await lastEvent(await lab.database());
+export async function experiment(world: World, random: Random, mark: string): Promise<Outcome> {
+  const { lab, mix, ledger, ids } = world;
   const operations = await planOperations(random, { kms: lab.kms, control: lab.control, ledger, ids, mark });
+  operations.push(...(await planWard(world, random, mark)));
+  const before = { accepted: ledger.accepted.length, seq: await lastEvent(await lab.database()) };
   await lab.control.clear();
-  const disturbances = planDisturbances(random, lab, mark);
+  const disturbances = planDisturbances(random, mix, lab, mark);
   const targets = new Map(operations.map((operation) => [operation, random.pick(lab.replicas).service.url]));
   const sleeper = random.chance(0.3) ? random.pick(lab.replicas) : null;
   const plan = [...operations, ...disturbances].sort((a, b) => a.at - b.at).map(({ at, name }) => `${at} ms: ${name}`);
@@ -52,14 +58,29 @@ export async function experiment({ lab, ledger, ids }: World, random: Random, ma
     open ??= await untilSettled(lab);
   }
   const calls = countedBy(await lab.control.calls({ reads: true }), ({ operation }) => operation);
-  const found = open === null ? await checkAtRest({ lab, ledger, ids }, before) : [open];
+  const found = open === null ? await checkAtRest(world, before) : [open];
   await forgetRemoved(lab, ids);
-  const changes = await recordedChanges(await lab.database(), seqBefore);
-  return { violations: [...deaths(lab), ...found], convergence, plan, changes, calls, faults };
+  const changes = await recordedChanges(await lab.database(), before.seq);
+  const fired = countedBy(disturbances, ({ kind }) => kind);
+  return { violations: [...deaths(lab), ...found], convergence, plan, changes, calls, faults, disturbances: fired };
+}
+
+/** What the run begins with. */
+type Before = { accepted: number; seq: string };
+
+/** A key that is left to itself, but for what somebody does to it in KMS. */
+async function planWard({ lab, mix, ledger }: World, random: Random, mark: string): Promise<Operation[]> {
+  ledger.wards.clear();
+  if (!mix.has('wards', random, 0.3)) return [];
+  const ward = await makeWard(random, lab.replicas[0].service.url, mark);
+  if (ward === null) return [];
+  ledger.wards.set(ward.id, ward);
+  ledger.allWards.add(ward.id);
+  return planForWard(random, lab, ward, mark);
 }
 
 /** A replica that was frozen may yet take up a request that nobody waits for any more: then the check saw two moments. */
-async function checkAtRest(world: World, before: number): Promise<string[]> {
+async function checkAtRest(world: World, before: Before): Promise<string[]> {
   for (;;) {
     const seq = await lastEvent(await world.lab.database());
     const found = await check(world, before);
@@ -82,14 +103,17 @@ async function recordedChanges(database: Client, sinceSeq: string): Promise<numb
   return rows[0]?.count ?? 0;
 }
 
-async function check({ lab, ledger, ids }: World, before: number): Promise<string[]> {
+async function check({ lab, ledger, ids }: World, before: Before): Promise<string[]> {
+  const { kms } = lab;
   const database = await lab.database();
-  await ledger.noteReleased(lab.kms, database);
+  const calls = await lab.control.calls();
+  await ledger.noteReleased(kms, database);
   const foreign = await ledger.foreignKeys(database);
   return [
-    ...(await violations({ kms: lab.kms, database }, { foreign, lost: ledger.lost, only: new Set(ids) })),
-    ...(await ledger.missing(database, before)),
-    ...(await unrecordedWrites(database, await lab.control.calls())),
+    ...(await violations({ kms, database }, { foreign, lost: ledger.lost, only: new Set(ids) })),
+    ...(await ledger.missing(database, before.accepted)),
+    ...(await unrecordedWrites(database, calls)),
+    ...(await unaskedDoings({ kms, database, calls, wards: ledger.wards, lost: ledger.lost }, before.seq)),
   ];
 }
 
@@ -100,7 +124,10 @@ function countedBy<Item>(items: Item[], name: (item: Item) => string): Record<st
 async function firedFaults(lab: Lab): Promise<Record<string, number>> {
   const { body } = await lab.control.faults();
   const fired: Record<string, number> = {};
-  for (const fault of body.faults) fired[fault.kind] = (fired[fault.kind] ?? 0) + fault.fired;
+  for (const { kind, type, fired: times } of body.faults) {
+    const name = kind === 'error' ? `stray ${type}` : kind;
+    fired[name] = (fired[name] ?? 0) + times;
+  }
   return fired;
 }
 

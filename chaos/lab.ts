@@ -6,14 +6,12 @@ import type { KMSClient } from '@aws-sdk/client-kms';
 import { Client } from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { firstLine, type Owner, run, startProxy, temporaryFolder } from '../test/support/process.ts';
-import { caller, kmsClient, kmsControl } from '../test/support/service.ts';
+import { kmsClient, kmsControl } from '../test/support/service.ts';
+import { OddKeys } from './odd-keys.ts';
 import { Replica } from './replica.ts';
 
 /** Seconds, so short that a run takes a few of them. */
 export const times = { lease: 2, deadline: 6, settle: 1 };
-
-/** Seconds by which reads may be stale: less than the settling time. */
-const staleness = 0.7;
 
 export type Lab = {
   replicas: [Replica, Replica];
@@ -25,8 +23,12 @@ export type Lab = {
   database(): Promise<Client>;
   killPostgres(): Promise<void>;
   startPostgres(): Promise<void>;
-  /** Lets KMS's reads be older than its writes. */
-  setStaleReads(on: boolean): Promise<void>;
+  /** Seconds by which reads may be stale: less than the settling time. */
+  staleness: number;
+  oddKeys: OddKeys;
+  /** Loses the connections that the replicas have, without a word to anybody. */
+  blackholePostgres(): void;
+  blackholeKms(): void;
 };
 
 /** Starts all of it; it ends with its owner. @param switches safeguards to leave out. */
@@ -35,10 +37,12 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
   const postgres = await startPostgres(owner, folder);
   const kmsUrl = await startKmsProcess(owner, path.join(folder, 'kms'));
   const kms = kmsClient(kmsUrl);
+  const kmsProxy = await startProxy(owner, new URL(kmsUrl));
+  const control = kmsControl(kmsUrl);
   owner.teardown(() => kms.destroy());
   const environment = {
     DATABASE_URL: postgres.proxyUrl,
-    KMS_ENDPOINT: kmsUrl,
+    KMS_ENDPOINT: kmsProxy.url,
     LEASE_SECONDS: String(times.lease),
     WRITE_DEADLINE_SECONDS: String(times.deadline),
     SETTLE_SECONDS: String(times.settle),
@@ -50,11 +54,11 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
     replicas: [replica('first'), replica('second')],
     guest: replica('guest'),
     kms,
-    control: kmsControl(kmsUrl),
+    control,
     ...postgres,
-    setStaleReads: async (on) => {
-      await caller(kmsUrl)('PUT', '/_local/settings', { stale_reads_seconds: on ? staleness : 0 });
-    },
+    staleness: 0.7,
+    oddKeys: new OddKeys(control, postgres.database),
+    blackholeKms: kmsProxy.blackhole,
   };
   await lab.replicas[0].start();
   await lab.replicas[1].start();
@@ -71,6 +75,7 @@ async function startPostgres(owner: Owner, folder: string) {
   owner.teardown(() => client?.end().catch(() => {}));
   return {
     proxyUrl: proxy.url,
+    blackholePostgres: proxy.blackhole,
     database: async () => {
       if (client !== null) return client;
       const fresh = new Client({ connectionString: postgres.connectionString });

@@ -3,6 +3,7 @@ import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import type { ForeignKeys } from './invariants.ts';
 import { heldKey } from './truth.ts';
+import type { Ward } from './wards.ts';
 
 /** A change that the service has accepted: 200, 201 or 202. */
 export type Accepted = { id: string; generation: number; origin: string; description: string | null };
@@ -13,6 +14,10 @@ export class Ledger {
   readonly outsiders: ForeignKeys = new Map();
   /** Keys that somebody else made away with. */
   readonly lost = new Set<string>();
+  /** The keys of this run that somebody else changes in KMS, by their records. */
+  readonly wards = new Map<string, Ward>();
+  /** The records of the wards of all runs. */
+  readonly allWards = new Set<string>();
   /** How many rotations of each key the service has accepted. */
   readonly rotations = new Map<string, number>();
   #lastReleaseSeen = '0';

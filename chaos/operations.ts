@@ -81,7 +81,7 @@ async function change(
   const desired = { description: mark, is_enabled, tags: { run: mark.replaceAll(/[^\w. ]/g, '') } };
   switch (kind) {
     case 'update': {
-      const policy = withPolicy ? { policy: ownPolicy(mark.replaceAll(/\W/g, '')) } : {};
+      const policy = withPolicy ? { policy: policyOf(mark.replaceAll(/\W/g, '')) } : {};
       return accept(world, await send(url, 'PATCH', path, { ...desired, ...policy }), kind, mark);
     }
     case 'refused':
@@ -110,6 +110,21 @@ async function change(
     default:
       await send(url, 'POST', `${path}/sync`);
   }
+}
+
+/** With principals and a condition that a KMS may show otherwise. */
+function policyOf(sid: string) {
+  const own = ownPolicy(sid);
+  const app = {
+    Effect: 'Allow',
+    Principal: {
+      AWS: ['arn:aws:iam::111122223333:role/app', 'arn:aws:sts::111122223333:assumed-role/other/session'],
+    },
+    Action: ['kms:Decrypt'],
+    Resource: '*',
+    Condition: { NumericLessThan: { 'aws:MultiFactorAuthAge': 300 } },
+  };
+  return { ...own, Statement: [...own.Statement, app] };
 }
 
 function lockedOut() {

@@ -1,5 +1,6 @@
 /**
- * Tries to break the service: `npm run chaos -- [--runs 100] [--seed N] [--first 1] [--jobs 3] [--switches a,b]`. The seed
+ * Tries to break the service: `npm run chaos -- [--runs 100] [--seed N] [--first 1] [--jobs 3] [--faults a,b]
+ * [--switches a,b]`. The seed
  * repeats the choices of every run, and `--first` begins with a later one. A run mostly waits, so several go on at once, each
  * in a lab of its own; the choices are the same again with the same `--jobs`. Ends with 1 when an invariant was violated.
  */
@@ -11,10 +12,11 @@ import { historiesIn } from './history.ts';
 import { violations } from './invariants.ts';
 import { type Lab, openLab } from './lab.ts';
 import { Ledger } from './ledger.ts';
+import { kinds, Mix } from './mix.ts';
 import { seededRandom } from './random.ts';
 import { Tally } from './tally.ts';
 
-const usage = `Usage: npm run chaos -- [--runs 100] [--seed 1234] [--first 1] [--jobs 3] [--switches ${failureSwitches.join(',')}]`;
+const usage = `Usage: npm run chaos -- [--runs 100] [--seed 1234] [--first 1] [--jobs 3] [--faults ${kinds.join(',')}] [--switches ${failureSwitches.join(',')}]`;
 
 function readArguments() {
   const { values } = parseArgs({
@@ -23,6 +25,7 @@ function readArguments() {
       seed: { type: 'string', default: String(randomInt(1_000_000)) },
       first: { type: 'string', default: '1' },
       jobs: { type: 'string', default: '3' },
+      faults: { type: 'string', default: '' },
       switches: { type: 'string', default: '' },
       verbose: { type: 'boolean', default: false },
     },
@@ -35,9 +38,14 @@ function readArguments() {
     seed,
     first,
     jobs: Math.min(jobs, runs),
-    switches: values.switches.split(',').filter((name) => name !== ''),
+    mix: new Mix(listed(values.faults)),
+    switches: listed(values.switches),
     verbose: values.verbose,
   };
+}
+
+function listed(text: string): string[] {
+  return text.split(',').filter((name) => name !== '');
 }
 
 const closers: (() => unknown)[] = [];
@@ -48,7 +56,7 @@ async function close(): Promise<void> {
 }
 
 async function main(): Promise<boolean> {
-  const { runs, seed, first, jobs, switches, verbose } = readArguments();
+  const { runs, seed, first, jobs, mix, switches, verbose } = readArguments();
   process.stdout.write(`seed ${seed}, runs ${first} to ${first + runs - 1}, ${jobs} at once\n`);
   const labs = await Promise.all(Array.from({ length: jobs }, () => openLab(owner, switches)));
   const tally = new Tally(labs);
@@ -57,7 +65,7 @@ async function main(): Promise<boolean> {
   return tally.failed === 0;
 
   async function work(lab: Lab, firstOfItsOwn: number): Promise<void> {
-    const world: World = { lab, ledger: new Ledger(), ids: [] };
+    const world: World = { lab, mix, ledger: new Ledger(), ids: [] };
     for (let run = firstOfItsOwn; run < first + runs; run += jobs) {
       // What is wrong stays wrong: later runs would only repeat it.
       if (tally.failed > 0) return;
@@ -74,7 +82,11 @@ async function main(): Promise<boolean> {
 
 async function everything(lab: Lab, ledger: Ledger): Promise<string[]> {
   const database = await lab.database();
-  return violations({ kms: lab.kms, database }, { foreign: await ledger.foreignKeys(database), lost: ledger.lost });
+  const expected = { foreign: await ledger.foreignKeys(database), lost: ledger.lost, wards: ledger.allWards };
+  const found = await violations({ kms: lab.kms, database }, expected);
+  for (const violation of found) process.stdout.write(`at the end: VIOLATION ${violation}\n`);
+  if (found.length > 0) process.stdout.write(await historiesIn(found, database));
+  return found;
 }
 
 function report(run: number, plan: string[], found: string[]): void {

@@ -33,14 +33,7 @@ export class Tally {
       addTo(this.#calls, outcome.calls);
     }
     addTo(this.#faults, outcome.faults);
-    for (const line of outcome.plan) {
-      const kind =
-        /(stale reads|refresh is due|kill PostgreSQL|guest joins|guest leaves|: kill replica \d$|: freeze replica \d$)/.exec(
-          line,
-        )?.[1];
-      const name = kind?.replace(/^: /, '').replace(/ \d$/, '');
-      if (name !== undefined) this.#disturbances.set(name, (this.#disturbances.get(name) ?? 0) + 1);
-    }
+    addTo(this.#disturbances, outcome.disturbances);
   }
 
   /** What the look at everything found, after the last run. */
@@ -60,12 +53,16 @@ export class Tally {
     const total = calls.reduce((sum, [, times]) => sum + times, 0);
     const each = (times: number) => (times / Math.max(1, this.#changes)).toFixed(1);
     const points = new Set(fired.map(({ point }) => point)).size;
+    const others = [...this.#disturbances]
+      .filter(([kind]) => !/^(failure-points|kill|freeze|kill-postgres)$/.test(kind))
+      .map(([kind, times]) => `${kind} ${times}`)
+      .join(', ');
     const lines = [
       '',
-      `kills: ${at('kill')} at failure points, ${count('kill replica')} at any moment; PostgreSQL ${count('kill PostgreSQL')}`,
-      `freezes: ${at('freeze')} at failure points, ${count('freeze replica')} at any moment; ${points} points seen`,
-      `replicas joined ${count('guest joins')} times and left ${count('guest leaves')} times`,
-      `faults: ${faults}; runs with stale reads: ${count('stale reads')}, with a refresh of 50 keys: ${count('refresh is due')}`,
+      `kills: ${at('kill')} at failure points, ${count('kill')} at any moment; PostgreSQL ${count('kill-postgres')}`,
+      `freezes: ${at('freeze')} at failure points, ${count('freeze')} at any moment; ${points} points seen`,
+      `calls that a fault befell: ${faults}`,
+      `disturbances: ${others}`,
       `takeovers: ${takeovers}`,
       `slowest convergence: ${(this.#slowest.milliseconds / 1000).toFixed(1)} s, in run ${this.#slowest.run}`,
       `KMS calls per converged change, in runs without a refresh: ${each(total)} (${total} for ${this.#changes}); ${calls

@@ -79,13 +79,14 @@ export function kmsControl(endpoint: string) {
     },
     clear: () => call('DELETE', '/_local/calls'),
     fault: (...faults: object[]) => call('POST', '/_local/faults', faults),
-    faults: () => call<{ faults: { kind: string; fired: number }[] }>('GET', '/_local/faults'),
+    faults: () => call<{ faults: { kind: string; type?: string; fired: number }[] }>('GET', '/_local/faults'),
     clearFaults: () => call('DELETE', '/_local/faults'),
     loseKey: (arn: string | null) => call('POST', '/_local/lost-keys', { arn }),
     /** Changes settings of a local KMS, such as `policy_rendering`. */
     settings: (changed: object) => call('PUT', '/_local/settings', changed),
-    /** Puts into a key what no operation takes: `policy`, `description`, `tags`, `enabled`. */
-    changeKey: (arn: string | null, changed: object) => call('PATCH', '/_local/keys', { arn, ...changed }),
+    /** Puts into a key what no operation takes: `policy`, `description`, `tags`, `enabled`; tells what was there. */
+    changeKey: (arn: string | null, changed: object) =>
+      call<{ description: string; policy: string }>('PATCH', '/_local/keys', { arn, ...changed }),
     advanceClock: (seconds: number) => call('POST', '/_local/clock', { advance_seconds: seconds }),
   };
 }

@@ -89,8 +89,7 @@ export function answerControl(control: Control, method: string, url: URL, body: 
       control.store.removeKey(namedKey(control.store, body));
       return {};
     case 'PATCH /_local/keys':
-      changeKey(control.store, body);
-      return {};
+      return changeKey(control.store, body);
     default:
       throw new KmsError('NotFound', `There is no ${method} ${url.pathname}`, 404);
   }
@@ -118,10 +117,16 @@ function namedKey(store: Store, body: unknown): StoredKey {
   return key;
 }
 
-/** Puts into a key what no operation takes: a policy that is not JSON, a description with a NUL. */
-function changeKey(store: Store, body: unknown): void {
+/**
+ * Puts into a key what no operation takes: a policy that is not JSON, a description with a NUL.
+ * @returns what it was before.
+ */
+function changeKey(store: Store, body: unknown): object {
   const key = namedKey(store, body);
-  const { description, policy, tags, enabled } = body as Record<string, unknown>;
+  const { description, policy, tags, enabled, instead_of: before } = body as Record<string, unknown>;
+  const was = { description: key.description, policy: key.policy, enabled: key.enabled };
+  const isOther = ([name, value]: [string, unknown]) => key[name as keyof StoredKey] !== value;
+  if (before !== null && typeof before === 'object' && Object.entries(before).some(isOther)) return was;
   store.saveKey({
     ...key,
     ...(typeof description === 'string' ? { description } : {}),
@@ -131,4 +136,5 @@ function changeKey(store: Store, body: unknown): void {
       ? { tags: Object.entries(tags).map(([name, value]): [string, string] => [name, String(value)]) }
       : {}),
   });
+  return was;
 }

@@ -1,0 +1,47 @@
+/** Which kinds of disturbances a run may have: all, or those that were chosen, which then happen in most runs. */
+import type { Random } from './random.ts';
+
+export const kinds = [
+  'failure-points',
+  'kill',
+  'freeze',
+  'answers',
+  'odd-answers',
+  'strays',
+  'states',
+  'renderings',
+  'kms-clock',
+  'bursts',
+  'lacking',
+  'odd-key',
+  'stale-reads',
+  'kill-postgres',
+  'black-hole-kms',
+  'black-hole-postgres',
+  'refresh',
+  'guest',
+  'wards',
+] as const;
+
+export type Kind = (typeof kinds)[number];
+
+/** How likely a chosen kind is. */
+const often = 0.8;
+
+export class Mix {
+  readonly #chosen: ReadonlySet<string> | null;
+
+  /** @param chosen empty: all. @throws for a kind that there is not. */
+  constructor(chosen: string[]) {
+    const unknown = chosen.find((name) => !kinds.some((kind) => kind === name));
+    if (unknown !== undefined) throw new Error(`There is no kind ${unknown}, only ${kinds.join(', ')}`);
+    this.#chosen = chosen.length === 0 ? null : new Set(chosen);
+  }
+
+  /** Whether it happens in this run. @param usually its probability where nothing was chosen. */
+  has(kind: Kind, random: Random, usually: number): boolean {
+    const draw = random.next();
+    if (this.#chosen === null) return draw < usually;
+    return this.#chosen.has(kind) && draw < Math.max(usually, often);
+  }
+}
