@@ -1,4 +1,5 @@
 /** What a key looks like once a step has been carried out, so that KMS need not be asked again, or too soon. */
+import { enabledIn, isPendingDeletion } from './key-state.ts';
 import type { CreateKeyParameters, ObservedKey, PolicyDocument, Step } from './types.ts';
 
 type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
@@ -10,13 +11,15 @@ type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
 export function afterStep(key: ObservedKey, step: UpdateStep, deletionDate: string | null = null): ObservedKey {
   switch (step.operation) {
     case 'CancelKeyDeletion':
-      return { ...key, key_state: 'Disabled', deletion_date: null };
+      return { ...key, key_state: 'Disabled', enabled: false, deletion_date: null };
     case 'EnableKey':
-      return { ...key, key_state: 'Enabled' };
+      return switched(key, true);
     case 'DisableKey':
-      return { ...key, key_state: 'Disabled' };
-    case 'EnableKeyRotation':
-      return { ...key, rotation: { enabled: true, period_in_days: step.parameters.RotationPeriodInDays } };
+      return switched(key, false);
+    case 'EnableKeyRotation': {
+      const { RotationPeriodInDays: days = key.rotation?.period_in_days ?? null } = step.parameters;
+      return { ...key, rotation: { enabled: true, period_in_days: days } };
+    }
     case 'RotateKeyOnDemand':
       return key;
     case 'DisableKeyRotation':
@@ -33,22 +36,37 @@ export function afterStep(key: ObservedKey, step: UpdateStep, deletionDate: stri
       return { ...key, tags: { ...key.tags, ...step.parameters.Tags } };
     case 'ScheduleKeyDeletion': {
       const state = deletionDate === null ? 'PendingReplicaDeletion' : 'PendingDeletion';
-      return { ...key, key_state: state, deletion_date: deletionDate };
+      return { ...key, key_state: state, enabled: null, deletion_date: deletionDate };
     }
   }
+}
+
+/** A key in a state that does not tell stays in it: what was switched shows when it is over. */
+function switched(key: ObservedKey, enabled: boolean): ObservedKey {
+  if (isPendingDeletion(key)) return key;
+  if (enabledIn(key.key_state) === null) return { ...key, enabled };
+  return { ...key, key_state: enabled ? 'Enabled' : 'Disabled', enabled };
 }
 
 /** The key that CreateKey has just made: what it answered, and what was asked for with the call. */
 export function afterCreate(
   described: Omit<ObservedKey, 'policy' | 'tags' | 'rotation'>,
   parameters: CreateKeyParameters,
-  policy: PolicyDocument,
+  policy: PolicyDocument | null,
 ): ObservedKey {
-  const rotates = described.customer_master_key_spec === 'SYMMETRIC_DEFAULT' && described.origin === 'AWS_KMS';
   return {
     ...described,
+    description: described.description ?? parameters.Description,
     policy,
     tags: { ...parameters.Tags },
-    rotation: rotates ? { enabled: false, period_in_days: null } : null,
+    rotation: mayRotate(described) ? { enabled: false, period_in_days: null } : null,
   };
+}
+
+/** Automatic rotation is for symmetric encryption keys with key material from KMS itself: as far as KMS tells, it may be one. */
+export function mayRotate({
+  customer_master_key_spec: spec,
+  origin,
+}: Pick<ObservedKey, 'customer_master_key_spec' | 'origin'>): boolean {
+  return (spec === null || spec === 'SYMMETRIC_DEFAULT') && (origin === null || origin === 'AWS_KMS');
 }

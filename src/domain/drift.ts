@@ -1,8 +1,9 @@
 /** In what KMS differs from what was declared, for people to read. */
 import { compareKey } from './comparison.ts';
-import { isPendingDeletion } from './planner.ts';
+import { immutableArguments } from './key-rules.ts';
+import { enabledIn, isOutOfUse, isPendingDeletion } from './key-state.ts';
 import { differingStatements, policyDifference } from './policy-equivalence.ts';
-import type { DesiredKey, Difference, Json, ObservedKey } from './types.ts';
+import type { DesiredKey, Difference, ImmutableArguments, Json, ObservedKey } from './types.ts';
 
 /**
  * The differences, field by field; for a policy the statements that differ, or else its other members, for tags each name. The ownership tag is
@@ -17,12 +18,13 @@ export function differences(desired: DesiredKey, observed: ObservedKey): Differe
   const comparison = compareKey(desired, observed);
   const found: Difference[] = [];
   const differs = (field: string, wanted: Json, seen: Json) => found.push({ field, desired: wanted, observed: seen });
+  for (const name of comparison.immutable) differs(name, desired[name], observed[name]);
   if (comparison.description) differs('description', desired.description, observed.description);
-  // A key whose custom key store is disconnected does not tell whether it is enabled.
-  if (isPendingDeletion(observed) || observed.key_state === 'Unavailable') {
+  // A key in another state does not tell whether it is enabled.
+  if (isOutOfUse(observed)) {
     differs('key_state', desired.is_enabled ? 'Enabled' : 'Disabled', observed.key_state);
-  } else if (desired.is_enabled !== (observed.key_state === 'Enabled')) {
-    differs('is_enabled', desired.is_enabled, observed.key_state === 'Enabled');
+  } else if (comparison.isEnabled && enabledIn(observed.key_state) !== null) {
+    differs('is_enabled', desired.is_enabled, observed.enabled);
   }
   // KMS says of a key pending deletion that it does not rotate, whatever it will do again when that is cancelled.
   const asked = isPendingDeletion(observed) ? null : comparison.rotation;
@@ -32,7 +34,7 @@ export function differences(desired: DesiredKey, observed: ObservedKey): Differe
   if (asked === 'rotation_period_in_days') {
     differs('rotation_period_in_days', desired.rotation_period_in_days, observed.rotation?.period_in_days ?? null);
   }
-  if (comparison.policy && desired.policy !== null) {
+  if (comparison.policy && desired.policy !== null && observed.policy !== null) {
     const difference = policyDifference(desired.policy, observed.policy);
     differs('policy', difference.desired, difference.observed);
   }
@@ -70,7 +72,12 @@ export function declaredNow(
       return isStillDeclared ? before : (desired.policy['Statement'] ?? null);
     }
     default:
+      if (isImmutable(name)) return desired[name];
       if (desired.lifecycle === 'pending_deletion') return 'PendingDeletion';
       return desired.is_enabled ? 'Enabled' : 'Disabled';
   }
+}
+
+function isImmutable(name: string | undefined): name is keyof ImmutableArguments {
+  return immutableArguments.some((argument) => argument === name);
 }

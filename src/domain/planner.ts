@@ -3,6 +3,7 @@
  * state (AWS KMS developer guide, "Key states of AWS KMS keys").
  */
 import { type Comparison, compareKey } from './comparison.ts';
+import { isPendingDeletion } from './key-state.ts';
 import type { CreateKeyParameters, DesiredKey, ObservedKey, Step } from './types.ts';
 
 const none: Record<string, never> = {};
@@ -33,11 +34,6 @@ export function planTagsNamed(desired: DesiredKey, observed: ObservedKey, names:
     tagsToSet: Object.fromEntries(Object.entries(tagsToSet).filter(([name]) => names.includes(name))),
     tagsToRemove: tagsToRemove.filter((name) => names.includes(name)),
   });
-}
-
-/** Whether KMS has the key's deletion on its calendar. */
-export function isPendingDeletion({ key_state }: Pick<ObservedKey, 'key_state'>): boolean {
-  return key_state === 'PendingDeletion' || key_state === 'PendingReplicaDeletion';
 }
 
 function planCreation(desired: DesiredKey): Step[] {
@@ -79,13 +75,14 @@ function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comp
   const steps: Step[] = [];
   if (isPendingDeletion(observed)) steps.push({ operation: 'CancelKeyDeletion', field: 'lifecycle', parameters: none });
   // Cancelling leaves the key disabled, and a disabled key refuses changes of its rotation: it is enabled for those.
-  const isDisabled = observed.key_state === 'Disabled' || isPendingDeletion(observed);
-  const mustEnable = isDisabled && (desired.is_enabled || comparison.rotation !== null);
+  const isDisabled = observed.enabled === false || isPendingDeletion(observed);
+  const rotation = observed.rotation === null ? null : comparison.rotation;
+  const mustEnable = isDisabled && (desired.is_enabled || rotation !== null);
   if (mustEnable) {
-    const field = desired.is_enabled ? 'is_enabled' : (comparison.rotation ?? 'is_enabled');
+    const field = desired.is_enabled ? 'is_enabled' : (rotation ?? 'is_enabled');
     steps.push({ operation: 'EnableKey', field, parameters: none });
   }
-  steps.push(...planRotation(desired, comparison));
+  steps.push(...planRotation(desired, rotation));
   if (comparison.description) {
     const parameters = { Description: desired.description };
     steps.push({ operation: 'UpdateKeyDescription', field: 'description', parameters });
@@ -96,21 +93,22 @@ function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comp
     steps.push({ operation: 'PutKeyPolicy', field: 'policy', parameters });
   }
   steps.push(...planTags(comparison));
-  const isEnabledByNow = observed.key_state === 'Enabled' || mustEnable;
+  const isEnabledByNow = observed.enabled === true || mustEnable;
   if (!desired.is_enabled && isEnabledByNow) {
     steps.push({ operation: 'DisableKey', field: 'is_enabled', parameters: none });
   }
   return steps;
 }
 
-function planRotation(desired: DesiredKey, { rotation }: Comparison): Step[] {
+function planRotation(desired: DesiredKey, rotation: Comparison['rotation']): Step[] {
   if (rotation === null) return [];
   if (desired.enable_key_rotation) return [enableRotation(desired, rotation)];
   return [{ operation: 'DisableKeyRotation', field: 'enable_key_rotation', parameters: none }];
 }
 
 function enableRotation(desired: DesiredKey, field: 'enable_key_rotation' | 'rotation_period_in_days'): Step {
-  const parameters = { RotationPeriodInDays: desired.rotation_period_in_days ?? 365 };
+  const { rotation_period_in_days: days } = desired;
+  const parameters = days === null ? {} : { RotationPeriodInDays: days };
   return { operation: 'EnableKeyRotation', field, parameters };
 }
 

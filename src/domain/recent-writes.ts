@@ -1,7 +1,7 @@
 /** Reads of KMS may be older than a write that it has carried out: what was written a moment ago is believed instead. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterStep } from './after-step.ts';
-import { isPendingDeletion } from './planner.ts';
+import { isPendingDeletion } from './key-state.ts';
 import type { CreateKeyParameters, ObservedKey, Step } from './types.ts';
 
 /** A write that KMS has carried out. */
@@ -89,6 +89,7 @@ export function withoutStaleFields(read: ObservedKey, expected: ObservedKey, wri
   const isNew = writes.some(({ operation }) => operation === 'CreateKey');
   if (isNew && Object.keys(read.tags).length === 0) stale.add('tags');
   if (stale.size === 0) return read;
+  if (stale.has('key_state')) stale.add('enabled');
   return { ...read, ...Object.fromEntries([...stale].map((field) => [field, expected[field]])) };
 }
 

@@ -2,8 +2,8 @@
  * What KMS would refuse of a plan, as far as that can be known beforehand. Source: AWS KMS developer guide, "Key states of
  * AWS KMS keys", "Rotate AWS KMS keys"; kms-facts for the limits.
  */
-import { afterStep } from './after-step.ts';
-import { isPendingDeletion } from './planner.ts';
+import { afterStep, mayRotate } from './after-step.ts';
+import { enabledIn, isPendingDeletion } from './key-state.ts';
 import { isReservedByAws, mostTags } from './tags.ts';
 import type { DesiredKey, ObservedKey, Step } from './types.ts';
 
@@ -17,12 +17,7 @@ type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
  */
 export function refusalsOf(desired: DesiredKey, observed: ObservedKey | null, steps: Step[]): Refusal[] {
   if (observed === null) return [];
-  const found: Refusal[] = [];
-  if (desired.lifecycle === 'managed' && desired.enable_key_rotation && observed.rotation === null) {
-    const detail = `Rotation does not apply to this key: its origin is ${observed.origin}, its spec ${observed.customer_master_key_spec}.`;
-    const step = { operation: 'EnableKeyRotation', field: 'enable_key_rotation' };
-    found.push({ ...step, code: 'UnsupportedOperationException', detail });
-  }
+  const found = unattainable(desired, observed);
   let reached = observed;
   for (const step of steps) {
     if (step.operation === 'CreateKey') continue;
@@ -31,6 +26,21 @@ export function refusalsOf(desired: DesiredKey, observed: ObservedKey | null, st
     reached = afterStep(reached, step);
   }
   return found;
+}
+
+/** What is declared and no call can make of this key, whatever its state. The sync sends none for it. */
+export function unattainable(
+  desired: Pick<DesiredKey, 'lifecycle' | 'enable_key_rotation'>,
+  observed: ObservedKey,
+): Refusal[] {
+  if (desired.lifecycle !== 'managed' || !desired.enable_key_rotation || observed.rotation !== null) return [];
+  const { origin, customer_master_key_spec: spec } = observed;
+  const reason = mayRotate(observed)
+    ? 'it is a multi-Region replica, which rotates with its primary key'
+    : `its origin is ${origin}, its spec ${spec}`;
+  const detail = `Rotation can't be turned on for this key: ${reason}.`;
+  const step = { operation: 'EnableKeyRotation', field: 'enable_key_rotation' };
+  return [{ ...step, code: 'UnsupportedOperationException', detail }];
 }
 
 function refusalBy(key: ObservedKey, step: UpdateStep): { code: string; detail: string } | null {
@@ -57,6 +67,9 @@ function refusalBy(key: ObservedKey, step: UpdateStep): { code: string; detail: 
 
 function rotationRefusal(key: ObservedKey): { code: string; detail: string } | null {
   if (key.key_state === 'Enabled') return null;
+  if (enabledIn(key.key_state) === null) {
+    return invalidState(`The key is ${key.key_state}: its rotation can't be changed until that is over.`);
+  }
   return { code: 'DisabledException', detail: `The key is ${key.key_state}: its rotation can't be changed.` };
 }
 

@@ -34,7 +34,7 @@ export type KeyArguments = ImmutableArguments & {
   deletion_window_in_days: number;
   is_enabled: boolean;
   enable_key_rotation: boolean;
-  /** Days, 90 to 2560; null exactly when enable_key_rotation is false. */
+  /** Days, 90 to 2560; null where enable_key_rotation is false, or KMS did not tell when the key was taken over. */
   rotation_period_in_days: number | null;
   tags: Tags;
 };
@@ -49,7 +49,7 @@ export type DesiredKey = KeyArguments & {
   ownership_tag: { name: string; value: string };
 };
 
-/** KMS's KeyState values, as in the API reference. */
+/** KMS's KeyState values, as in the API reference; there may be others by now. */
 export type KeyState =
   | 'Creating'
   | 'Enabled'
@@ -60,26 +60,35 @@ export type KeyState =
   | 'Unavailable'
   | 'Updating';
 
-/** What KMS was seen to hold. Tags are all of KMS's tags, the ownership tag and any `aws:` tags among them. */
+/**
+ * What KMS was seen to hold. null in a field that every key has: KMS did not tell. Tags are all of KMS's tags, the
+ * ownership tag and any `aws:` tags among them.
+ */
 export type ObservedKey = {
   arn: string;
   key_id: string;
   key_state: KeyState;
+  /** As last known: not every state tells. */
+  enabled: boolean | null;
   /** AWS_KMS, EXTERNAL, AWS_CLOUDHSM or EXTERNAL_KEY_STORE. */
-  origin: string;
-  description: string;
-  key_usage: KeyUsage;
-  customer_master_key_spec: KeySpec;
+  origin: string | null;
+  description: string | null;
+  key_usage: KeyUsage | null;
+  customer_master_key_spec: KeySpec | null;
+  /** KMS tells it of a key in a store alone: whether null means none, `origin` tells. */
   custom_key_store_id: string | null;
   xks_key_id: string | null;
   multi_region: boolean;
-  policy: PolicyDocument;
+  policy: PolicyDocument | null;
   /** null where rotation does not apply to the key. */
-  rotation: { enabled: boolean; period_in_days: number | null } | null;
+  rotation: Rotation | null;
   tags: Tags;
   /** RFC 3339; null unless KMS has set a date. */
   deletion_date: string | null;
 };
+
+/** Automatic rotation. null: KMS did not tell. A key that does not rotate has no period. */
+export type Rotation = { enabled: boolean | null; period_in_days: number | null };
 
 /** One KMS call of a plan. `field` names the argument that it brings in line. */
 export type Step =
@@ -90,7 +99,8 @@ export type Step =
   | {
       operation: 'EnableKeyRotation';
       field: 'enable_key_rotation' | 'rotation_period_in_days';
-      parameters: { RotationPeriodInDays: number };
+      /** Without a period KMS leaves the one that there is, or takes its own. */
+      parameters: { RotationPeriodInDays?: number };
     }
   | { operation: 'DisableKeyRotation'; field: 'enable_key_rotation'; parameters: Record<string, never> }
   | { operation: 'UpdateKeyDescription'; field: 'description'; parameters: { Description: string } }

@@ -6,17 +6,19 @@ import {
   type KeyMetadata,
   ListResourceTagsCommand,
 } from '@aws-sdk/client-kms';
+import { mayRotate } from '../domain/after-step.ts';
 import type { KeySpec, KeyUsage } from '../domain/key-specs.ts';
-import type { KeyState, ObservedKey, PolicyDocument, Tags } from '../domain/types.ts';
+import { enabledIn } from '../domain/key-state.ts';
+import type { KeyState, ObservedKey, PolicyDocument, Rotation, Tags } from '../domain/types.ts';
 import type { Kms } from './client.ts';
 import { call, KmsFailure, nextMarker, unusableAnswer } from './errors.ts';
 
-/** A key as DescribeKey tells of it. */
+/** A key as DescribeKey tells of it. null in a field that every key has: it did not tell. */
 export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
   /** AWS: the key belongs to an AWS service. */
   key_manager: 'AWS' | 'CUSTOMER';
-  is_replica: boolean;
-  created_at: Date;
+  is_replica: boolean | null;
+  created_at: Date | null;
 };
 
 /**
@@ -31,29 +33,29 @@ export async function describeKey(kms: Kms, keyId: string): Promise<DescribedKey
 
 /** @throws KmsFailure when the metadata lacks what every key has. */
 export function toDescribedKey(operation: string, metadata: Partial<KeyMetadata> = {}): DescribedKey {
-  const { Arn, KeyId, KeyState: state, CreationDate, Description, KeyUsage: usage } = metadata;
-  const spec = metadata.KeySpec ?? metadata.CustomerMasterKeySpec;
-  if (Arn === undefined || KeyId === undefined || state === undefined || CreationDate === undefined) {
-    throw unusableAnswer(operation, "the key's Arn, KeyId, KeyState and CreationDate");
+  const { Arn, KeyId, KeyState: state } = metadata;
+  if (Arn === undefined || KeyId === undefined || state === undefined) {
+    throw unusableAnswer(operation, "the key's Arn, KeyId and KeyState");
   }
-  if (Description === undefined || usage === undefined || spec === undefined) {
-    throw unusableAnswer(operation, "the key's Description, KeyUsage and KeySpec");
-  }
+  // The id tells as well: "you can use the mrk- prefix to identify multi-Region keys programmatically" (developer guide).
+  const isMultiRegion = metadata.MultiRegion ?? KeyId.startsWith('mrk-');
+  const type = metadata.MultiRegionConfiguration?.MultiRegionKeyType;
   return {
     arn: Arn,
     key_id: KeyId,
     key_state: state as KeyState,
-    origin: metadata.Origin ?? 'AWS_KMS',
-    description: Description,
-    key_usage: usage as KeyUsage,
-    customer_master_key_spec: spec as KeySpec,
+    enabled: enabledIn(state as KeyState),
+    origin: metadata.Origin ?? null,
+    description: metadata.Description ?? null,
+    key_usage: (metadata.KeyUsage ?? null) as KeyUsage | null,
+    customer_master_key_spec: (metadata.KeySpec ?? metadata.CustomerMasterKeySpec ?? null) as KeySpec | null,
     custom_key_store_id: metadata.CustomKeyStoreId ?? null,
     xks_key_id: metadata.XksKeyConfiguration?.Id ?? null,
-    multi_region: metadata.MultiRegion ?? false,
+    multi_region: isMultiRegion,
     deletion_date: metadata.DeletionDate?.toISOString() ?? null,
     key_manager: metadata.KeyManager === 'AWS' ? 'AWS' : 'CUSTOMER',
-    is_replica: metadata.MultiRegionConfiguration?.MultiRegionKeyType === 'REPLICA',
-    created_at: CreationDate,
+    is_replica: isMultiRegion ? (type === undefined ? null : type === 'REPLICA') : false,
+    created_at: metadata.CreationDate ?? null,
   };
 }
 
@@ -67,43 +69,38 @@ export async function observeKey(kms: Kms, keyId: string, described?: DescribedK
   const [policy, tags, rotation] = await Promise.all([
     readPolicy(kms, description.key_id),
     readTags(kms, description.key_id),
-    canRotate(description) && !description.is_replica ? readRotation(kms, description.key_id) : null,
+    mayRotate(description) && description.is_replica !== true ? readRotation(kms, description.key_id) : null,
   ]);
-  const { key_manager: _manager, is_replica: _replica, created_at: _created, ...known } = description;
-  return { ...known, policy, tags, rotation };
+  return { ...knownOf(description), policy, tags, rotation };
 }
 
-/** Automatic rotation is for symmetric encryption keys with key material from KMS itself. */
-export function canRotate(key: Pick<ObservedKey, 'customer_master_key_spec' | 'origin'>): boolean {
-  return key.customer_master_key_spec === 'SYMMETRIC_DEFAULT' && key.origin === 'AWS_KMS';
+/** What DescribeKey tells of a key that is looked at for its owner. */
+export function knownOf(described: DescribedKey): Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> {
+  const { key_manager: _manager, is_replica: _replica, created_at: _created, ...known } = described;
+  return known;
 }
 
-/** @throws KmsFailure */
-export async function readPolicy(kms: Kms, keyId: string): Promise<PolicyDocument> {
+/** null where KMS does not tell. @throws KmsFailure */
+export async function readPolicy(kms: Kms, keyId: string): Promise<PolicyDocument | null> {
   const { Policy } = await call('GetKeyPolicy', () =>
     kms.reads.send(new GetKeyPolicyCommand({ KeyId: keyId, PolicyName: 'default' })),
   );
-  if (Policy === undefined) throw unusableAnswer('GetKeyPolicy', 'Policy');
-  return JSON.parse(Policy) as PolicyDocument;
+  return Policy === undefined ? null : (JSON.parse(Policy) as PolicyDocument);
 }
 
-/** Days; KMS rotated yearly before it had periods to tell of, and what speaks its protocol may still not have them. */
-const fixedRotationPeriod = 365;
-
-/** null where KMS does not tell. @throws KmsFailure */
-export async function readRotation(kms: Kms, keyId: string): Promise<ObservedKey['rotation']> {
+/** null where rotation does not apply to the key. @throws KmsFailure */
+export async function readRotation(kms: Kms, keyId: string): Promise<Rotation | null> {
   try {
     const status = await call('GetKeyRotationStatus', () =>
       kms.reads.send(new GetKeyRotationStatusCommand({ KeyId: keyId })),
     );
-    const { KeyRotationEnabled: enabled } = status;
-    if (enabled === undefined) throw unusableAnswer('GetKeyRotationStatus', 'KeyRotationEnabled');
-    return { enabled, period_in_days: enabled ? (status.RotationPeriodInDays ?? fixedRotationPeriod) : null };
+    const enabled = status.KeyRotationEnabled ?? null;
+    return { enabled, period_in_days: enabled ? (status.RotationPeriodInDays ?? null) : null };
   } catch (error) {
-    // A key pending deletion does not tell; it does not rotate either.
-    if (error instanceof KmsFailure && (error.kind === 'conflict' || error.code === 'UnsupportedOperationException')) {
-      return null;
-    }
+    if (!(error instanceof KmsFailure)) throw error;
+    if (error.code === 'UnsupportedOperationException') return null;
+    // Not of a key in this state.
+    if (error.kind === 'conflict') return { enabled: null, period_in_days: null };
     throw error;
   }
 }

@@ -121,7 +121,7 @@ async function* keyPages(kms: Kms): AsyncGenerator<string[]> {
   } while (marker !== null);
 }
 
-/** Milliseconds since the epoch. */
+/** Milliseconds since the epoch; where KMS does not tell, the key may be as young as can be. */
 async function creationDateOf(kms: Kms, keyId: string): Promise<number> {
-  return (await describeKey(kms, keyId)).created_at.getTime();
+  return (await describeKey(kms, keyId)).created_at?.getTime() ?? Number.POSITIVE_INFINITY;
 }

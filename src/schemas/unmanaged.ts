@@ -1,6 +1,6 @@
 /** Keys that KMS has and Keyward does not manage. */
 import { type Static, Type } from 'typebox';
-import { nullable, ref, Tags } from './common.ts';
+import { nullable, nullableRef, ref, Tags } from './common.ts';
 import { KeySpec, KeyUsage } from './key.ts';
 
 export const UnmanagedKey = Type.Object(
@@ -8,9 +8,9 @@ export const UnmanagedKey = Type.Object(
     provider: Type.String(),
     key_id: Type.String(),
     arn: Type.String(),
-    description: Type.String(),
-    key_usage: ref(KeyUsage),
-    customer_master_key_spec: ref(KeySpec),
+    description: nullable(Type.String({ description: 'null: KMS does not tell, as in the two fields below.' })),
+    key_usage: nullableRef(KeyUsage),
+    customer_master_key_spec: nullableRef(KeySpec),
     multi_region: Type.Boolean(),
     key_state: Type.String({ description: "KMS's KeyState." }),
     tags: ref(Tags),

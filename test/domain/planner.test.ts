@@ -4,9 +4,11 @@ import { test } from 'tap';
 import { afterCreate, afterStep } from '../../src/domain/after-step.ts';
 import { differences } from '../../src/domain/drift.ts';
 import { keySpecs, usagesBySpec } from '../../src/domain/key-specs.ts';
+import { enabledIn } from '../../src/domain/key-state.ts';
 import { plan } from '../../src/domain/planner.ts';
 import { mergeTags } from '../../src/domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step, Tags } from '../../src/domain/types.ts';
+import { withDeclared, withKnown } from '../../src/domain/untold.ts';
 
 /** KMS as its developer guide has it: what a key's state refuses. */
 function refusal(key: ObservedKey, { operation, parameters }: Step): string | null {
@@ -98,6 +100,7 @@ const pair = immutable.chain((fixed) => {
       key_id: 'k',
       origin: 'AWS_KMS',
       key_state: state as ObservedKey['key_state'],
+      enabled: enabledIn(state as ObservedKey['key_state']),
       tags: {
         ...tags,
         ...(owner === null ? {} : { [ownership.name]: owner }),
@@ -122,6 +125,7 @@ function carryOut(desired: DesiredKey, observed: ObservedKey | null): { reached:
         key_id: 'k',
         origin: 'AWS_KMS',
         key_state: 'Enabled' as const,
+        enabled: true,
         description: step.parameters.Description,
         deletion_date: null,
       };
@@ -160,4 +164,78 @@ test('10,000 pairs: no step is without need, and no operation comes twice', asyn
     }),
     { numRuns: 10_000 },
   );
+});
+
+const untellingStates = ['Creating', 'Updating', 'Unavailable', 'PendingImport', 'Migrating'];
+
+/** Leaves some of what a key is open, as a KMS does that does not tell. */
+const untelling = fc.record({
+  state: fc.constantFrom(null, ...untellingStates),
+  description: fc.boolean(),
+  policy: fc.boolean(),
+  rotation: fc.constantFrom('told', 'period', 'all'),
+});
+type Untelling = typeof untelling extends fc.Arbitrary<infer Value> ? Value : never;
+
+function untold(key: ObservedKey, { state, description, policy, rotation }: Untelling): ObservedKey {
+  const whole = key.rotation ?? null;
+  return {
+    ...key,
+    ...(state === null ? {} : { key_state: state as ObservedKey['key_state'], enabled: null, deletion_date: null }),
+    ...(description ? { description: null } : {}),
+    ...(policy ? { policy: null } : {}),
+    ...(rotation === 'period' && whole !== null ? { rotation: { ...whole, period_in_days: null } } : {}),
+    ...(rotation === 'all' && whole !== null ? { rotation: { enabled: null, period_in_days: null } } : {}),
+  };
+}
+
+const writesOf = {
+  state: /^(En|Dis)ableKey$/,
+  description: /^UpdateKeyDescription$/,
+  policy: /^PutKeyPolicy$/,
+  rotation: /^(En|Dis)ableKeyRotation$/,
+};
+
+test('I9, 10,000 pairs: what KMS does not tell is no drift, and nothing is written for it', async () => {
+  fc.assert(
+    fc.property(pair, untelling, ({ desired, observed }, untelling) => {
+      if (observed === null || desired.lifecycle !== 'managed') return;
+      const read = untold(observed, untelling);
+      const operations = plan(desired, read).map(({ operation }) => operation);
+      const fields = differences(desired, read).map(({ field }) => field);
+      const isSilent = (name: keyof typeof writesOf, field: string) => {
+        assert.deepEqual(
+          operations.filter((operation) => writesOf[name].test(operation)),
+          [],
+        );
+        assert.equal(fields.includes(field), false, field);
+      };
+      // Only a change of rotation enables a key in between.
+      if (untelling.state !== null) isSilent('state', 'is_enabled');
+      if (untelling.description) isSilent('description', 'description');
+      if (untelling.policy) isSilent('policy', 'policy');
+      if (untelling.rotation === 'all' && observed.rotation !== null) isSilent('rotation', 'enable_key_rotation');
+      if (untelling.rotation === 'period') assert.equal(fields.includes('rotation_period_in_days'), false);
+    }),
+    { numRuns: 10_000 },
+  );
+});
+
+test('10,000 pairs: what KMS does not tell is as it was known, so a change of it is written', async () => {
+  fc.assert(
+    fc.property(pair, untelling, ({ desired, observed }, untelling) => {
+      if (observed === null || desired.lifecycle !== 'managed' || observed.key_state.startsWith('Pending')) return;
+      const read = withKnown(untold(observed, untelling), observed);
+      assert.deepEqual(plan(desired, read), plan(desired, observed));
+      const held = withDeclared(untold(observed, { ...untelling, state: 'Unavailable' }), desired);
+      assert.equal(held.enabled, desired.is_enabled);
+    }),
+    { numRuns: 10_000 },
+  );
+});
+
+test('the state of a key that is being made, updated or away says nothing of enabled or disabled', async () => {
+  for (const state of untellingStates) assert.equal(enabledIn(state as ObservedKey['key_state']), null, state);
+  assert.equal(enabledIn('Enabled'), true);
+  assert.equal(enabledIn('Disabled'), false);
 });

@@ -14,6 +14,7 @@ const key: ObservedKey = {
   arn: 'arn:aws:kms:us-east-1:111122223333:key/1',
   key_id: '1',
   key_state: 'Enabled',
+  enabled: true,
   origin: 'AWS_KMS',
   description: '',
   key_usage: 'ENCRYPT_DECRYPT',

@@ -15,6 +15,7 @@ const observed: ObservedKey = {
   arn: 'arn:aws:kms:us-east-1:111122223333:key/k',
   key_id: 'k',
   key_state: 'Enabled',
+  enabled: true,
   origin: 'AWS_KMS',
   description: 'a',
   policy: {},
@@ -44,16 +45,18 @@ function codes(key: ObservedKey, wanted = desired): string[] {
 
 test('refusals', async (t) => {
   t.same(codes(observed), []);
-  t.same(codes({ ...observed, key_state: 'Disabled' }), [], 'the key is enabled first');
-  t.same(codes({ ...observed, key_state: 'PendingDeletion' }), [], 'the deletion is cancelled first');
+  t.same(codes({ ...observed, key_state: 'Disabled', enabled: false }), [], 'the key is enabled first');
+  t.same(codes({ ...observed, key_state: 'PendingDeletion', enabled: null }), [], 'the deletion is cancelled first');
   t.same(codes({ ...observed, rotation: null, origin: 'EXTERNAL' }), [
     'EnableKeyRotation UnsupportedOperationException',
   ]);
-  t.same(codes({ ...observed, key_state: 'Updating' }), [
+  t.same(codes({ ...observed, key_state: 'Updating', enabled: null }), [
     'EnableKeyRotation KMSInvalidStateException',
     'UpdateKeyDescription KMSInvalidStateException',
   ]);
-  t.same(codes({ ...observed, key_state: 'Unavailable' }), ['EnableKeyRotation DisabledException']);
+  t.same(codes({ ...observed, key_state: 'Unavailable', enabled: null }), [
+    'EnableKeyRotation KMSInvalidStateException',
+  ]);
   const tagged = (prefix: string) => {
     const others = Object.fromEntries(Array.from({ length: 49 }, (_, index) => [`${prefix}${index}`, '']));
     const ignore_tags = { keys: [], key_prefixes: ['other'] };
@@ -64,6 +67,12 @@ test('refusals', async (t) => {
   };
   t.same(tagged('other'), ['TagResource TagException']);
   t.same(tagged('aws:tag'), [], "AWS's own tags don't count");
-  const waiting: ObservedKey = { ...observed, key_state: 'PendingImport', rotation: null, origin: 'EXTERNAL' };
+  const waiting: ObservedKey = {
+    ...observed,
+    key_state: 'PendingImport',
+    enabled: null,
+    rotation: null,
+    origin: 'EXTERNAL',
+  };
   t.same(codes(waiting, { ...desired, enable_key_rotation: false, rotation_period_in_days: null }), []);
 });

@@ -113,6 +113,36 @@ test('POST /v1/keys/import', async (t) => {
     t.same(await control.calls(), []);
   });
 
+  t.test('422 for a key that KMS shows and that is of another account or Region than the provider', async (t) => {
+    const { keyId, arn } = await makeOutside('elsewhere');
+    for (const foreign of [arn.replace('111122223333', '444455556666'), arn.replace('us-east-1', 'eu-west-1')]) {
+      for (const key_id of [keyId, 'alias/elsewhere']) {
+        await control.fault({
+          operation: 'DescribeKey',
+          kind: 'changed_field',
+          member: 'KeyMetadata.Arn',
+          value: foreign,
+        });
+        const { status, body } = await call<Problem>('POST', '/v1/keys/import', { key_id });
+        t.equal(status, 422);
+        t.match(body.errors?.[0], { pointer: '/key_id', detail: new RegExp(`${foreign}.*the provider is for`) });
+      }
+      const KeyArn = foreign;
+      await control.fault({
+        operation: 'ListKeys',
+        kind: 'changed_field',
+        member: 'Keys',
+        value: [{ KeyId: keyId, KeyArn }],
+      });
+      t.same((await call<{ items: unknown[] }>('GET', '/v1/unmanaged-keys')).body.items, []);
+    }
+    const { body: list } = await call<{ items: { arn: string }[] }>('GET', '/v1/keys');
+    t.notOk(
+      list.items.some((key) => key.arn.endsWith(keyId)),
+      'nothing was recorded',
+    );
+  });
+
   t.test('422 when there is no room for the ownership tag', async (t) => {
     const { keyId } = await makeOutside('full');
     const Tags = Array.from({ length: 49 }, (_, index) => ({ TagKey: `tag${index}`, TagValue: 'x' }));

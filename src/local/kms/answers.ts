@@ -78,14 +78,19 @@ async function swell(response: ServerResponse, { status, type }: Written, bytes:
   if (!response.destroyed) response.end('"}');
 }
 
-/** An answer without the member that a fault leaves out. */
-export function withoutMember({ member }: Fault, answer: object): object {
-  return member === undefined || answer instanceof KmsError ? answer : without(answer, member.split('.'));
+/** An answer in which a fault leaves a member out, or puts another value. */
+export function withSpoiltMember({ kind, member, value }: Fault, answer: object): object {
+  if (member === undefined || answer instanceof KmsError) return answer;
+  return spoilt(answer, member.split('.'), kind === 'changed_field' ? { value } : null);
 }
 
-function without(answer: object, [name = '', ...rest]: string[]): object {
+function spoilt(answer: object, [name = '', ...rest]: string[], change: { value: unknown } | null): object {
   const members = answer as Record<string, unknown>;
   const inner = members[name];
-  if (rest.length === 0) return Object.fromEntries(Object.entries(members).filter(([other]) => other !== name));
-  return inner !== null && typeof inner === 'object' ? { ...members, [name]: without(inner, rest) } : answer;
+  if (rest.length > 0) {
+    const isParent = inner !== null && typeof inner === 'object';
+    return isParent ? { ...members, [name]: spoilt(inner, rest, change) } : answer;
+  }
+  if (change !== null) return { ...members, [name]: change.value };
+  return Object.fromEntries(Object.entries(members).filter(([other]) => other !== name));
 }

@@ -15,6 +15,7 @@ export const faultKinds = [
   'html',
   'truncated',
   'dropped_field',
+  'changed_field',
   'stalled',
   'oversized',
 ] as const;
@@ -38,8 +39,10 @@ export type Fault = {
   /** Code and words of the errors. */
   type?: string;
   message?: string;
-  /** What `dropped_field` leaves out, such as KeyMetadata.KeyState. */
+  /** What `dropped_field` leaves out and `changed_field` changes, such as KeyMetadata.KeyState. */
   member?: string;
+  /** What `changed_field` puts there. */
+  value?: unknown;
   /** Which length the head of a `truncated` answer tells. */
   told_length?: 'whole' | 'part';
   /** Length of an `oversized` answer; null: it has no end. */
@@ -111,7 +114,7 @@ function missing(type: string, message: string): KmsError {
 }
 
 /** Kinds that happen on the way back of a call that was carried out, unless something else is said. */
-const usuallyCarriedOut: readonly FaultKind[] = ['truncated', 'dropped_field', 'stalled', 'oversized'];
+const usuallyCarriedOut: readonly FaultKind[] = ['truncated', 'dropped_field', 'changed_field', 'stalled', 'oversized'];
 
 /**
  * A fault as it is asked for.
@@ -121,8 +124,8 @@ export function readFault(given: unknown): Fault {
   const { operation = '*', kind, times = 1, seconds = null, ...rest } = (given ?? {}) as Record<string, unknown>;
   const known = faultKinds.find((candidate) => candidate === kind);
   if (known === undefined) throw new KmsError('BadRequest', `kind must be one of ${faultKinds.join(', ')}`);
-  if (known === 'dropped_field' && typeof rest['member'] !== 'string') {
-    throw new KmsError('BadRequest', 'dropped_field needs a member, such as KeyMetadata.KeyState');
+  if (known.endsWith('_field') && typeof rest['member'] !== 'string') {
+    throw new KmsError('BadRequest', `${known} needs a member, such as KeyMetadata.KeyState`);
   }
   return {
     operation: String(operation),
@@ -132,6 +135,7 @@ export function readFault(given: unknown): Fault {
     seconds: seconds === null ? null : Number(seconds),
     carried_out: isCarriedOut(known, rest['carried_out']),
     ...(rest['bytes'] === null ? { bytes: null } : {}),
+    ...(rest['value'] === undefined ? {} : { value: rest['value'] }),
     ...ofType(rest, 'string', ['type', 'message', 'member', 'told_length']),
     ...ofType(rest, 'number', ['status', 'bytes']),
   };

@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { send, sendSpoilt, type Written, withoutMember } from './answers.ts';
+import { send, sendSpoilt, type Written, withSpoiltMember } from './answers.ts';
 import { authorize } from './authorization.ts';
 import { CallLog } from './call-log.ts';
 import { callerOf } from './caller.ts';
@@ -145,7 +145,7 @@ function callWithFault(control: Control, call: Call, run: () => object, response
   log(control, call, errorOnRecord(call, outcome, failure));
   const answer = failure ?? outcome ?? {};
   if (fault === undefined) send(response, written(protocol, operation, answer));
-  else sendSpoilt(response, fault, written(protocol, operation, withoutMember(fault, answer)));
+  else sendSpoilt(response, fault, written(protocol, operation, withSpoiltMember(fault, answer)));
 }
 
 /** What the call log says of a call: null where it was carried out, whatever its caller is told. */

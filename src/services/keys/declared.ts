@@ -2,6 +2,7 @@
 import type { KeyRow } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import type { KeySpec, KeyUsage } from '../../domain/key-specs.ts';
+import { enabledIn } from '../../domain/key-state.ts';
 import { mergeTags, type TagSettings } from '../../domain/tags.ts';
 import type { DesiredKey, KeyArguments, Lifecycle, ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
@@ -68,8 +69,10 @@ export function desiredBy(
   };
 }
 
+/** What is on record of the key in KMS. An older record does not say whether the key is enabled: its state does. */
 export function observedOf(row: KeyRow): ObservedKey | null {
-  return row.observed as ObservedKey | null;
+  const recorded = row.observed as ObservedKey | null;
+  return recorded === null ? null : { ...recorded, enabled: recorded.enabled ?? enabledIn(recorded.key_state) };
 }
 
 /** Names of tags that a change of the provider's settings has changed and KMS may not hold yet. */

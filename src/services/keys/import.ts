@@ -1,6 +1,6 @@
 /** Takes a key that somebody made outside into management, as it is. */
 import { v7 as uuidv7 } from 'uuid';
-import { isPendingDeletion } from '../../domain/planner.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
 import { claimedIdIn, mergeTags, mostTags, ownTags, withoutReserved } from '../../domain/tags.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -63,6 +63,8 @@ async function observeImportable(
     const elsewhere = await homeElsewhere(kms, keyId);
     if (elsewhere !== null) throw invalid('/key_id', `${keyId} is ${elsewhere} (${provider}).`);
     const described = await describeKey(kms, keyId);
+    const home = await homeElsewhere(kms, described.arn);
+    if (home !== null) throw invalid('/key_id', `${keyId} is the key ${described.arn}: it is ${home} (${provider}).`);
     await assertUnmanaged(services, described.arn);
     assertImportable(described);
     return await observeKey(kms, described.key_id, described);
@@ -104,12 +106,29 @@ function assertImportable(key: DescribedKey): void {
   if (key.key_manager === 'AWS') {
     throw invalid('/key_id', `${key.arn} is an AWS managed key: only AWS can change it.`);
   }
+  if (key.is_replica === null) {
+    throw invalid('/key_id', `KMS does not tell whether ${key.arn} is a multi-Region replica.`);
+  }
   if (key.is_replica) {
     throw invalid('/key_id', `${key.arn} is a multi-Region replica: import its primary key.`);
   }
   if (isPendingDeletion(key)) {
     throw invalid('/key_id', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
   }
+  if (key.enabled === null) {
+    const detail = `${key.arn} is ${key.key_state}, which does not tell whether it is enabled`;
+    throw invalid('/key_id', `${detail}: import it when it is Enabled or Disabled.`);
+  }
+}
+
+/** @throws ProblemError invalid-input: what a key is can't be guessed. */
+function told<Value>(
+  observed: ObservedKey,
+  field: 'key_usage' | 'customer_master_key_spec',
+  value: Value | null,
+): Value {
+  if (value === null) throw invalid('/key_id', `KMS does not tell the ${field} of ${observed.arn}.`);
+  return value;
 }
 
 /**
@@ -136,16 +155,16 @@ async function hasHistory(services: Services, id: string): Promise<boolean> {
 
 function declaredByKms(observed: ObservedKey, settings: ProviderSettings, ownershipTagName: string): DeclaredKey {
   return {
-    description: observed.description,
-    key_usage: observed.key_usage,
-    customer_master_key_spec: observed.customer_master_key_spec,
+    description: observed.description ?? '',
+    key_usage: told(observed, 'key_usage', observed.key_usage),
+    customer_master_key_spec: told(observed, 'customer_master_key_spec', observed.customer_master_key_spec),
     custom_key_store_id: observed.custom_key_store_id,
     xks_key_id: observed.xks_key_id,
     multi_region: observed.multi_region,
     policy: observed.policy,
     bypass_policy_lockout_safety_check: false,
     deletion_window_in_days: 30,
-    is_enabled: observed.key_state === 'Enabled',
+    is_enabled: observed.enabled === true,
     enable_key_rotation: observed.rotation?.enabled ?? false,
     rotation_period_in_days: observed.rotation?.enabled ? observed.rotation.period_in_days : null,
     tags: ownTags(observed.tags, settings, ownershipTagName),

@@ -112,6 +112,7 @@ function merge(target: PatchTarget, input: Input) {
   const { lifecycle, pending_window_in_days } = target.declared;
   const declared: DeclaredKey = {
     ...complete(patched(target.declared, given), target.provider.settings),
+    ...periodUntold(target, given),
     lifecycle,
     pending_window_in_days,
   };
@@ -121,6 +122,13 @@ function merge(target: PatchTarget, input: Input) {
     immutable.push({ pointer: '/provider', detail });
   }
   return { declared, immutable, broken, invalidFields };
+}
+
+/** The period of a key that was taken over rotating, where KMS did not tell it, is still not declared by a patch of other fields. */
+function periodUntold({ declared }: PatchTarget, given: Given): Partial<DeclaredKey> {
+  const isUntold = declared.enable_key_rotation && declared.rotation_period_in_days === null;
+  const isAsked = 'enable_key_rotation' in given || 'rotation_period_in_days' in given;
+  return isUntold && !isAsked ? { rotation_period_in_days: null } : {};
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
 import { accessToKey } from '../providers/access.ts';
 import { isHeld, withSince } from '../sync/drift.ts';
+import { withUntold } from '../sync/look.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
 import { declaredOf, desiredBy, desiredOf, driftOf, observedOf } from './declared.ts';
 import { findKey } from './find.ts';
@@ -52,12 +53,10 @@ export async function planUpdate(services: Services, id: string, input: Input): 
   const { declared, immutable } = declaredByReplacement(services, target, input);
   const changes = changedFields(before, declared);
   const isChange = Object.keys(changes).length > 0;
-  const look = row.key_id === null ? null : await observe(services, row, row.key_id);
+  const held = desiredOf(row, settings, services.ownershipTagName);
+  const look = row.key_id === null ? null : await observe(services, row, row.key_id, held);
   if (look === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
-  const drift =
-    look === null
-      ? []
-      : withSince(differences(desiredOf(row, settings, services.ownershipTagName), look.seen), driftOf(row));
+  const drift = look === null ? [] : withSince(differences(held, look.seen), driftOf(row));
   const observed = look === null ? null : isChange || !isHeld(row) ? look.written : look.seen;
   const desired = desiredBy(row, declared, settings, services.ownershipTagName);
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };
@@ -88,11 +87,12 @@ async function observe(
   services: Services,
   row: KeyRow,
   keyId: string,
+  desired: DesiredKey,
 ): Promise<{ written: ObservedKey; seen: ObservedKey } | 'gone'> {
   try {
     const { kms } = await accessToKey(services, row);
     const writes = await findRecentWrites(services, row.id);
-    const read = await observeKey(kms, keyId);
+    const read = withUntold(row, desired, await observeKey(kms, keyId));
     const expected = observedOf(row);
     const seen = expected === null ? read : withoutStaleFields(read, expected, writes);
     return { written: withRecentWrites(read, writes), seen };

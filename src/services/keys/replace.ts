@@ -1,6 +1,6 @@
 /** Gives a record a new KMS key in place of the one it has, or has lost. The sync carries it out. */
 import type { KeyRow } from '../../database/client.ts';
-import { isPendingDeletion } from '../../domain/planner.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';

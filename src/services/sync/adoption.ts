@@ -1,7 +1,7 @@
 /** drift_policy adopt: what somebody made of a key in KMS becomes its desired state, as a revision that says so. */
 import type { KeyRow, Prisma } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
-import { isPendingDeletion } from '../../domain/planner.ts';
+import { enabledIn, isPendingDeletion } from '../../domain/key-state.ts';
 import { policiesEqual } from '../../domain/policy-equivalence.ts';
 import { ownTags, type TagSettings } from '../../domain/tags.ts';
 import type { ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
@@ -16,8 +16,8 @@ import type { Work } from './record.ts';
 
 /**
  * The desired state that takes KMS's over; null where there is nothing in it to take. A deletion that was scheduled outside is
- * shown and never adopted: that a key is to be lost has to be asked of Keyward. Nor does a key whose store is away tell what
- * it is. That a default tag is not there can't be declared of one key, and stays drift.
+ * shown and never adopted: that a key is to be lost has to be asked of Keyward. What KMS does not tell stays as declared. That
+ * a default tag is not there can't be declared of one key, and stays drift.
  */
 export function adoptable(
   services: Services,
@@ -25,7 +25,7 @@ export function adoptable(
   settings: TagSettings,
   observed: ObservedKey,
 ): DeclaredKey | null {
-  if (isPendingDeletion(observed) || observed.key_state === 'Unavailable') return null;
+  if (isPendingDeletion(observed)) return null;
   const before = declaredOf(row);
   const declared = declaredAs(before, observed, adoptedTags(services, row, settings, observed));
   return Object.keys(changedFields(before, declared)).length === 0 ? null : declared;
@@ -82,21 +82,28 @@ export async function adoptDrift(
 
 /** A policy that was not managed stays so. A deletion that somebody has cancelled is no longer asked for. */
 function declaredAs(declared: DeclaredKey, observed: ObservedKey, tags: Tags): DeclaredKey {
-  const { rotation } = observed;
   return {
     ...declared,
     lifecycle: 'managed',
     pending_window_in_days: null,
-    description: observed.description,
+    description: observed.description ?? declared.description,
     policy: adoptedPolicy(declared.policy, observed.policy),
-    is_enabled: observed.key_state === 'Enabled',
-    enable_key_rotation: rotation?.enabled ?? false,
-    rotation_period_in_days: rotation?.enabled ? rotation.period_in_days : null,
+    is_enabled: enabledIn(observed.key_state) ?? declared.is_enabled,
+    ...adoptedRotation(declared, observed),
     tags,
   };
 }
 
+type DeclaredRotation = Pick<DeclaredKey, 'enable_key_rotation' | 'rotation_period_in_days'>;
+
+function adoptedRotation(declared: DeclaredKey, { rotation }: ObservedKey): DeclaredRotation {
+  const enable_key_rotation = rotation === null ? false : (rotation.enabled ?? declared.enable_key_rotation);
+  if (!enable_key_rotation) return { enable_key_rotation, rotation_period_in_days: null };
+  const rotation_period_in_days = rotation?.period_in_days ?? declared.rotation_period_in_days;
+  return { enable_key_rotation, rotation_period_in_days };
+}
+
 /** One that is written otherwise and means the same is no change. */
-function adoptedPolicy(declared: PolicyDocument | null, observed: PolicyDocument): PolicyDocument | null {
-  return declared === null || policiesEqual(declared, observed) ? declared : observed;
+function adoptedPolicy(declared: PolicyDocument | null, observed: PolicyDocument | null): PolicyDocument | null {
+  return declared === null || observed === null || policiesEqual(declared, observed) ? declared : observed;
 }

@@ -1,6 +1,7 @@
 /** What a sync aims at, and when it is to look again. */
 import type { KeyRow } from '../../database/client.ts';
-import { isPendingDeletion, plan, planTagsNamed } from '../../domain/planner.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
+import { plan, planTagsNamed } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';

@@ -6,7 +6,7 @@ import type { CreateKeyParameters, ObservedKey, Step } from '../../domain/types.
 import { createKey } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
-import { type DescribedKey, describeKey, readPolicy } from '../../kms/observe.ts';
+import { type DescribedKey, describeKey, knownOf, readPolicy } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite } from './journal.ts';
@@ -127,8 +127,7 @@ export async function applyCreate(
   const { parameters } = entry.step;
   const described = await sendWrite(services, kms, work, entry, (permit) => createKey(kms, parameters, permit));
   await recordCreated(services, work, entry, described);
-  const { key_manager: _manager, is_replica: _replica, created_at: _created, ...known } = described;
-  return afterCreate(known, parameters, await policyOf(kms, described, parameters));
+  return afterCreate(knownOf(described), parameters, await policyOf(kms, described, parameters));
 }
 
 async function policyOf(kms: Kms, described: DescribedKey, { Policy }: CreateKeyParameters) {

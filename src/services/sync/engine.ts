@@ -1,18 +1,18 @@
 /** The one path of every change: observe, plan, apply, record. */
-import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow } from '../../database/client.ts';
-import { afterStep } from '../../domain/after-step.ts';
+import { afterStep, mayRotate } from '../../domain/after-step.ts';
 import { differences } from '../../domain/drift.ts';
-import { isPendingDeletion, plan } from '../../domain/planner.ts';
-import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
+import { plan } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
+import { withDeclared } from '../../domain/untold.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
-import { canRotate, observeKey, readRotation } from '../../kms/observe.ts';
+import { readRotation } from '../../kms/observe.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
-import { desiredOf, driftOf, observedOf } from '../keys/declared.ts';
+import { desiredOf, driftOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
 import { aimOf, isToBeMended, nextLook, stepsFor } from './aims.ts';
@@ -23,7 +23,8 @@ import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost } from './lease.ts';
-import { findRecentWrites, timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
+import { type Look, look, noLook } from './look.ts';
+import { timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
@@ -108,18 +109,18 @@ async function converge(services: Services, access: Access, work: Work): Promise
   if (keyId === null && row.lifecycle !== 'managed') return recordRemoved(services, work);
   const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
   const aim = await aimOf(services, row);
-  let look: Look = { observed: null, settling: 0, believe: (read) => read };
+  const desired = desiredOf(row, settings, services.ownershipTagName);
+  let seen = noLook;
   if (keyId !== null) {
     try {
-      look = await observeForSync(services, kms, work, keyId);
+      seen = await look(services, kms, work, desired);
     } catch (error) {
       const failure = toKmsFailure(error, 'DescribeKey');
       if (failure.kind === 'not_found') return recordGone(services, kms, work, failure);
       throw failure;
     }
   }
-  const { observed } = look;
-  const desired = desiredOf(row, settings, services.ownershipTagName);
+  const { observed } = seen;
   const found = observed === null ? [] : await findDrift(services, settings, row, observed);
   const adopted =
     aim === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
@@ -128,9 +129,12 @@ async function converge(services: Services, access: Access, work: Work): Promise
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
   const steps = stepsFor(aim, row, desired, observed);
   const done = await applyAll(services, kms, known, observed, steps);
-  const { reached, settling, noted } = await putRotationRight(services, access, known, desired, look, { steps, done });
+  const { reached, settling, noted } = await putRotationRight(services, access, known, desired, seen, { steps, done });
   await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
   const hindrance = await deleteFormerKeys(services, kms, work);
+  if (aim === 'enforce' && row.lifecycle === 'managed' && !isHeld(row) && reached.enabled === null) {
+    return recordRetry(services, known, untold(reached));
+  }
   if (row.lifecycle === 'released') {
     if (hindrance !== null) return recordRetry(services, work, hindrance.failure);
     // The record goes when no older write can bring the ownership tag back.
@@ -138,6 +142,8 @@ async function converge(services: Services, access: Access, work: Work): Promise
       ? recordRetry(services, work, lateWrite(), { dueIn: unverified })
       : recordRemoved(services, work);
   }
+  const holds = aim === 'enforce' || aim === 'claim';
+  const held = holds ? withDeclared(reached, desired) : reached;
   const drift = withSince(differences(desired, reached), driftOf(row));
   const refresh = settings.refresh_interval_seconds * 1000;
   const next = nextLook(row, reached, {
@@ -146,35 +152,14 @@ async function converge(services: Services, access: Access, work: Work): Promise
     isToBeMended: isToBeMended(row, aim, drift),
   });
   return recordObservation(services, noted, {
-    observed: reached,
+    observed: held,
     drift,
-    holds: aim === 'enforce' || aim === 'claim',
+    holds,
     holdsDefaultTags: !isPendingDeletion(reached),
     dueAt: earliest(hindrance?.dueAt, next),
     unverified,
     error: hindrance?.error ?? null,
   });
-}
-
-/**
- * A key in KMS, in how many milliseconds a read that may have been stale is to be repeated (0: it was not), and what to
- * believe of a further read.
- */
-type Look = { observed: ObservedKey | null; settling: number; believe: (read: ObservedKey) => ObservedKey };
-
-/** What KMS holds. Keyward's own latest writes count for more than a read that lacks them. */
-async function observeForSync(services: Services, kms: Kms, { row, seen }: Work, keyId: string): Promise<Look> {
-  const writes = await findRecentWrites(services, row.id);
-  const recorded = observedOf(row);
-  // An attempt that failed halfway has recorded no observation of what it wrote.
-  const expected = recorded !== null && row.attempts > 0 ? withRecentWrites(recorded, writes) : recorded;
-  const believe = (read: ObservedKey) => {
-    if (!isHeld(row)) return withRecentWrites(read, writes);
-    return expected === null ? read : withoutStaleFields(read, expected, writes);
-  };
-  const read = seen ?? (await observeKey(kms, keyId));
-  const observed = believe(read);
-  return { observed, settling: isDeepStrictEqual(observed, read) ? 0 : services.times.settle, believe };
 }
 
 /**
@@ -191,7 +176,7 @@ async function putRotationRight(
 ): Promise<{ reached: ObservedKey; settling: number; noted: Work }> {
   const isCancelled = steps.some(({ operation }) => operation === 'CancelKeyDeletion');
   const isWritten = steps.some(({ operation }) => /^(En|Dis)ableKeyRotation$/.test(operation));
-  if (observed === null || !isCancelled || isWritten || !canRotate(done)) {
+  if (observed === null || !isCancelled || isWritten || !mayRotate(done)) {
     return { reached: done, settling, noted: work };
   }
   const { rotation } = believe({ ...observed, rotation: await readRotation(kms, done.key_id) });
@@ -243,6 +228,11 @@ async function applyOne(
   const deletionDate = await sendWrite(services, kms, work, entry, (permit) => applyStep(kms, keyId, step, permit));
   await recordDone(services, work, entry);
   return afterStep(before, step, deletionDate);
+}
+
+function untold({ key_state: state }: ObservedKey): KmsFailure {
+  const message = `The key is ${state}: KMS does not tell whether it is enabled; Keyward goes on when it does`;
+  return new KmsFailure('fault', 'KeyStateUntold', message, 'DescribeKey', true);
 }
 
 function lateWrite(): KmsFailure {

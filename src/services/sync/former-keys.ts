@@ -1,6 +1,6 @@
 /** Schedules the deletion of keys that others took the place of. */
 import type { FormerKey } from '../../database/client.ts';
-import { isPendingDeletion } from '../../domain/planner.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
 import type { Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';

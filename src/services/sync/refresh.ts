@@ -16,6 +16,7 @@ import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
 import { nextLook } from './aims.ts';
 import type { Seen } from './engine.ts';
 import type { Hands } from './hands.ts';
+import { withUntold } from './look.ts';
 import { Places } from './places.ts';
 import { RefreshBatch, type Unchanged } from './refresh-batch.ts';
 import type { ScheduledHands } from './scheduled-hands.ts';
@@ -149,12 +150,14 @@ async function lookAt(services: Services, access: Access | null, row: KeyRow, wr
   const { kms, settings } = access;
   try {
     if ((await homeElsewhere(kms, row.arn)) !== null) return { kind: 'unknown' };
+    const desired = desiredOf(row, settings, services.ownershipTagName);
     const read = await observeKey(kms, row.key_id);
-    const observed = withoutStaleFields(read, expected, writes);
-    if (differences(desiredOf(row, settings, services.ownershipTagName), observed).length > 0) {
+    const whole = withUntold(row, desired, read);
+    const observed = withoutStaleFields(whole, expected, writes);
+    if (differences(desired, observed).length > 0) {
       return { kind: 'differs', seen: { read, statusVersion: row.status_version } };
     }
-    const settling = observed === read ? 0 : services.times.settle;
+    const settling = observed === whole ? 0 : services.times.settle;
     const refresh = settings.refresh_interval_seconds * 1000;
     const dueAt = nextLook(row, observed, { settling, refresh, isToBeMended: false });
     const isAsBefore = isDeepStrictEqual(observed, expected);

@@ -1,15 +1,15 @@
 /** Customer managed keys in KMS that Keyward does not manage, as they are now. */
-import { isPendingDeletion } from '../../domain/planner.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
 import { withoutReserved } from '../../domain/tags.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
-import { inspectKey, listKeys } from '../../kms/inventory.ts';
+import { inspectKey, type ListedKey, listKeys } from '../../kms/inventory.ts';
 import type { UnmanagedKey, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
 import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
 import { formerAmong } from '../keys/former.ts';
 import { ProblemError } from '../problems.ts';
-import { accessTo } from '../providers/access.ts';
+import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, standardProvider } from '../providers/settings.ts';
 import { managedAmong } from './known.ts';
 
@@ -39,20 +39,19 @@ export async function listUnmanagedKeys(
     do {
       // Never more than still fit: a page of KMS's can't be continued in its middle.
       const page = await listKeys(kms, Math.min(limit - items.length, largestPage), marker);
-      items.push(
-        ...(await inspectUnknown(
-          services,
-          kms,
-          provider,
-          page.keys.map(({ key_id }) => key_id),
-        )),
-      );
+      items.push(...(await inspectUnknown(services, kms, provider, await keysAtHome(kms, page.keys))));
       marker = page.next;
     } while (marker !== null && items.length < limit);
   } catch (error) {
     throw error instanceof KmsFailure ? problemOf(error, cursor) : error;
   }
   return { items, nextCursor: marker === null ? null : encodeCursor(marker) };
+}
+
+/** Ids of the keys that a provider is for: a KMS may show others too, which can't be managed by it. */
+async function keysAtHome(kms: Kms, keys: ListedKey[]): Promise<string[]> {
+  const homes = await Promise.all(keys.map(({ arn }) => homeElsewhere(kms, arn)));
+  return keys.filter((_key, index) => homes[index] === null).map(({ key_id }) => key_id);
 }
 
 async function inspectUnknown(services: Services, kms: Kms, provider: string, keyIds: string[]) {

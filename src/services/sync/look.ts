@@ -1,0 +1,51 @@
+/** What a look at a key shows, and what of it is believed. */
+import { isDeepStrictEqual } from 'node:util';
+import type { KeyRow } from '../../database/client.ts';
+import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
+import type { DesiredKey, ObservedKey } from '../../domain/types.ts';
+import { withDeclared, withKnown } from '../../domain/untold.ts';
+import type { Kms } from '../../kms/client.ts';
+import { observeKey } from '../../kms/observe.ts';
+import type { Services } from '../context.ts';
+import { observedOf } from '../keys/declared.ts';
+import { isHeld } from './drift.ts';
+import { findRecentWrites } from './open-writes.ts';
+import type { Work } from './record.ts';
+
+/**
+ * A key in KMS, in how many milliseconds a read that may have been stale is to be repeated (0: it was not), and what to
+ * believe of a further read.
+ */
+export type Look = { observed: ObservedKey | null; settling: number; believe: (read: ObservedKey) => ObservedKey };
+
+/** The look at a key that KMS does not have yet. */
+export const noLook: Look = { observed: null, settling: 0, believe: (read) => read };
+
+/** What KMS holds. Keyward's own latest writes count for more than a read that lacks them. @throws KmsFailure */
+export async function look(
+  services: Services,
+  kms: Kms,
+  { row, seen }: Pick<Work, 'row' | 'seen'>,
+  desired: DesiredKey,
+): Promise<Look> {
+  const writes = await findRecentWrites(services, row.id);
+  const recorded = observedOf(row);
+  // An attempt that failed halfway has recorded no observation of what it wrote.
+  const expected = recorded !== null && row.attempts > 0 ? withRecentWrites(recorded, writes) : recorded;
+  const believe = (read: ObservedKey) => {
+    const whole = withUntold(row, desired, read);
+    if (!isHeld(row)) return withRecentWrites(whole, writes);
+    return expected === null ? whole : withoutStaleFields(whole, expected, writes);
+  };
+  const read = seen ?? (await observeKey(kms, row.key_id ?? ''));
+  const observed = believe(read);
+  const isStale = !isDeepStrictEqual(observed, withUntold(row, desired, read));
+  return { observed, settling: isStale ? services.times.settle : 0, believe };
+}
+
+/** A read with what KMS does not tell as it is known, or, where KMS was made to hold the declared state, as that has it. */
+export function withUntold(row: KeyRow, desired: DesiredKey, read: ObservedKey): ObservedKey {
+  const known = observedOf(row);
+  const whole = known === null ? read : withKnown(read, known);
+  return isHeld(row) ? withDeclared(whole, desired) : whole;
+}
