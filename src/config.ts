@@ -35,7 +35,12 @@ const portNumber = Type.Integer({ minimum: 0, maximum: 65535 });
 const tagNamePattern = '^(?![aA][wW][sS]:)[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]{1,128}$';
 
 /** Safeguards that a test can leave out, to see that it would notice. */
-export const failureSwitches = ['no-ownership-search', 'no-search-before-create', 'no-fencing'] as const;
+export const failureSwitches = [
+  'no-ownership-search',
+  'no-search-before-create',
+  'no-fencing',
+  'no-clock-check',
+] as const;
 
 /** The variables, in the order of the documentation. */
 export const variables = {
@@ -141,7 +146,7 @@ export const variables = {
   FAILURE_SWITCHES: variable(
     Type.Union([Type.Null(), Type.Array(Type.Enum([...failureSwitches]))]),
     null,
-    `any of ${failureSwitches.join(', ')}, separated by commas`,
+    'names of safeguards, separated by commas',
     'for tests of the tests only, refused in production: safeguards to leave out',
     (text) => text.split(','),
   ),

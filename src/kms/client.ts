@@ -4,6 +4,7 @@ import { ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-
 import { STSClient } from '@aws-sdk/client-sts';
 import { demandAnswers } from './answers.ts';
 import { type OnCall, tellOfCalls } from './call-count.ts';
+import { KmsClock } from './clock.ts';
 import { type AssumeRole, credentialsFor } from './credentials.ts';
 import { type CallerIdentity, rememberedIdentity } from './identity.ts';
 import { backdatedSigner, demandPermits, type WriteTimes } from './permit.ts';
@@ -48,6 +49,8 @@ export type Kms = {
   sts: STSClient;
   region: string;
   quotas: Quotas;
+  /** KMS's own time. */
+  clock: KmsClock;
   /**
    * Whose account it is; null where that can't be told.
    * @throws KmsFailure of kind `credentials`.
@@ -79,7 +82,11 @@ export function openKms({ endpoint, region, assumeRole, onCall, times, expiringW
     ...(expiringWrites ? { signerConstructor: backdatedSigner(times.signatureLife) } : {}),
   });
   demandPermits(writes);
-  for (const client of [reads, writes]) tellOfCalls(client, onCall);
+  const clock = new KmsClock();
+  for (const client of [reads, writes]) {
+    tellOfCalls(client, onCall);
+    clock.listenTo(client);
+  }
   const tagging = new ResourceGroupsTaggingAPIClient(forQuestions);
   const sts = new STSClient(forQuestions);
   demandAnswers(reads, { ...answersOf.kms, deadline: readTimeout });
@@ -96,6 +103,7 @@ export function openKms({ endpoint, region, assumeRole, onCall, times, expiringW
     sts,
     region,
     quotas,
+    clock,
     identity: rememberedIdentity(sts, assumeRole?.role_arn ?? null),
     close: () => {
       for (const client of [reads, writes, tagging, sts]) client.destroy();

@@ -9,6 +9,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, knownOf, readPolicy } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
+import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { timeUntilSettled } from './open-writes.ts';
@@ -76,6 +77,8 @@ async function searchTwice(
   const first = await search(services, kms, row, madeSince);
   if (first.keyId !== null) return first.keyId;
   if (left > 0) throw new CreationUnsettled(new Date(Date.now() + left));
+  // By a clock that jumped, the time would seem to be over.
+  await assertClocksAgree(services, kms);
   await delay(secondLook);
   const { keyId, unread } = await search(services, kms, row, madeSince);
   if (keyId === null) await assertNoSuspects(services, unread, madeSince);

@@ -16,6 +16,7 @@ import { desiredOf, driftOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
 import { aimOf, isToBeMended, nextLook, stepsFor } from './aims.ts';
+import { assertClocksAgree } from './clocks.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
 import { findDrift, isHeld, withSince } from './drift.ts';
 import { recordGone, recordRemoved } from './endings.ts';
@@ -197,6 +198,7 @@ async function applyAll(
   steps: Step[],
 ): Promise<ObservedKey> {
   let reached = observed;
+  if (steps.some(({ operation }) => operation === 'CreateKey')) await assertClocksAgree(services, kms);
   const account = (await kms.identity())?.account ?? null;
   const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
   for (const [index, recorded] of journal.entries()) {
