@@ -30,9 +30,12 @@ test('ReplicateKey makes a related key in another Region', async (t) => {
     ReplicaKeys: [{ Arn: keyArn(KeyId, eu), Region: 'eu-west-1' }],
   };
   t.match(answer.ReplicaKeyMetadata, { KeyId, Arn: keyArn(KeyId, eu), Description: 'r', MultiRegionConfiguration });
-  t.same(answer.ReplicaTags, Tags);
+  t.notOk('ReplicaTags' in answer, 'the answer has no tags');
   t.match(answer.ReplicaPolicy, 'key-default-1');
-  t.strictSame(await describe(inEurope, KeyId), answer.ReplicaKeyMetadata);
+  const { CurrentKeyMaterialId, ...shown } = await describe(inEurope, KeyId);
+  t.match(CurrentKeyMaterialId, /^[0-9a-f]{64}$/);
+  t.strictSame(answer.ReplicaKeyMetadata, { ...shown, KeyState: 'Creating', Enabled: false }, 'it is being created');
+  t.match(shown, { KeyState: 'Enabled', Enabled: true }, 'which takes no time');
   t.strictSame((await describe(kms, KeyId)).MultiRegionConfiguration, {
     ...MultiRegionConfiguration,
     MultiRegionKeyType: 'PRIMARY',
@@ -45,6 +48,20 @@ test('ReplicateKey makes a related key in another Region', async (t) => {
     await refuses(t, again, 'AlreadyExistsException');
     const ofReplica = inEurope.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'ap-south-1' }));
     await refuses(t, ofReplica, 'UnsupportedOperationException');
+    for (const ReplicaRegion of ['Europe', 'eu_west_1', 'eu-west', 'US-EAST-2']) {
+      const call = kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion }));
+      await refuses(
+        t,
+        call,
+        'ValidationException',
+        /at 'replicaRegion' failed to satisfy .*\^\(\[a-z\]\+-\)\{2,3\}\\d\+\$$/,
+      );
+    }
+    // Which error AWS has for a Region that does not exist, or is of another partition, is not documented.
+    for (const ReplicaRegion of ['mars-north-1', 'eu-west-9', 'cn-north-1', 'us-gov-west-1']) {
+      const call = kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion }));
+      await refuses(t, call, 'UnsupportedOperationException');
+    }
     const single = await create();
     const ofSingle = kms.send(new ReplicateKeyCommand({ KeyId: single.KeyId, ReplicaRegion: 'eu-west-1' }));
     await refuses(t, ofSingle, 'UnsupportedOperationException');

@@ -94,6 +94,33 @@ test('aliases: one key each, names of their own, none of AWS', async (t) => {
   const reserved = { AliasName: 'alias/aws/mine', TargetKeyId: first.KeyId };
   await refuses(t, kms.send(new CreateAliasCommand(reserved)), 'NotAuthorizedException');
 
+  t.test('an alias name has letters, digits and :/_-', async (t) => {
+    for (const AliasName of ['alias/my:alias', 'alias/a/b_c-D9']) {
+      await kms.send(new CreateAliasCommand({ AliasName, TargetKeyId: first.KeyId }));
+      t.equal((await describe(kms, AliasName)).KeyId, first.KeyId);
+      await kms.send(new DeleteAliasCommand({ AliasName }));
+    }
+    for (const AliasName of ['alias/a b', 'alias/ä', 'alias/a.b']) {
+      const call = kms.send(new CreateAliasCommand({ AliasName, TargetKeyId: first.KeyId }));
+      const words = `1 validation error detected: Value '${AliasName}' at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$`;
+      await refuses(t, call, 'ValidationException', words);
+    }
+    const nameless = kms.send(new CreateAliasCommand({ AliasName: 'alias/', TargetKeyId: first.KeyId }));
+    await refuses(t, nameless, 'InvalidAliasNameException');
+  });
+
+  t.test('an alias refers to a key, and not to an alias', async (t) => {
+    await kms.send(new CreateAliasCommand({ AliasName: 'alias/first', TargetKeyId: first.KeyId }));
+    for (const TargetKeyId of ['alias/first', aliasArn('alias/first'), 'alias/none']) {
+      const words = 'Aliases must refer to keys. Not aliases';
+      const made = kms.send(new CreateAliasCommand({ AliasName: 'alias/onto', TargetKeyId }));
+      await refuses(t, made, 'ValidationException', words);
+      const moved = kms.send(new UpdateAliasCommand({ AliasName: 'alias/first', TargetKeyId }));
+      await refuses(t, moved, 'ValidationException', words);
+    }
+    await kms.send(new DeleteAliasCommand({ AliasName: 'alias/first' }));
+  });
+
   t.test('50 aliases a key (resource quota)', async (t) => {
     for (let index = 0; index < 50; index += 1) {
       await kms.send(new CreateAliasCommand({ AliasName: `alias/n${index}`, TargetKeyId: first.KeyId }));

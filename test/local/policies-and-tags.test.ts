@@ -82,11 +82,11 @@ test('policies', async (t) => {
     }
   });
 
-  t.test('a policy of at most 32 KB', async (t) => {
+  t.test('a policy of at most 32 KB, a resource quota', async (t) => {
     const sized = (bytes: number) =>
       policyOf({ Sid: 'x'.repeat(bytes - policyOf({ Sid: '', ...root }).length), ...root });
     await t.resolves(put(sized(32_768)));
-    await refuses(t, put(sized(32_769)), 'ValidationException');
+    await refuses(t, put(sized(32_769)), 'LimitExceededException');
   });
 
   t.test('a deleted principal in a policy turns into its unique id', async (t) => {

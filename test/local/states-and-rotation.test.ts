@@ -78,6 +78,27 @@ test('key states and what each refuses', async (t) => {
     await refuses(t, kms.send(new EnableKeyRotationCommand({ KeyId })), 'UnsupportedOperationException');
   });
 
+  t.test('RotateKeyOnDemand looks at the state first, then at the kind', async (t) => {
+    const kinds = [
+      { KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' },
+      { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' },
+      { MultiRegion: true },
+      {},
+    ] as const;
+    for (const kind of kinds) {
+      const { KeyId, Arn } = await create(kind);
+      const rotate = () => kms.send(new RotateKeyOnDemandCommand({ KeyId }));
+      if ('KeySpec' in kind) await refuses(t, rotate(), 'UnsupportedOperationException');
+      await kms.send(new DisableKeyCommand({ KeyId }));
+      await refuses(t, rotate(), 'DisabledException', `${Arn} is disabled.`);
+      await kms.send(new ScheduleKeyDeletionCommand({ KeyId }));
+      await refuses(t, rotate(), 'KMSInvalidStateException', `${Arn} is pending deletion.`);
+      const { KeyId: empty, Arn: emptyArn } = await create({ ...kind, Origin: 'EXTERNAL' });
+      const call = kms.send(new RotateKeyOnDemandCommand({ KeyId: empty }));
+      await refuses(t, call, 'KMSInvalidStateException', `${emptyArn} is pending import.`);
+    }
+  });
+
   t.test('deletion that comes due takes the key and its aliases', async (t) => {
     const { KeyId, Arn } = await create();
     await kms.send(new CreateAliasCommand({ AliasName: 'alias/due', TargetKeyId: KeyId }));
@@ -137,11 +158,13 @@ test('ListKeyRotations: automatic and on-demand, with the key material of each',
   t.equal((await rotations()).length, 3, 'none once rotation is off');
 });
 
-test('10 on-demand rotations a key', async (t) => {
+test('25 on-demand rotations a key', async (t) => {
   const { kms, create } = await startKms(t);
-  const { KeyId } = await create();
-  for (let index = 0; index < 10; index += 1) await kms.send(new RotateKeyOnDemandCommand({ KeyId }));
-  await refuses(t, kms.send(new RotateKeyOnDemandCommand({ KeyId })), 'LimitExceededException');
+  const { KeyId, Arn } = await create();
+  for (let index = 0; index < 25; index += 1) await kms.send(new RotateKeyOnDemandCommand({ KeyId }));
+  const limit =
+    'The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this key: ';
+  await refuses(t, kms.send(new RotateKeyOnDemandCommand({ KeyId })), 'LimitExceededException', `${limit}${Arn}`);
   const { Rotations = [] } = await kms.send(new ListKeyRotationsCommand({ KeyId }));
-  t.equal(Rotations.length, 10);
+  t.equal(Rotations.length, 25);
 });

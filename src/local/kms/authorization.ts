@@ -6,6 +6,7 @@
 import { refusalOf } from './access.ts';
 import type { Context } from './context.ts';
 import { KmsError } from './errors.ts';
+import { readGrantToken } from './grants.ts';
 import type { Policy } from './identities.ts';
 import { aliasArn, arnNamed, arnOf, findNamedKey } from './keys.ts';
 import type { Parameters } from './parameters.ts';
@@ -29,7 +30,7 @@ const mostAliases = 50;
 
 /** Operations about no key: the resource of their action is `*`. */
 const withoutKey =
-  /^(ListKeys|ListAliases|(Create|Describe|Update|Delete|Connect|Disconnect)CustomKeyStores?|GetResources)$/;
+  /^(ListKeys|ListAliases|ListRetirableGrants|GenerateRandom|(Create|Describe|Update|Delete|Connect|Disconnect)CustomKeyStores?|GetResources)$/;
 
 /**
  * Allows a call, or not.
@@ -62,6 +63,8 @@ function needsOf(context: Context, operation: string, parameters: Parameters): N
       return [{ action: 'tag:GetResources', resource: null, values: {}, unnamed: true }];
     case 'CreateKey':
       return needsOfCreation(context, parameters, valuesOfNewKey(parameters));
+    case 'RetireGrant':
+      return onKey(context, 'kms:RetireGrant', parameters['KeyId'] ?? keyOfToken(parameters));
     case 'ReplicateKey':
       return needsOfReplication(context, parameters);
     case 'UpdatePrimaryRegion': {
@@ -135,6 +138,10 @@ function namedKey(context: Context, given: unknown): StoredKey | undefined {
     if (error instanceof KmsError) return undefined;
     throw error;
   }
+}
+
+function keyOfToken({ GrantToken: token }: Parameters): string | undefined {
+  return typeof token === 'string' ? readGrantToken(token).keyId : undefined;
 }
 
 function aliasIn(given: unknown): string | undefined {

@@ -36,7 +36,8 @@ const signing: Record<string, string[]> = {
   SM2: ['SM2DSA'],
 };
 
-function algorithms({ spec, usage }: StoredKey): object {
+/** The algorithms of a key, by its usage. */
+export function algorithms({ spec, usage }: StoredKey): object {
   switch (usage) {
     case 'ENCRYPT_DECRYPT':
       return { EncryptionAlgorithms: encryption[spec] ?? [] };

@@ -15,7 +15,7 @@ export function aliasArn({ account, region }: Place, name: string): string {
   return `arn:aws:kms:${region}:${account}:${name}`;
 }
 
-export function arnOf(key: StoredKey): string {
+export function arnOf(key: Place & { keyId: string }): string {
   return keyArn(key, key.keyId);
 }
 
@@ -89,4 +89,9 @@ export function isPendingDeletion(key: StoredKey): boolean {
 /** @throws KmsError DisabledException */
 export function assertEnabled(key: StoredKey): void {
   if (!key.enabled) throw new KmsError('DisabledException', `${arnOf(key)} is disabled.`);
+}
+
+/** @throws KmsError KMSInvalidStateException for a key that waits for key material */
+export function assertImported(key: StoredKey): void {
+  if (key.origin === 'EXTERNAL') throw invalidState(`${arnOf(key)} is pending import.`);
 }

@@ -1,5 +1,5 @@
 /** Reads the members of a request: types, lengths and sets, as the API's model has them. */
-import { constraint, KmsError } from './errors.ts';
+import { constraint, KmsError, validation } from './errors.ts';
 
 /** A request's JSON object. Members that the operation does not know are ignored, as AWS does. */
 export type Parameters = Record<string, unknown>;
@@ -64,4 +64,14 @@ export function requiredList(parameters: Parameters, member: string): unknown[] 
   if (value === undefined || value === null) throw constraint(null, spelled(member), 'not be null');
   if (!Array.isArray(value)) throw wrongType(member, 'a list');
   return value;
+}
+
+/** Tabs and line ends apart, control characters. That AWS refuses them is seen, and not documented; nor is its answer. */
+const controlCharacters = /[^\P{Cc}\t\n\r]/u;
+
+/** A key's description. @throws KmsError ValidationException */
+export function readDescription(parameters: Parameters): string | undefined {
+  const description = optionalString(parameters, 'Description', { max: 8192 });
+  if (description === undefined || !controlCharacters.test(description)) return description;
+  throw validation('The description has control characters in it.');
 }

@@ -1,10 +1,10 @@
 /**
- * Key policies: their grammar as far as it is checked here (version, statements, effects, principals, actions), the
- * principals that don't exist, and the lockout safety check. That evaluates no conditions and asks no identity policies: a
- * statement with a condition is not taken to give the caller any right.
+ * Key policies: what they may be made of, the principals that don't exist, and the lockout safety check. That evaluates no
+ * conditions and asks no identity policies: a statement with a condition is not taken to give the caller any right.
  */
 import type { Caller } from './context.ts';
-import { malformedPolicy, validation } from './errors.ts';
+import { constraint, limitExceeded, malformedPolicy } from './errors.ts';
+import { checkedStatements } from './policy-grammar.ts';
 import { awsPrincipals, isLike, naming, type Statement } from './statements.ts';
 
 /** Bytes, as the developer guide has it. */
@@ -27,24 +27,29 @@ export function defaultPolicy(account: string): string {
   });
 }
 
-/** With white space of its own, as KMS gives policies back. */
+/** With white space of its own, as KMS gives policies back, and of the characters that it takes. */
 function write(policy: object): string {
-  return JSON.stringify(policy, null, 2).replaceAll(/^(\s*"(?:[^"\\]|\\.)*"):/gm, '$1 :');
+  const text = JSON.stringify(policy, null, 2).replaceAll(/^(\s*"(?:[^"\\]|\\.)*"):/gm, '$1 :');
+  return text.replaceAll(/[\u0100-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
+
+/** Source: KMS API reference, PutKeyPolicy. */
+const characters = '[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+';
 
 /**
  * Checks a policy and gives the text that KMS would keep.
- * @throws KmsError ValidationException, MalformedPolicyDocumentException
+ * @throws KmsError ValidationException, LimitExceededException, MalformedPolicyDocumentException
  */
 export function acceptPolicy(text: string, caller: Caller, bypassLockoutCheck: boolean): string {
+  if (!new RegExp(`^${characters}$`).test(text)) {
+    throw constraint(text, 'policy', `satisfy regular expression pattern: ${characters}`);
+  }
   if (new TextEncoder().encode(text).length > largestPolicy) {
-    throw validation(
-      `1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than or equal to ${largestPolicy}`,
-    );
+    throw limitExceeded(`The key policy exceeds the limit of ${largestPolicy} bytes.`);
   }
   const policy = parse(text);
-  const statements = statementsOf(policy);
-  for (const statement of statements) checkStatement(statement);
+  const statements = checkedStatements(policy);
+  for (const statement of statements) checkPrincipals(statement);
   if (!bypassLockoutCheck && !statements.some((statement) => letsUpdatePolicy(statement, caller))) {
     throw malformedPolicy('The new key policy will not allow you to update the key policy in the future.');
   }
@@ -64,68 +69,20 @@ function parse(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-const policyElements = new Set(['Version', 'Id', 'Statement']);
-const versions = new Set<unknown>([undefined, '2008-10-17', '2012-10-17']);
-
-function statementsOf(policy: Record<string, unknown>): Statement[] {
-  const unknown = Object.keys(policy).find((element) => !policyElements.has(element));
-  if (unknown !== undefined) throw malformedPolicy(`Syntax errors in policy: unknown element ${unknown}`);
-  if (!versions.has(policy['Version'])) throw malformedPolicy('Syntax errors in policy: the version is not known');
-  const statements = [policy['Statement'] ?? []].flat();
-  if (statements.length === 0) throw malformedPolicy('Syntax errors in policy: there is no statement');
-  if (statements.some((statement) => statement === null || typeof statement !== 'object')) {
-    throw malformedPolicy('Syntax errors in policy: a statement is not an object');
-  }
-  return statements as Statement[];
-}
-
-const statementElements = new Set([
-  'Sid',
-  'Effect',
-  'Principal',
-  'NotPrincipal',
-  'Action',
-  'NotAction',
-  'Resource',
-  'NotResource',
-  'Condition',
-]);
-
-function checkStatement(statement: Statement): void {
-  const unknown = Object.keys(statement).find((element) => !statementElements.has(element));
-  if (unknown !== undefined) throw malformedPolicy(`Syntax errors in policy: unknown element ${unknown}`);
-  if (statement['Effect'] !== 'Allow' && statement['Effect'] !== 'Deny') {
-    throw malformedPolicy('Syntax errors in policy: Effect must be Allow or Deny');
-  }
-  for (const pair of [
-    ['Principal', 'NotPrincipal'],
-    ['Action', 'NotAction'],
-    ['Resource', 'NotResource'],
-  ]) {
-    if (!pair.some((element) => statement[element] !== undefined)) {
-      throw malformedPolicy(`Syntax errors in policy: ${pair[0]} is missing`);
-    }
-  }
-  for (const principal of awsPrincipals(statement)) checkPrincipal(principal);
-  checkConditionKeys(statement);
-}
-
-/** What says nothing about the one key that the policy is of. The words are AWS's. */
-const keysOfOthers = ['aws:ResourceTag', 'kms:ResourceTag', 'kms:ResourceAliases'];
-
-function checkConditionKeys({ Condition }: Statement): void {
-  const given = Object.values((Condition ?? {}) as Record<string, object>).flatMap((keys) => Object.keys(keys ?? {}));
-  if (!given.some((key) => keysOfOthers.some((name) => key.split('/')[0]?.toLowerCase() === name.toLowerCase())))
-    return;
-  throw malformedPolicy(`These condition keys are not permitted in a key policy: ${keysOfOthers.join(', ')}`);
-}
-
-const wellFormedPrincipal =
-  /^(\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:(root|user\/.+|role\/.+|assumed-role\/.+|federated-user\/.+)|A(ID|RO)A[A-Z0-9]{12,})$/;
+/** A wildcard stands for everybody, and never for a part of a name. Source: IAM user guide, "Principal". */
+const awsPrincipal =
+  /^(\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:(root|(user|role|assumed-role|federated-user)\/[^*?]+)|A(ID|RO)A[A-Z0-9]{12,})$/;
+const servicePrincipal = /^([A-Za-z0-9-]+\.){2,}[A-Za-z0-9-]+$/;
 
 /** Every well-formed principal exists, except those whose name begins with `missing-`. */
-function checkPrincipal(principal: string): void {
-  if (wellFormedPrincipal.test(principal) && !/[/]missing-[^/]*$/.test(principal)) return;
+export function isKnownPrincipal(principal: string): boolean {
+  return awsPrincipal.test(principal) && !/[/]missing-[^/]*$/.test(principal);
+}
+
+function checkPrincipals(statement: Statement): void {
+  const { Service = [] } = (statement['Principal'] ?? statement['NotPrincipal']) as { Service?: string | string[] };
+  if (awsPrincipals(statement).every(isKnownPrincipal) && [Service].flat().every((name) => servicePrincipal.test(name)))
+    return;
   throw malformedPolicy('Policy contains a statement with one or more invalid principals.');
 }
 

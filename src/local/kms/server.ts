@@ -16,6 +16,8 @@ import { KmsError } from './errors.ts';
 import { errorOf, type Fault, Faults } from './faults.ts';
 import { ForcedStates } from './forced-states.ts';
 import { aliasOperations } from './operations/aliases.ts';
+import { cryptographyOperations } from './operations/cryptography.ts';
+import { grantOperations } from './operations/grants.ts';
 import { keyStoreOperations } from './operations/key-stores.ts';
 import { keyOperations } from './operations/keys.ts';
 import { policyOperations } from './operations/policies.ts';
@@ -40,6 +42,8 @@ const operations = new Map<string, Operation>(
     aliasOperations,
     replicaOperations,
     keyStoreOperations,
+    grantOperations,
+    cryptographyOperations,
     taggingOperations,
   ].flatMap((family) => Object.entries(family)),
 );

@@ -3,7 +3,9 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { KeySpec, KeyUsage } from '../../domain/key-specs.ts';
+import { Grants } from './grants.ts';
 import { Identities } from './identities.ts';
+import { PublicKeys } from './public-keys.ts';
 import { StaleReads } from './stale-reads.ts';
 
 /** Where keys live: accounts and Regions are kept apart. */
@@ -88,6 +90,8 @@ export class Store {
   readonly staleReads = new StaleReads();
   /** Roles and their sessions. */
   readonly identities: Identities;
+  readonly grants: Grants;
+  readonly publicKeys: PublicKeys;
 
   /** @param dataDir folder of the database file; made if it is not there. */
   constructor(dataDir: string) {
@@ -96,6 +100,8 @@ export class Store {
     this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;');
     this.#database.exec(schema);
     this.identities = new Identities(this.#database);
+    this.grants = new Grants(this.#database);
+    this.publicKeys = new PublicKeys(this.#database);
   }
 
   close(): void {
@@ -181,8 +187,9 @@ export class Store {
       .map((row) => JSON.parse(String(row['document'])) as StoredKey);
   }
 
-  /** Removes a key and its aliases. */
+  /** Removes a key, its aliases and its grants. */
   removeKey({ account, region, keyId }: StoredKey): void {
+    this.grants.removeOfKey({ account, region, keyId });
     this.#prepare('DELETE FROM aliases WHERE account = ? AND region = ? AND key_id = ?').run(account, region, keyId);
     this.#prepare('DELETE FROM keys WHERE account = ? AND region = ? AND key_id = ?').run(account, region, keyId);
     this.#keyCounts.delete(placeName({ account, region }));

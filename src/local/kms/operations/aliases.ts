@@ -8,14 +8,18 @@ import { type Parameters, requiredString } from '../parameters.ts';
 import type { StoredKey } from '../store.ts';
 
 const mostAliases = 50;
+/** Source: KMS API reference, CreateAlias. */
+const pattern = '^[a-zA-Z0-9:/_-]+$';
 const guide = 'https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html';
 
 function aliasName(parameters: Parameters): string {
   const name = requiredString(parameters, 'AliasName', { min: 1, max: 256 });
   if (!name.startsWith('alias/')) throw validation(`Alias must start with the prefix "alias/". Please see ${guide}`);
-  if (!/^alias\/[a-zA-Z0-9/_-]+$/.test(name)) {
-    throw constraint(name, 'aliasName', 'satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$');
+  if (!new RegExp(pattern).test(name)) {
+    throw constraint(name, 'aliasName', `satisfy regular expression pattern: ${pattern}`);
   }
+  // The words are our own, as AWS's are not documented.
+  if (name === 'alias/') throw new KmsError('InvalidAliasNameException', `${name} is not a valid alias name.`);
   return name;
 }
 
@@ -27,6 +31,9 @@ function customerAliasName(parameters: Parameters): string {
 }
 
 function targetKey(context: Context, parameters: Parameters): StoredKey {
+  if (/^(arn:[^/]+:)?alias\//.test(String(parameters['TargetKeyId']))) {
+    throw validation('Aliases must refer to keys. Not aliases');
+  }
   const key = findKey(context, parameters, { member: 'TargetKeyId' });
   assertCustomerManaged(context, key);
   assertNotPendingDeletion(key);

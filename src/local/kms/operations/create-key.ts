@@ -5,7 +5,7 @@ import type { Context, Operation } from '../context.ts';
 import { metadataOf } from '../describe.ts';
 import { KmsError, limitExceeded, unsupported, validation } from '../errors.ts';
 import { newKey } from '../new-key.ts';
-import { optionalBoolean, optionalOneOf, optionalString, type Parameters } from '../parameters.ts';
+import { optionalBoolean, optionalOneOf, optionalString, type Parameters, readDescription } from '../parameters.ts';
 import { acceptPolicy } from '../policy.ts';
 import type { StoredKey, StoredKeyStore } from '../store.ts';
 import { findConnectedStore } from './key-stores.ts';
@@ -33,7 +33,7 @@ export const createKey: Operation = (context, parameters) => {
   const key: StoredKey = {
     ...plain,
     keyId: multiRegion ? `mrk-${randomBytes(16).toString('hex')}` : plain.keyId,
-    description: optionalString(parameters, 'Description', { max: 8192 }) ?? '',
+    description: readDescription(parameters) ?? '',
     usage,
     spec,
     origin,

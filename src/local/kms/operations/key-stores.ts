@@ -22,7 +22,8 @@ export function findConnectedStore(context: Context, id: string): StoredKeyStore
   return store;
 }
 
-function findStore({ store, caller }: Context, id: string): StoredKeyStore {
+/** @throws KmsError CustomKeyStoreNotFoundException */
+export function findStore({ store, caller }: Context, id: string): StoredKeyStore {
   const found = store.listKeyStores(caller, '', all).find((candidate) => candidate.id === id);
   if (found !== undefined) return found;
   throw new KmsError('CustomKeyStoreNotFoundException', `Custom key store ${id} does not exist`);

@@ -2,11 +2,19 @@
 import { inSeconds } from '../clock.ts';
 import { emptyAnswer, type Operation } from '../context.ts';
 import { metadataOf } from '../describe.ts';
-import { invalidState } from '../errors.ts';
+import { constraint, invalidState } from '../errors.ts';
 import { keyState } from '../key-metadata.ts';
-import { arnOf, assertCustomerManaged, findChangeableKey, findKey, isPendingDeletion, keyArn } from '../keys.ts';
+import {
+  arnOf,
+  assertCustomerManaged,
+  assertImported,
+  findChangeableKey,
+  findKey,
+  isPendingDeletion,
+  keyArn,
+} from '../keys.ts';
 import { page } from '../pages.ts';
-import { optionalInteger, requiredString } from '../parameters.ts';
+import { optionalInteger, readDescription, requiredString } from '../parameters.ts';
 import { findAwsManagedKey } from './aws-managed.ts';
 import { createKey } from './create-key.ts';
 
@@ -31,7 +39,8 @@ const listKeys: Operation = ({ store, caller }, parameters) => {
 };
 
 const updateKeyDescription: Operation = (context, parameters) => {
-  const description = requiredString(parameters, 'Description', { max: 8192 });
+  const description = readDescription(parameters);
+  if (description === undefined) throw constraint(null, 'description', 'not be null');
   const key = findChangeableKey(context, parameters);
   context.store.saveKey({ ...key, description });
   return emptyAnswer;
@@ -40,7 +49,7 @@ const updateKeyDescription: Operation = (context, parameters) => {
 function switchKey(enabled: boolean): Operation {
   return (context, parameters) => {
     const key = findChangeableKey(context, parameters);
-    if (keyState(key) === 'PendingImport') throw invalidState(`${arnOf(key)} is pending import.`);
+    assertImported(key);
     context.store.saveKey({ ...key, enabled });
     return emptyAnswer;
   };

@@ -1,19 +1,20 @@
 /**
  * Multi-Region keys: a primary key and its replicas, one row in each Region. They share key id, spec, usage and rotation;
- * description, policy, tags and state are each one's own. Replicating takes no time here: the states Creating and
- * Updating do not show. Source: AWS KMS developer guide, "Multi-Region keys in AWS KMS"; API reference.
+ * description, policy, tags and state are each one's own. Replicating takes no time here: the state Creating shows in
+ * the answer of ReplicateKey only, and Updating never. Source: AWS KMS developer guide, "Multi-Region keys in AWS KMS"; API reference.
  */
 import { type Context, emptyAnswer, type Operation } from '../context.ts';
 import { metadataOf } from '../describe.ts';
-import { KmsError, unsupported, validation } from '../errors.ts';
+import { constraint, KmsError, unsupported } from '../errors.ts';
 import { arnOf, assertEnabled, findChangeableKey, keyArn } from '../keys.ts';
-import { optionalBoolean, optionalString, requiredString } from '../parameters.ts';
+import { optionalBoolean, optionalString, readDescription, requiredString } from '../parameters.ts';
 import { acceptPolicy, defaultPolicy } from '../policy.ts';
+import { regionsBeside } from '../regions.ts';
 import type { StoredKey } from '../store.ts';
 import { mergeTags, readTags } from './tags.ts';
 
 const day = 86_400_000;
-const regionName = /^[a-z]{2,}(-[a-z]+)+-\d$/;
+const regionPattern = '^([a-z]+-){2,3}\\d+$';
 
 /** @throws KmsError for a key that has no replicas of its own. */
 function assertPrimary(key: StoredKey): void {
@@ -24,12 +25,17 @@ function assertPrimary(key: StoredKey): void {
 const replicateKey: Operation = (context, parameters) => {
   const { caller, clock, store } = context;
   const region = requiredString(parameters, 'ReplicaRegion', { min: 1, max: 32 });
+  if (!new RegExp(regionPattern).test(region)) {
+    throw constraint(region, 'replicaRegion', `satisfy regular expression pattern: ${regionPattern}`);
+  }
   const policy = optionalString(parameters, 'Policy', { min: 1, max: 131_072 });
   const bypass = optionalBoolean(parameters, 'BypassPolicyLockoutSafetyCheck') ?? false;
   const primary = findChangeableKey(context, parameters);
   assertPrimary(primary);
   assertEnabled(primary);
-  if (!regionName.test(region)) throw validation(`ReplicaRegion ${region} is not a Region`);
+  if (!regionsBeside(primary.region).includes(region)) {
+    throw unsupported(`${region} is no Region that ${arnOf(primary)} can be replicated to.`);
+  }
   if (store.findKey({ account: caller.account, region }, primary.keyId) !== undefined) {
     const arn = keyArn({ account: caller.account, region }, primary.keyId);
     throw new KmsError('AlreadyExistsException', `The key ${arn} already exists`);
@@ -38,7 +44,7 @@ const replicateKey: Operation = (context, parameters) => {
     ...primary,
     region,
     createdAt: clock.now(),
-    description: optionalString(parameters, 'Description', { max: 8192 }) ?? '',
+    description: readDescription(parameters) ?? '',
     enabled: true,
     policy: policy === undefined ? defaultPolicy(caller.account) : acceptPolicy(policy, caller, bypass),
     tags: mergeTags([], readTags(parameters)),
@@ -48,12 +54,14 @@ const replicateKey: Operation = (context, parameters) => {
     store.saveKey(replica);
     for (const key of relatives(context, primary)) store.saveKey({ ...key, replicaRegions: replica.replicaRegions });
   });
-  return {
-    ReplicaKeyMetadata: metadataOf(context, replica),
-    ReplicaPolicy: replica.policy,
-    ReplicaTags: replica.tags.map(([TagKey, TagValue]) => ({ TagKey, TagValue })),
-  };
+  return { ReplicaKeyMetadata: asCreated(metadataOf(context, replica)), ReplicaPolicy: replica.policy };
 };
+
+/** A replica is Creating when it is answered, though here nobody sees it so: the next read says Enabled. */
+function asCreated(metadata: object): object {
+  const { CurrentKeyMaterialId, ...others } = metadata as Record<string, unknown>;
+  return { ...others, Enabled: false, KeyState: 'Creating' };
+}
 
 const updatePrimaryRegion: Operation = (context, parameters) => {
   const { store, caller } = context;

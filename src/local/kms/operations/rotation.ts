@@ -3,13 +3,14 @@ import { inSeconds } from '../clock.ts';
 import { emptyAnswer, type Operation } from '../context.ts';
 import { rotationHolder } from '../describe.ts';
 import { limitExceeded, unsupported } from '../errors.ts';
-import { arnOf, assertEnabled, findChangeableKey, findKey, isPendingDeletion } from '../keys.ts';
+import { arnOf, assertEnabled, assertImported, findChangeableKey, findKey, isPendingDeletion } from '../keys.ts';
 import { pageOf } from '../pages.ts';
 import { optionalInteger, optionalOneOf } from '../parameters.ts';
 import { materialId, nextRotation, rotationsOf } from '../rotations.ts';
 import type { StoredKey } from '../store.ts';
 
-const mostOnDemandRotations = 10;
+/** For each key. Source: KMS developer guide, "Resource quotas". */
+const mostOnDemandRotations = 25;
 
 /** Rotation of a replica is its primary's. */
 function assertOwnRotation(key: StoredKey): void {
@@ -65,13 +66,16 @@ const getKeyRotationStatus: Operation = (context, parameters) => {
   };
 };
 
+/** Of a key in the wrong state that is of the wrong kind as well, AWS says the state. */
 const rotateKeyOnDemand: Operation = (context, parameters) => {
   const key = findChangeableKey(context, parameters);
+  assertImported(key);
+  assertEnabled(key);
   assertRotatable(key);
   assertOwnRotation(key);
-  assertEnabled(key);
   if (key.rotations.filter(({ type }) => type === 'ON_DEMAND').length >= mostOnDemandRotations) {
-    throw limitExceeded(`The on-demand rotation limit of ${mostOnDemandRotations} is reached for ${arnOf(key)}.`);
+    const limit = 'The on-demand rotations limit has been reached for the given keyId.';
+    throw limitExceeded(`${limit} No more on-demand rotations can be performed for this key: ${arnOf(key)}`);
   }
   const rotations = [...key.rotations, { at: context.clock.now(), type: 'ON_DEMAND' as const }];
   context.store.saveKey({ ...key, rotations });
