@@ -19,7 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Keys'],
         summary: "Rotate a key's material now",
         description:
-          'KMS allows ten on-demand rotations in the life of a key. A call without an answer is not repeated before it is known whether it had an effect.',
+          'KMS limits the on-demand rotations in the life of a key; past its limit they are 422. A call without an answer is not repeated before it is known whether it had an effect.',
         params: KeyParams,
         headers: conditionalWriteHeaders,
         response: writeAnswers(200, 'The key is rotated.', 404, 409, 412),

@@ -71,7 +71,7 @@ function refusal(rotation: OnDemandRotation) {
   const error: KmsError = { operation: null, ...(rotation.error as Omit<KmsError, 'operation'>) };
   const aftermath =
     error.code === 'LimitExceededException'
-      ? 'KMS allows ten on-demand rotations in the life of a key. Automatic rotation (enable_key_rotation) has no such limit; POST …/replace makes a new KMS key.'
+      ? 'KMS allows no more on-demand rotations of this key. Automatic rotation (enable_key_rotation) has no such limit; POST …/replace makes a new KMS key.'
       : 'The key was not rotated.';
   return refusedByKms(error, rotation.key_ref, aftermath);
 }
