@@ -66,7 +66,10 @@ test('on-demand rotation', async (t) => {
     for (let count = 1; count < 25; count += 1) await kms.send(new RotateKeyOnDemandCommand({ KeyId: key_id ?? '' }));
     const { status, body } = await call<Problem>('POST', `/v1/keys/${id}/rotate`);
     t.equal(status, 422);
-    t.match(body, { kms_error: { code: 'LimitExceededException', operation: 'RotateKeyOnDemand' }, detail: /allows no more/ });
+    t.match(body, {
+      kms_error: { code: 'LimitExceededException', operation: 'RotateKeyOnDemand' },
+      detail: /allows no more/,
+    });
     t.equal((await call('GET', `/v1/keys/${id}`)).body.status.state, 'in_sync');
     t.equal(await inKms(key_id), 25);
     t.match((await events(id))[0], { type: 'rotation.refused' });
