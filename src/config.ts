@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { regionPattern } from './domain/regions.ts';
 
 /** One variable: `schema` describes the value after parsing; `parse` turns the text into it. */
 type Variable<Schema extends TSchema> = {
@@ -67,7 +68,7 @@ export const variables = {
     asNumber,
   ),
   AWS_REGION: variable(
-    Type.String({ pattern: '^[a-z]{2}(-[a-z]+)+-\\d+$' }),
+    Type.String({ pattern: regionPattern }),
     'us-east-1',
     'a Region, such as eu-west-1',
     'Region of the default provider; taken at the first start',

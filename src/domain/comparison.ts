@@ -1,6 +1,7 @@
 /** How a key in KMS compares with what was declared. The planner and the drift report both read it. */
 import { immutableArguments } from './key-rules.ts';
 import { policiesEqual } from './policy-equivalence.ts';
+import { partitionIn } from './regions.ts';
 import { isIgnored, isReservedByAws } from './tags.ts';
 import type { DesiredKey, ImmutableArguments, ObservedKey, Tags } from './types.ts';
 
@@ -25,7 +26,10 @@ export function compareKey(desired: DesiredKey, observed: ObservedKey): Comparis
   return {
     immutable: immutableDifferences(desired, observed),
     description: observed.description !== null && desired.description !== observed.description,
-    policy: desired.policy !== null && observed.policy !== null && !policiesEqual(desired.policy, observed.policy),
+    policy:
+      desired.policy !== null &&
+      observed.policy !== null &&
+      !policiesEqual(desired.policy, observed.policy, partitionIn(observed.arn)),
     isEnabled: observed.enabled !== null && desired.is_enabled !== observed.enabled,
     rotation: compareRotation(desired, observed),
     tagsToSet: Object.fromEntries(

@@ -3,6 +3,7 @@ import { compareKey } from './comparison.ts';
 import { immutableArguments } from './key-rules.ts';
 import { enabledIn, isOutOfUse, isPendingDeletion } from './key-state.ts';
 import { differingStatements, policyDifference } from './policy-equivalence.ts';
+import { partitionIn } from './regions.ts';
 import type { DesiredKey, Difference, ImmutableArguments, Json, ObservedKey } from './types.ts';
 
 /**
@@ -35,7 +36,7 @@ export function differences(desired: DesiredKey, observed: ObservedKey): Differe
     differs('rotation_period_in_days', desired.rotation_period_in_days, observed.rotation?.period_in_days ?? null);
   }
   if (comparison.policy && desired.policy !== null && observed.policy !== null) {
-    const difference = policyDifference(desired.policy, observed.policy);
+    const difference = policyDifference(desired.policy, observed.policy, partitionIn(observed.arn));
     differs('policy', difference.desired, difference.observed);
   }
   const names = [...Object.keys(comparison.tagsToSet), ...comparison.tagsToRemove].sort();
@@ -68,7 +69,8 @@ export function declaredNow(
       return tagValue(desired.tags_all, tag);
     case 'policy': {
       if (desired.policy === null || !Array.isArray(before)) return desired.policy === null ? null : before;
-      const isStillDeclared = differingStatements({ Statement: before }, desired.policy).desired.length === 0;
+      // Both were declared: whether another way to write them is the same in this partition makes no difference.
+      const isStillDeclared = differingStatements({ Statement: before }, desired.policy, '').desired.length === 0;
       return isStillDeclared ? before : (desired.policy['Statement'] ?? null);
     }
     default:

@@ -1,5 +1,6 @@
 /** The provider: an account and Region as Terraform's provider block has them. */
 import { type Static, Type } from 'typebox';
+import { regionPattern } from '../domain/regions.ts';
 import { nullable, nullableRef, ref, stringEnum, Tags, Timestamp } from './common.ts';
 import { DriftPolicy, driftPolicies } from './key.ts';
 
@@ -12,7 +13,7 @@ const name = Type.String({
   examples: ['payments-prod'],
 });
 const region = Type.String({
-  pattern: '^[a-z]{2}(-[a-z]+)+-\\d+$',
+  pattern: regionPattern,
   description: "An AWS Region, such as eu-west-1. It can't be changed while the provider has keys.",
   examples: ['eu-west-1'],
 });

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { test } from 'tap';
-import { differingStatements, policiesEqual, policyDifference } from '../../src/domain/policy-equivalence.ts';
+import * as equivalence from '../../src/domain/policy-equivalence.ts';
 import type { Json, PolicyDocument } from '../../src/domain/types.ts';
+
+const policiesEqual = (first: PolicyDocument, second: PolicyDocument) =>
+  equivalence.policiesEqual(first, second, 'aws');
+const differingStatements = (desired: PolicyDocument, observed: PolicyDocument) =>
+  equivalence.differingStatements(desired, observed, 'aws');
+const policyDifference = (desired: PolicyDocument, observed: PolicyDocument) =>
+  equivalence.policyDifference(desired, observed, 'aws');
 
 type Statement = {
   Sid: string;
@@ -214,4 +221,15 @@ test('what differs beside the statements is told where no statement does', async
     observed: { Id: 'x' },
   });
   t.same(policyDifference({ Id: 'x', Statement: [one, two] }, { Statement: two }), { desired: [one], observed: [] });
+});
+
+test("an account id is the root of the key's own partition, and of no other", async (t) => {
+  const of = (AWS: string) => ({ Statement: { Effect: 'Allow', Principal: { AWS }, Action: 'kms:*', Resource: '*' } });
+  const id = of('111122223333');
+  for (const partition of ['aws', 'aws-cn', 'aws-us-gov', 'aws-eusc']) {
+    const root = of(`arn:${partition}:iam::111122223333:root`);
+    t.ok(equivalence.policiesEqual(id, root, partition), partition);
+    t.notOk(equivalence.policiesEqual(id, root, 'aws-iso'), partition);
+    t.notOk(equivalence.policiesEqual(of('arn:aws-iso:iam::111122223333:root'), root, partition), partition);
+  }
 });

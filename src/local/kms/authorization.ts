@@ -3,6 +3,7 @@
  * policies are known are not asked about. Source: KMS developer guide, "AWS KMS permissions", "Controlling access to
  * aliases" and "Create multi-Region primary keys"; API reference, "Required permissions" of each operation.
  */
+import { partitionIn } from '../../domain/regions.ts';
 import { refusalOf } from './access.ts';
 import type { Context } from './context.ts';
 import { KmsError } from './errors.ts';
@@ -99,7 +100,7 @@ function needsOfCreation({ caller }: Context, parameters: Parameters, values: Va
       ? [
           {
             action: 'iam:CreateServiceLinkedRole',
-            resource: `arn:aws:iam::${caller.account}:role/aws-service-role/mrk.kms.amazonaws.com/${role}`,
+            resource: `arn:${partitionIn(caller.arn)}:iam::${caller.account}:role/aws-service-role/mrk.kms.amazonaws.com/${role}`,
             values: { 'iam:AWSServiceName': 'mrk.kms.amazonaws.com' },
           },
         ]

@@ -1,5 +1,6 @@
 /** Who calls, read from the signed request. Signatures are not verified: nothing here is worth protecting. */
 import type { IncomingHttpHeaders } from 'node:http';
+import { partitionIn, partitionOf } from '../../domain/regions.ts';
 import type { Caller } from './context.ts';
 import { KmsError } from './errors.ts';
 import type { Identities, StoredSession } from './identities.ts';
@@ -32,14 +33,14 @@ export function callerOf(headers: IncomingHttpHeaders, identities: Identities, n
     return { region, ...sessionPrincipal(session.roleArn, session.name) };
   }
   const account = /^\d{12}$/.test(accessKeyId) ? accessKeyId : usualAccount;
-  const arn = `arn:aws:iam::${account}:user/local`;
+  const arn = `arn:${partitionOf(region)}:iam::${account}:user/local`;
   return { account, region, arn, userId: uniqueIdOf(arn), roleArn: null };
 }
 
 /** The principal that a session is. The path of a role is no part of it. */
 export function sessionPrincipal(roleArn: string, session: string): Omit<Caller, 'region'> {
   const { account = usualAccount, name } = parseRoleArn(roleArn) ?? {};
-  const arn = `arn:aws:sts::${account}:assumed-role/${name}/${session}`;
+  const arn = `arn:${partitionIn(roleArn)}:sts::${account}:assumed-role/${name}/${session}`;
   return { account, arn, userId: `${uniqueIdOf(roleArn)}:${session}`, roleArn };
 }
 

@@ -1,18 +1,19 @@
 /** Finds the key that a request names, and tells what its state allows. */
+import { partitionOf } from '../../domain/regions.ts';
 import type { Context } from './context.ts';
 import { invalidState, KmsError, notFound } from './errors.ts';
 import { type Parameters, requiredString } from './parameters.ts';
 import type { Place, StoredKey } from './store.ts';
 
 const keyId = /^(mrk-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/;
-const arnPattern = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):(key|alias)\/(.+)$/;
+const arnPattern = /^arn:(aws[a-z-]*):kms:([a-z0-9-]+):(\d{12}):(key|alias)\/(.+)$/;
 
 export function keyArn({ account, region }: Place, id: string): string {
-  return `arn:aws:kms:${region}:${account}:key/${id}`;
+  return `arn:${partitionOf(region)}:kms:${region}:${account}:key/${id}`;
 }
 
 export function aliasArn({ account, region }: Place, name: string): string {
-  return `arn:aws:kms:${region}:${account}:${name}`;
+  return `arn:${partitionOf(region)}:kms:${region}:${account}:${name}`;
 }
 
 export function arnOf(key: Place & { keyId: string }): string {
@@ -36,12 +37,12 @@ export function findNamedKey({ store, caller }: Context, given: string, aliases:
   const arn = arnPattern.exec(given);
   if (given.startsWith('arn:')) {
     if (arn === null) throw notFound(`Invalid arn ${given}`);
-    const [, region = '', account, kind] = arn;
-    if (region !== caller.region) throw notFound(`Invalid arn ${region}`);
+    const [, partition, region = '', account, kind] = arn;
+    if (region !== caller.region || partition !== partitionOf(region)) throw notFound(`Invalid arn ${region}`);
     if (account !== caller.account) throw new KmsError('AccessDeniedException', accessDenied(caller.arn, given));
     if (kind === 'alias' && !aliases) throw notFound(`Invalid keyId '${given}'`);
   }
-  const name = arn === null ? given : `${arn[3] === 'alias' ? 'alias/' : ''}${arn[4]}`;
+  const name = arn === null ? given : `${arn[4] === 'alias' ? 'alias/' : ''}${arn[5]}`;
   if (aliases && name.startsWith('alias/')) return findByAlias(store, caller, name);
   if (!keyId.test(name)) throw notFound(`Invalid keyId '${given}'`);
   const key = store.findKey(caller, name);

@@ -22,7 +22,7 @@ export function newKey({ account, region }: Place, now: number): StoredKey {
     multiRegion: false,
     primaryRegion: null,
     replicaRegions: [],
-    policy: defaultPolicy(account),
+    policy: defaultPolicy({ account, region }),
     tags: [],
     rotation: { enabled: false, periodInDays: 365, since: now },
     rotations: [],

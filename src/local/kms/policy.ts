@@ -2,16 +2,18 @@
  * Key policies: what they may be made of, the principals that don't exist, and the lockout safety check. That evaluates no
  * conditions and asks no identity policies: a statement with a condition is not taken to give the caller any right.
  */
+import { partitionOf } from '../../domain/regions.ts';
 import type { Caller } from './context.ts';
 import { constraint, limitExceeded, malformedPolicy } from './errors.ts';
 import { checkedStatements } from './policy-grammar.ts';
 import { awsPrincipals, isLike, naming, type Statement } from './statements.ts';
+import type { Place } from './store.ts';
 
 /** Bytes, as the developer guide has it. */
 const largestPolicy = 32_768;
 
 /** The policy that a key gets when none is given. */
-export function defaultPolicy(account: string): string {
+export function defaultPolicy({ account, region }: Place): string {
   return write({
     Version: '2012-10-17',
     Id: 'key-default-1',
@@ -19,7 +21,7 @@ export function defaultPolicy(account: string): string {
       {
         Sid: 'Enable IAM User Permissions',
         Effect: 'Allow',
-        Principal: { AWS: `arn:aws:iam::${account}:root` },
+        Principal: { AWS: `arn:${partitionOf(region)}:iam::${account}:root` },
         Action: 'kms:*',
         Resource: '*',
       },

@@ -3,6 +3,7 @@
  * conditions with the operators below. Pure. Source: IAM user guide, "IAM JSON policy elements reference" and "Policy
  * evaluation logic".
  */
+import { partitionIn } from '../../domain/regions.ts';
 import type { Caller } from './context.ts';
 import type { Policy } from './identities.ts';
 
@@ -65,7 +66,7 @@ export function naming(statement: Statement, caller: Omit<Caller, 'region'>): 'd
   const { account, arn, roleArn, userId } = caller;
   const own = ['*', arn, roleArn, userId.split(':')[0]];
   const ofAccount = (principal: string) =>
-    principal === account || /^arn:aws[a-z-]*:iam::(\d{12}):root$/.exec(principal)?.[1] === account;
+    principal === account || principal === `arn:${partitionIn(arn)}:iam::${account}:root`;
   const named = awsPrincipals(statement);
   const isNamed = named.some((principal) => own.includes(principal));
   if (statement['NotPrincipal'] !== undefined) return isNamed || named.some(ofAccount) ? null : 'direct';

@@ -3,6 +3,7 @@ import type { KeyRow, Prisma } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { enabledIn, isPendingDeletion } from '../../domain/key-state.ts';
 import { policiesEqual } from '../../domain/policy-equivalence.ts';
+import { partitionIn } from '../../domain/regions.ts';
 import { ownTags, type TagSettings } from '../../domain/tags.ts';
 import type { ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
@@ -87,7 +88,7 @@ function declaredAs(declared: DeclaredKey, observed: ObservedKey, tags: Tags): D
     lifecycle: 'managed',
     pending_window_in_days: null,
     description: observed.description ?? declared.description,
-    policy: adoptedPolicy(declared.policy, observed.policy),
+    policy: adoptedPolicy(declared.policy, observed),
     is_enabled: enabledIn(observed.key_state) ?? declared.is_enabled,
     ...adoptedRotation(declared, observed),
     tags,
@@ -104,6 +105,6 @@ function adoptedRotation(declared: DeclaredKey, { rotation }: ObservedKey): Decl
 }
 
 /** One that is written otherwise and means the same is no change. */
-function adoptedPolicy(declared: PolicyDocument | null, observed: PolicyDocument | null): PolicyDocument | null {
-  return declared === null || observed === null || policiesEqual(declared, observed) ? declared : observed;
+function adoptedPolicy(declared: PolicyDocument | null, { policy, arn }: ObservedKey): PolicyDocument | null {
+  return declared === null || policy === null || policiesEqual(declared, policy, partitionIn(arn)) ? declared : policy;
 }

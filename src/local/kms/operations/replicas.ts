@@ -46,7 +46,7 @@ const replicateKey: Operation = (context, parameters) => {
     createdAt: clock.now(),
     description: readDescription(parameters) ?? '',
     enabled: true,
-    policy: policy === undefined ? defaultPolicy(caller.account) : acceptPolicy(policy, caller, bypass),
+    policy: policy === undefined ? defaultPolicy(caller) : acceptPolicy(policy, caller, bypass),
     tags: mergeTags([], readTags(parameters)),
     replicaRegions: [...primary.replicaRegions, region],
   };

@@ -1,0 +1,25 @@
+/** Regions and the partitions that they are in. Source: the endpoint rules of the AWS SDK. */
+
+/** What a Region's name looks like, those that are not known yet too. */
+export const regionPattern = '^[a-z]{2,}(-[a-z]+)+-\\d+$';
+
+/** By how the names of their Regions begin. */
+const partitions: readonly (readonly [prefix: string, partition: string])[] = [
+  ['cn-', 'aws-cn'],
+  ['us-gov-', 'aws-us-gov'],
+  ['us-iso-', 'aws-iso'],
+  ['us-isob-', 'aws-iso-b'],
+  ['eu-isoe-', 'aws-iso-e'],
+  ['us-isof-', 'aws-iso-f'],
+  ['eusc-', 'aws-eusc'],
+];
+
+/** The partition of a Region, which the ARNs of all that is in it carry; of one that is not known, `aws`. */
+export function partitionOf(region: string): string {
+  return partitions.find(([prefix]) => region.startsWith(prefix))?.[1] ?? 'aws';
+}
+
+/** The partition that an ARN names. */
+export function partitionIn(arn: string): string {
+  return arn.split(':')[1] ?? '';
+}
