@@ -3,8 +3,6 @@
  * server: only what speaks the protocol of the service that was asked says anything of what was done.
  */
 import type { KMSClient } from '@aws-sdk/client-kms';
-import type { ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
-import type { STSClient } from '@aws-sdk/client-sts';
 
 /** How an answer must be, and for how long and how much it is read. */
 export type AnswerRules = {
@@ -16,7 +14,15 @@ export type AnswerRules = {
   deadline: number;
 };
 
-type AnyClient = Pick<KMSClient | STSClient | ResourceGroupsTaggingAPIClient, 'middlewareStack'>;
+/** How the services answer. A thousand keys or rotations, KMS's longest answers, are some 300 kB. */
+export const answerRules = {
+  kms: { service: 'KMS', protocol: 'JSON', limit: 2 << 20 },
+  tagging: { service: 'the tagging API', protocol: 'JSON', limit: 8 << 20 },
+  sts: { service: 'STS', protocol: 'XML', limit: 1 << 20 },
+} as const;
+
+/** Clients of all services have the same kind of stack; the SDK gives each a type of its own. */
+type AnyClient = { middlewareStack: object };
 type Body = AsyncIterable<Uint8Array> & { destroy(error?: Error): unknown };
 type Answer = { statusCode: number; headers: Record<string, string>; body: Body | Uint8Array };
 type Request = {

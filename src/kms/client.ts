@@ -2,7 +2,7 @@
 import { KMSClient } from '@aws-sdk/client-kms';
 import { ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
 import { STSClient } from '@aws-sdk/client-sts';
-import { demandAnswers } from './answers.ts';
+import { answerRules, demandAnswers } from './answers.ts';
 import { type OnCall, tellOfCalls } from './call-count.ts';
 import { KmsClock } from './clock.ts';
 import { type AssumeRole, credentialsFor } from './credentials.ts';
@@ -13,13 +13,6 @@ import { type Quotas, quotaMiddleware, quotaPosition } from './quotas.ts';
 /** Milliseconds after which a call is given up. */
 const connectTimeout = 2000;
 const readTimeout = 8000;
-
-/** How the services answer. A thousand keys or rotations, KMS's longest answers, are some 300 kB. */
-const answersOf = {
-  kms: { service: 'KMS', protocol: 'JSON', limit: 2 << 20 },
-  tagging: { service: 'the tagging API', protocol: 'JSON', limit: 8 << 20 },
-  sts: { service: 'STS', protocol: 'XML', limit: 1 << 20 },
-} as const;
 
 export type KmsTarget = {
   /** null: AWS itself. */
@@ -89,10 +82,10 @@ export function openKms({ endpoint, region, assumeRole, onCall, times, expiringW
   }
   const tagging = new ResourceGroupsTaggingAPIClient(forQuestions);
   const sts = new STSClient(forQuestions);
-  demandAnswers(reads, { ...answersOf.kms, deadline: readTimeout });
-  demandAnswers(writes, { ...answersOf.kms, deadline: times.requestTimeout });
-  demandAnswers(tagging, { ...answersOf.tagging, deadline: readTimeout });
-  demandAnswers(sts, { ...answersOf.sts, deadline: readTimeout });
+  demandAnswers(reads, { ...answerRules.kms, deadline: readTimeout });
+  demandAnswers(writes, { ...answerRules.kms, deadline: times.requestTimeout });
+  demandAnswers(tagging, { ...answerRules.tagging, deadline: readTimeout });
+  demandAnswers(sts, { ...answerRules.sts, deadline: readTimeout });
   reads.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: true }), quotaPosition);
   writes.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: false }), quotaPosition);
   tagging.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: true }), quotaPosition);

@@ -8,6 +8,10 @@ import {
   fromTemporaryCredentials,
   fromTokenFile,
 } from '@aws-sdk/credential-providers';
+import { answerRules, demandAnswers } from './answers.ts';
+
+/** Milliseconds for one call to STS, of which there may be three. */
+const answersOfSts = { ...answerRules.sts, deadline: 6000 };
 
 /** A role to take on before anything is asked: Terraform's `assume_role`. */
 export type AssumeRole = { role_arn: string; external_id: string | null; session_name: string | null };
@@ -23,6 +27,8 @@ const renewalTime = 330_000;
 const longestTrust = 300_000;
 /** Milliseconds for which a failure stands: thousands of keys that want the same credentials ask for them once. */
 const failureStands = 5000;
+/** Milliseconds after which the chain, whose links have time-outs of their own or none, is given up. */
+const deadline = 20_000;
 
 /** Why there are no credentials. The name is the SDK's, by which such errors are known. */
 class CredentialsUnavailable extends Error {
@@ -49,6 +55,7 @@ export function credentialsFor(target: {
       ...(assumeRole.external_id === null ? {} : { ExternalId: assumeRole.external_id }),
     },
     clientConfig: { region, ...(endpoint === null ? {} : { endpoint }) },
+    clientPlugins: [{ applyToStack: (middlewareStack) => demandAnswers({ middlewareStack }, answersOfSts) }],
   });
   return shared(() => providedBy(assumed, `The role ${assumeRole.role_arn} can't be assumed`));
 }
@@ -58,11 +65,17 @@ export function credentialsFor(target: {
  * @param trouble what it means that there are none.
  */
 async function providedBy(provide: CredentialProvider, trouble: string): Promise<Credentials> {
+  const timeIsUp = Promise.withResolvers<never>();
+  const late = new CredentialsUnavailable(`${trouble}: nobody gave any within ${deadline} ms`);
+  const timer = setTimeout(() => timeIsUp.reject(late), deadline);
   try {
-    return await provide();
+    return await Promise.race([provide(), timeIsUp.promise]);
   } catch (error) {
+    if (error === late) throw late;
     const { name, message } = error as Error;
     throw new CredentialsUnavailable(`${trouble}: ${name}: ${message}`);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -7,6 +7,7 @@ import {
   unknownOperationErrors,
 } from '../domain/documented-errors.ts';
 import { NotSent } from './permit.ts';
+import { currentUrgency } from './urgency.ts';
 
 /**
  * - throttled: over a request quota; KMS did nothing.
@@ -135,5 +136,7 @@ export async function call<T>(operation: string, run: () => Promise<T>): Promise
     return await run();
   } catch (error) {
     throw toKmsFailure(error, operation);
+  } finally {
+    currentUrgency().gotOn();
   }
 }

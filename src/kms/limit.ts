@@ -45,7 +45,7 @@ export class Limit {
       this.#waiting.push({ urgency, since: performance.now(), go: resolve, giveUp: reject });
       this.#serve();
     });
-    return urgency.aroundWait === null ? turn : urgency.aroundWait(turn);
+    return urgency.waitFor(turn);
   }
 
   /** Takes a throttling answer to heart: the rate falls for a while, and what is saved up is gone. */

@@ -6,10 +6,33 @@ export class Urgency {
   isInteractive: boolean;
   /** What goes around each wait for a quota; null: nothing does. */
   readonly aroundWait: (<Result>(wait: Promise<Result>) => Promise<Result>) | null;
+  #gotOnAt = performance.now();
+  #waits = 0;
 
   constructor(isInteractive: boolean, aroundWait: Urgency['aroundWait'] = null) {
     this.isInteractive = isInteractive;
     this.aroundWait = aroundWait;
+  }
+
+  /** Milliseconds since the work last got on. To wait for a quota is no standstill, however long the queue is. */
+  get standstill(): number {
+    return this.#waits > 0 ? 0 : performance.now() - this.#gotOnAt;
+  }
+
+  /** A call has ended, one way or another. */
+  gotOn(): void {
+    this.#gotOnAt = performance.now();
+  }
+
+  /** Waits for the work's turn. */
+  async waitFor(turn: Promise<void>): Promise<void> {
+    this.#waits += 1;
+    try {
+      await (this.aroundWait === null ? turn : this.aroundWait(turn));
+    } finally {
+      this.#waits -= 1;
+      this.gotOn();
+    }
   }
 }
 

@@ -15,6 +15,8 @@ import type { Clients } from './providers/access.ts';
 export type Times = {
   /** How long a worker keeps a key without a sign of life. */
   lease: number;
+  /** How long a sync may stand still before its key is left to others. */
+  standstill: number;
   write: WriteTimes;
   /** How long KMS's answers may be older than a write. */
   settle: number;

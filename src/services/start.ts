@@ -110,9 +110,16 @@ function knownUnmade(queue: Queue): Unmade {
   return unmade;
 }
 
+/**
+ * Milliseconds. Every call to KMS ends, with its repetitions, within a minute, and waits for quotas do not count: a sync that
+ * has not got on for twice as long waits for something that nobody knows of.
+ */
+const longestStandstill = 120_000;
+
 function timesOf(config: Config): Times {
   return {
     lease: config.LEASE_SECONDS * 1000,
+    standstill: longestStandstill,
     write: writeTimes(config.WRITE_DEADLINE_SECONDS * 1000),
     settle: settleTime(config),
     propagation: propagationTime(config),

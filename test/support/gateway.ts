@@ -15,8 +15,8 @@ export type OddAnswer = {
   isCarriedOut?: boolean;
   status?: number;
   headers?: Record<string, string>;
-  /** Of the odd answer; a function gets KMS's own. */
-  body?: string | ((own: string) => string);
+  /** Of the odd answer; a function gets KMS's own, and the headers of the call. */
+  body?: string | ((own: string, headers: IncomingMessage['headers']) => string);
   /** The headers come, and of the body so many characters; then nothing. */
   stallsAfter?: number;
   /** So many bytes, for as long as anybody reads them. */
@@ -42,7 +42,7 @@ export async function startGateway(t: Pick<Test, 'teardown'>, target: string) {
       found.times -= 1;
       const { rule } = found;
       const own = rule.isCarriedOut || typeof rule.body === 'function' ? await pass(target, request, body) : undefined;
-      await answerOddly(response, rule, own, sent);
+      await answerOddly(response, { rule, own, asked: request.headers }, sent);
     } catch {
       response.destroy();
     }
@@ -70,12 +70,11 @@ export async function startGateway(t: Pick<Test, 'teardown'>, target: string) {
 
 async function answerOddly(
   response: ServerResponse,
-  rule: OddAnswer,
-  own: Answer | undefined,
+  { rule, own, asked }: { rule: OddAnswer; own: Answer | undefined; asked: IncomingMessage['headers'] },
   sent: { bytes: number },
 ): Promise<void> {
   const status = rule.status ?? own?.status ?? 200;
-  const body = typeof rule.body === 'function' ? rule.body(own?.body ?? '') : (rule.body ?? own?.body ?? '');
+  const body = typeof rule.body === 'function' ? rule.body(own?.body ?? '', asked) : (rule.body ?? own?.body ?? '');
   const headers = rule.headers ?? { 'content-type': 'text/html' };
   if (rule.bytes !== undefined) {
     response.writeHead(status, headers);
@@ -94,8 +93,11 @@ async function answerOddly(
 
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
-    response.once('drain', resolve);
-    response.once('close', resolve);
+    const done = () => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.once('drain', done).once('close', done);
   });
 }
 

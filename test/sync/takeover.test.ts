@@ -6,6 +6,7 @@ import { eventually, startService } from '../support/service.ts';
 
 /** Milliseconds in which the key of a worker that falls silent is to be taken over. */
 const takeoverTime = 30_000;
+const respondAsync = { prefer: 'respond-async' };
 
 test('a key is taken over in time, though it was not due when its worker took it', async (t) => {
   const service = await startService(t, { SETTLE_SECONDS: '0', LEASE_SECONDS: '5' });
@@ -23,6 +24,23 @@ test('a key is taken over in time, though it was not due when its worker took it
   await eventually(
     'another worker puts the drift right',
     async () => (await metadata(kms, KeyId)).Description === 'mine',
+    takeoverTime,
+  );
+  sleeper.wake();
+});
+
+test('a sync that stands still loses its key, however alive its worker is', async (t) => {
+  const service = await startService(t, { SETTLE_SECONDS: '0', LEASE_SECONDS: '2', WORKER_CONCURRENCY: '1' });
+  const { call, kms, services } = service;
+  services.times.standstill = 1000;
+  const { body: key } = await call('POST', '/v1/keys', { description: 'before' });
+  const sleeper = freezeAt(service, 'writes-recorded');
+  const { body: accepted } = await call('PATCH', `/v1/keys/${key.id}`, { description: 'after' }, respondAsync);
+  t.equal(accepted.status.state, 'updating');
+  await sleeper.frozen;
+  await eventually(
+    'another sync carries the change out, in the place of the one that stands still',
+    async () => (await metadata(kms, key.key_id ?? '')).Description === 'after',
     takeoverTime,
   );
   sleeper.wake();

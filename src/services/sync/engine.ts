@@ -23,7 +23,7 @@ import { recordGone, recordRemoved } from './endings.ts';
 import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
-import { Lease, LeaseLost } from './lease.ts';
+import { Lease, LeaseLost, StoodStill } from './lease.ts';
 import { type Look, look, noLook } from './look.ts';
 import { timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
@@ -44,27 +44,33 @@ export type Seen = { read: ObservedKey; statusVersion: number };
  * @returns whether it did anything.
  */
 export async function syncKey(services: Services, keyId: string, seen?: Seen): Promise<boolean> {
-  const taken = await Lease.take(services.database.prisma, keyId, services.times.lease);
+  const taken = await Lease.take(services.database.prisma, keyId, services.times);
   if (taken === null) return false;
   const { lease } = taken;
   if (taken.isTakeover) services.log.info({ key: keyId }, 'took a key over from a worker that fell silent');
   try {
-    await services.failurePoints.pass('lease-taken');
-    const { status_version, requested_observation, served_observation } = taken.row;
-    const isFresh = seen?.statusVersion === status_version && requested_observation === served_observation;
-    let row = await syncOnce(services, { row: taken.row, lease, ...(isFresh ? { seen: seen.read } : {}) });
-    while (row !== null) {
-      // Somebody asked for more meanwhile.
-      currentUrgency().isInteractive = true;
-      row = await syncOnce(services, { row, lease });
-    }
+    await Promise.race([syncWhileAsked(services, { row: taken.row, lease }, seen), lease.standstill]);
   } catch (error) {
     if (!(error instanceof LeaseLost)) throw error;
-    services.log.warn({ key: keyId }, 'another worker took over');
+    if (error instanceof StoodStill)
+      services.log.error({ key: keyId }, 'a sync stood still: its key is left to others');
+    else services.log.warn({ key: keyId }, 'another worker took over');
   } finally {
     lease.stop();
   }
   return true;
+}
+
+async function syncWhileAsked(services: Services, { row: taken, lease }: Work, seen: Seen | undefined): Promise<void> {
+  await services.failurePoints.pass('lease-taken');
+  const { status_version, requested_observation, served_observation } = taken;
+  const isFresh = seen?.statusVersion === status_version && requested_observation === served_observation;
+  let row = await syncOnce(services, { row: taken, lease, ...(isFresh ? { seen: seen.read } : {}) });
+  while (row !== null) {
+    // Somebody asked for more meanwhile.
+    currentUrgency().isInteractive = true;
+    row = await syncOnce(services, { row, lease });
+  }
 }
 
 /** @returns the row when it asks for another round, else null. */

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { KeyRow, PrismaClient } from '../../database/client.ts';
+import { currentUrgency } from '../../kms/urgency.ts';
 import { startStopwatch } from './stopwatch.ts';
 
 /** How often a lease is renewed in the time for which it holds. */
@@ -16,38 +17,51 @@ export class LeaseLost extends Error {
   }
 }
 
+/** Thrown where a sync has not got on for so long that nobody knows what it waits for. */
+export class StoodStill extends LeaseLost {}
+
+export type LeaseTimes = {
+  /** Milliseconds for which it holds without a renewal. */
+  lease: number;
+  /** Milliseconds without progress (a call to KMS that ends) after which it is renewed no more. */
+  standstill: number;
+};
+
 export class Lease {
   readonly token: string;
   readonly keyId: string;
   readonly #prisma: PrismaClient;
-  /** Milliseconds for which the lease holds without being renewed. */
-  readonly #time: number;
+  readonly #times: LeaseTimes;
+  readonly #work = currentUrgency();
+  readonly #givenUp = Promise.withResolvers<never>();
   #sinceRenewal: () => number;
   #isTaken = false;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(prisma: PrismaClient, keyId: string, token: string, time: number, sinceTaken: () => number) {
+  private constructor(prisma: PrismaClient, keyId: string, token: string, times: LeaseTimes, sinceTaken: () => number) {
     this.#prisma = prisma;
     this.keyId = keyId;
     this.token = token;
-    this.#time = time;
+    this.#times = times;
     this.#sinceRenewal = sinceTaken;
-    this.#timer = setInterval(() => this.#renew().catch(() => {}), time / renewals);
+    this.#work.gotOn();
+    this.#givenUp.promise.catch(() => {});
+    this.#timer = setInterval(() => this.#renew().catch(() => {}), times.lease / renewals);
     this.#timer.unref();
   }
 
   /**
    * Takes the lease of a key, unless another holds it. The key is due when the lease is over, so that it is taken over then:
    * it may have been woken long before its time.
-   * @param time milliseconds for which it holds without a renewal.
    * @returns null when it is held, or there is no such key. `isTakeover`: its last holder fell silent.
    */
   static async take(
     prisma: PrismaClient,
     keyId: string,
-    time: number,
+    times: LeaseTimes,
   ): Promise<{ lease: Lease; row: KeyRow; isTakeover: boolean } | null> {
     const token = randomUUID();
+    const { lease: time } = times;
     // Started before the statement is sent: the lease ends here no later than it ends in the row, whose times are
     // PostgreSQL's, so that the clocks of the workers need not agree.
     const sinceTaken = startStopwatch();
@@ -60,7 +74,7 @@ export class Lease {
       RETURNING keys.*, before.lease_token IS NOT NULL AS is_takeover`;
     if (taken === undefined) return null;
     const { is_takeover: isTakeover, ...row } = taken;
-    return { lease: new Lease(prisma, keyId, token, time, sinceTaken), row, isTakeover };
+    return { lease: new Lease(prisma, keyId, token, times, sinceTaken), row, isTakeover };
   }
 
   /** What a statement must match to be this lease's. */
@@ -70,7 +84,12 @@ export class Lease {
 
   /** Whether no other can hold the lease by now. Asked at the last moment before every write to KMS. */
   get isHeld(): boolean {
-    return !this.#isTaken && this.#sinceRenewal() < this.#time;
+    return !this.#isTaken && this.#sinceRenewal() < this.#times.lease;
+  }
+
+  /** Never fulfilled. Rejected when the work has stood still for so long that its key is left to others. */
+  get standstill(): Promise<never> {
+    return this.#givenUp.promise;
   }
 
   /** Ends the renewal. The row's lease is given back by the statement that records the result. */
@@ -79,9 +98,14 @@ export class Lease {
   }
 
   async #renew(): Promise<void> {
+    if (this.#work.standstill > this.#times.standstill) {
+      this.stop();
+      this.#givenUp.reject(new StoodStill(this.keyId));
+      return;
+    }
     const sinceRenewal = startStopwatch();
     const count = await this.#prisma.$executeRaw`
-      UPDATE keys SET lease_until = now() + ${this.#time} * interval '1 millisecond'
+      UPDATE keys SET lease_until = now() + ${this.#times.lease} * interval '1 millisecond'
       WHERE id = ${this.keyId}::uuid AND lease_token = ${this.token}::uuid`;
     if (count === 0) this.#isTaken = true;
     else this.#sinceRenewal = sinceRenewal;
