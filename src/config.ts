@@ -41,6 +41,7 @@ export const failureSwitches = [
   'no-search-before-create',
   'no-fencing',
   'no-clock-check',
+  'refusal-deletes-unproven',
 ] as const;
 
 /** The variables, in the order of the documentation. */

@@ -43,7 +43,7 @@ export function searchByListing(kms: Kms, ownershipTagName: string, settle: numb
   const carries = async (keyId: string, { owner, madeSince }: Wanted) => {
     const key = seen.get(keyId) ?? { madeAt: await creationDateOf(kms, keyId), seenAt: performance.now() };
     seen.set(keyId, key);
-    if (key.madeAt < madeSince.getTime() - clockTolerance) return false;
+    if (!isYoung(key.madeAt, madeSince)) return false;
     if (key.isSure) return key.owner === owner;
     const isSure = performance.now() - key.seenAt > settle;
     const tags = await readTags(kms, keyId);
@@ -68,6 +68,15 @@ export function searchByListing(kms: Kms, ownershipTagName: string, settle: numb
   };
 }
 
+/** A key that was made before, by clocks that may differ, is not the one. */
+function isYoung(madeAt: number, madeSince: Date): boolean {
+  return madeAt >= madeSince.getTime() - clockTolerance;
+}
+
+async function isMadeSince(kms: Kms, keyId: string, madeSince: Date): Promise<boolean> {
+  return isYoung(await creationDateOf(kms, keyId), madeSince);
+}
+
 /** A key that is gone by now is none; one that KMS won't let Keyward read may be the one. */
 async function verdictOf(carries: Promise<boolean>): Promise<'owned' | 'other' | 'unread'> {
   try {
@@ -80,12 +89,12 @@ async function verdictOf(carries: Promise<boolean>): Promise<'owned' | 'other' |
 }
 
 /**
- * Asks the Resource Groups Tagging API: one call, whatever the size of the account. It needs the permission
+ * Asks the Resource Groups Tagging API: one call, whatever the size of the account, and one for each key that it tells of. It needs the permission
  * tag:GetResources, and its index lags behind KMS, which the settling time has to cover.
  */
 export function searchByTaggingApi(kms: Kms, ownershipTagName: string): OwnershipSearch {
   return {
-    find: async ({ owner, knownAmong }) => {
+    find: async ({ owner, madeSince, knownAmong }) => {
       const found: string[] = [];
       let token: string | undefined;
       do {
@@ -107,7 +116,13 @@ export function searchByTaggingApi(kms: Kms, ownershipTagName: string): Ownershi
         token = page.PaginationToken || undefined;
       } while (token !== undefined);
       const known = await knownAmong(found);
-      return { owned: found.filter((keyId) => !known.has(keyId)), unread: [] };
+      const unknown = found.filter((keyId) => !known.has(keyId));
+      // Whoever may tag a key can have an old one carry this tag.
+      const verdicts = await Promise.all(unknown.map((keyId) => verdictOf(isMadeSince(kms, keyId, madeSince))));
+      return {
+        owned: unknown.filter((_keyId, index) => verdicts[index] === 'owned'),
+        unread: unknown.filter((_keyId, index) => verdicts[index] === 'unread'),
+      };
     },
   };
 }

@@ -26,12 +26,6 @@ export function freezeAt({ services }: Service, at: FailurePoint) {
   return { frozen: frozen.promise, wake: awake.open };
 }
 
-/** The worker that has the key in hand has been silent for so long that its lease is over. */
-export function silenceWorker({ services }: Service, id: string) {
-  return services.database.prisma.$executeRaw`
-    UPDATE keys SET lease_until = now() - interval '1 second' WHERE id = ${id}::uuid`;
-}
-
 /** Another worker takes the key over, as from one that fell silent. */
 export function loseLease({ services }: Service, id: string) {
   return services.database.prisma.$executeRaw`

@@ -1,9 +1,7 @@
-import { CreateKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { accessTo } from '../../src/services/providers/access.ts';
 import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
-import { freezeAt, gate, silenceWorker } from '../support/frozen.ts';
-import { allKeyIds, metadata } from '../support/kms-truth.ts';
+import { freezeAt, gate } from '../support/frozen.ts';
 import { eventually, startService } from '../support/service.ts';
 
 type Service = Awaited<ReturnType<typeof startService>>;
@@ -40,57 +38,6 @@ async function untilHeld({ call }: Service, id: string, generation: number) {
     return body.status.state === 'in_sync' && body.status.generation === generation && body;
   });
 }
-
-test('a sweep that saw a key before its record had it does not give it back amid its replacement', async (t) => {
-  const service = await startService(t, { SETTLE_SECONDS: '0' });
-  const { call, kms } = service;
-  const creator = freezeAt(service, 'after-send');
-  const { body: key } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
-  await creator.frozen;
-  const sweep = await sweepThatIsHeld(service);
-  creator.wake();
-  const old = await untilHeld(service, key.id, 1);
-  const replacer = freezeAt(service, 'replacement-begun');
-  const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
-  await call('POST', `/v1/keys/${key.id}/replace`, ecc, { prefer: 'respond-async' });
-  await replacer.frozen;
-  await silenceWorker(service, key.id);
-  await sweep.finish();
-  replacer.wake();
-  const replaced = await untilHeld(service, key.id, 2);
-  t.not(replaced.key_id, old.key_id);
-  t.equal((await metadata(kms, replaced.key_id ?? '')).KeyState, 'Enabled');
-  await eventually(
-    'the old key is scheduled',
-    async () => (await metadata(kms, old.key_id ?? '')).KeyState === 'PendingDeletion',
-  );
-  t.equal((await allKeyIds(kms)).length, 2);
-});
-
-test('a worker that wakes up when a sweep has given its record a key makes no other', async (t) => {
-  const service = await startService(t, { SETTLE_SECONDS: '0' });
-  const { call, kms, services } = service;
-  const creator = freezeAt(service, 'lease-taken');
-  const { body: key } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
-  await creator.frozen;
-  // Its key, of which the record knows nothing: as when the database was restored from an older backup.
-  await kms.send(new CreateKeyCommand({ Tags: [{ TagKey: 'keyward:id', TagValue: key.id }] }));
-  await silenceWorker(service, key.id);
-  // The sweep's own wake-up comes late.
-  services.queue.wake = async () => {};
-  await services.database.prisma.key.updateMany({ data: { due_at: null } });
-  await sweepUnmanagedKeys(services);
-  await services.database.prisma.key.updateMany({ data: { due_at: null } });
-  let isShutOut = false;
-  services.log.warn = (_what: unknown, message?: unknown) => {
-    if (message === 'another worker took over') isShutOut = true;
-  };
-  creator.wake();
-  await eventually('it is done', async () => isShutOut || (await allKeyIds(kms)).length > 1);
-  await services.database.prisma.key.updateMany({ data: { due_at: new Date() } });
-  await untilHeld(service, key.id, 1);
-  t.equal((await allKeyIds(kms)).length, 1);
-});
 
 test('a sweep that comes between CreateKey and its record does not call the key unmanaged', async (t) => {
   const service = await startService(t);

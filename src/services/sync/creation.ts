@@ -10,7 +10,7 @@ import { type DescribedKey, describeKey, knownOf, readPolicy } from '../../kms/o
 import type { Services } from '../context.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
-import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite } from './journal.ts';
+import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite, recordMade } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { timeUntilSettled } from './open-writes.ts';
 import type { Work } from './record.ts';
@@ -129,7 +129,7 @@ export async function applyCreate(
 ): Promise<ObservedKey> {
   const { parameters } = entry.step;
   const described = await sendWrite(services, kms, work, entry, (permit) => createKey(kms, parameters, permit));
-  await recordCreated(services, work, entry, described);
+  await recordCreated(services, work, { ...entry, madeKeyId: described.key_id }, described);
   return afterCreate(knownOf(described), parameters, await policyOf(kms, described, parameters));
 }
 
@@ -145,7 +145,7 @@ async function policyOf(kms: Kms, described: DescribedKey, { Policy }: CreateKey
 async function recordCreated(
   services: Services,
   { row, lease }: Work,
-  entry: RecordedWrite,
+  entry: RecordedWrite & { madeKeyId?: string },
   described: DescribedKey,
 ): Promise<void> {
   const { arn, key_id, key_state } = described;
@@ -157,6 +157,7 @@ async function recordCreated(
       await transaction.key.updateMany({ where: { id: row.id, key_id: null }, data: { arn, key_id, key_state } });
       await closeEntry(transaction, row, entry, 'done');
     }
+    if (entry.madeKeyId !== undefined) await recordMade(transaction, entry.id, entry.madeKeyId);
     const current = await transaction.key.findUnique({ where: { id: row.id } });
     if (before !== 'done' && current?.key_id !== key_id) {
       const data = { arn, arn_on_record: current?.arn ?? null };

@@ -8,7 +8,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { assertFenced, closeEntry, openJournal } from './journal.ts';
+import { assertFenced, closeEntry, isMadeByUs, openJournal } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
 import type { Work } from './record.ts';
@@ -55,6 +55,9 @@ export async function deleteFormerKeys(services: Services, kms: Kms, work: Work)
 
 async function deleteFormerKey(services: Services, kms: Kms, work: Work, former: FormerKey): Promise<void> {
   await closeCutOff(services, work, former);
+  if (former.reason === 'refused' && !(await isMadeByUs(services, former.id, former.key_id))) {
+    return leave(services, work, former);
+  }
   // A read may be stale: a key that was just made is not gone, and one whose deletion was just taken back not pending it.
   const recent = (await findRecentWrites(services, former.id)).map(({ operation }) => operation);
   const isNew = recent.includes('CreateKey');
@@ -123,6 +126,19 @@ async function describe(kms: Kms, keyId: string, isNew: boolean): Promise<Descri
 async function settle(services: Services, { id }: FormerKey, deletion: string, date: string | null): Promise<void> {
   const deletionDate = date === null ? null : new Date(date);
   await services.database.prisma.formerKey.update({ where: { id }, data: { deletion, deletion_date: deletionDate } });
+  await services.failurePoints.pass('former-key-recorded');
+}
+
+/** A key that was taken for the new one by its tag alone is let be, and shown as a stray one: it may be somebody else's. */
+async function leave(services: Services, { row, lease }: Work, { id, arn }: FormerKey): Promise<void> {
+  await services.database.prisma.$transaction(async (transaction) => {
+    await assertFenced(transaction, lease);
+    await transaction.formerKey.update({ where: { id }, data: { deletion: 'left' } });
+    const data = { arn, arn_on_record: row.arn };
+    const event = { key_ref: row.id, type: 'key.stray', generation: row.generation, actor: 'keyward', data };
+    await transaction.event.create({ data: event });
+  });
+  services.log.warn({ key: row.id, arn }, 'left a key that only its ownership tag tells to be of this record');
   await services.failurePoints.pass('former-key-recorded');
 }
 

@@ -156,6 +156,22 @@ export async function closeEntry(
   });
 }
 
+/** Puts on record which key KMS answered a CreateKey with, whatever else is known of it by now. */
+export async function recordMade(transaction: Transaction, id: string, keyId: string): Promise<void> {
+  await transaction.kmsWrite.updateMany({ where: { id }, data: { made_key_id: keyId } });
+}
+
+/**
+ * Whether the journal proves that a record's CreateKey made a key (I11): KMS answered with it. That a key carries the record's
+ * ownership tag proves nothing: whoever may tag keys can give it one.
+ * @param ref the id under which the key's writes are in the journal: the record's, or its former key's.
+ */
+export async function isMadeByUs(services: Services, ref: string, keyId: string): Promise<boolean> {
+  if (services.failurePoints.isOff('refusal-deletes-unproven')) return true;
+  const made = { key_ref: ref, operation: 'CreateKey', made_key_id: keyId };
+  return (await services.database.prisma.kmsWrite.findFirst({ where: made, select: { id: true } })) !== null;
+}
+
 /** A write that carries out a change of the provider's, or puts drift right, goes back to none of the key's generations. */
 function causeOf(
   row: KeyRow,

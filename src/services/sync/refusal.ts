@@ -1,12 +1,13 @@
 /** A change that KMS refuses for good is taken back whole (I5). */
 import type { KeyRow, Transaction } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/queue.ts';
-import type { KmsFailure } from '../../kms/errors.ts';
+import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { findRevision } from '../history/revisions.ts';
 import { columnsOf, type DeclaredKey, declaredOf } from '../keys/declared.ts';
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { holdSettings } from '../providers/settings.ts';
+import { isMadeByUs } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { finalError, recordFailed, refuseRevisions, type Work } from './record.ts';
 import { keyToReturnTo, recordReturn } from './replacement.ts';
@@ -14,8 +15,8 @@ import { pauseAfterRefusal } from './retry.ts';
 
 /**
  * Records the refusal and turns the desired state back, as a new generation, to the last one that KMS held; the sync
- * goes on with that. A key that never was in KMS as declared has none: it fails, and one that was made on the way is
- * scheduled for deletion, since nobody can have used it.
+ * goes on with that. A key that never was in KMS as declared has none: it fails, and one that was surely made on the way is
+ * scheduled for deletion, since nobody can have used it. A key that is only known by its tag is left.
  * @returns the row to go on with, or null when there is nothing left to do.
  */
 export async function takeBack(services: Services, work: Work, failure: KmsFailure): Promise<KeyRow | null> {
@@ -33,7 +34,7 @@ export async function takeBack(services: Services, work: Work, failure: KmsFailu
     return recordFailed(services, work, failure, { state, due_at, error });
   }
   const target = await stateToReturnTo(services, row, refused?.origin);
-  if (target === null) return recordFailed(services, work, failure);
+  if (target === null) return recordFailed(services, work, tellingOfTheKey(row, refused?.origin, failure));
   return revert(services, { ...work, row }, failure, target);
 }
 
@@ -43,7 +44,15 @@ async function stateToReturnTo(services: Services, row: KeyRow, origin?: string)
     return held === null ? null : (held.desired as unknown as DeclaredKey);
   }
   if (row.key_id === null || origin === 'import') return null;
+  if (!(await isMadeByUs(services, row.id, row.key_id))) return null;
   return { ...declaredOf(row), lifecycle: 'pending_deletion', pending_window_in_days: 7 };
+}
+
+function tellingOfTheKey({ key_id, arn }: KeyRow, origin: string | undefined, failure: KmsFailure): KmsFailure {
+  if (key_id === null || origin === 'import') return failure;
+  const { kind, code, message, operation, certainlyNotDone } = failure;
+  const left = `The key ${arn} is left as it is: it was found by its ownership tag, which does not prove that Keyward made it`;
+  return new KmsFailure(kind, code, `${message.replace(/[^.!?]$/, '$&.')} ${left}`, operation, certainlyNotDone);
 }
 
 async function revert(services: Services, { row, lease }: Work, failure: KmsFailure, target: DeclaredKey) {

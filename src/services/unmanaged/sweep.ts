@@ -1,7 +1,7 @@
 /**
  * Looks for keys that carry Keyward's ownership tag and have no record: a database restored from an older backup knows nothing
- * of the keys that were made since. They are reported, and one whose record exists without a key is given back to it.
- * Nothing is ever deleted.
+ * of the keys that were made since. They are reported. Nothing is given to anybody, and nothing is deleted: whoever may tag a
+ * key can have it name any record. A record without a key looks for its own before it makes one.
  */
 import { randomUUID } from 'node:crypto';
 import { claimedIdIn } from '../../domain/tags.ts';
@@ -71,31 +71,7 @@ async function lookAt(services: Services, { provider, kms, sweep }: Sweep, keys:
 async function readOne(services: Services, { provider, kms, sweep }: Sweep, key: ListedKey): Promise<void> {
   const tags = await tagsOf(kms, key.key_id);
   const claimedId = tags === null ? null : claimedIdIn(tags, services.ownershipTagName);
-  if (claimedId !== null && (await adopt(services, provider, claimedId, key))) return;
   await remember(services, { provider, sweep, claimedId }, key);
-}
-
-/**
- * Gives a key to the record that it names, if that has none and nobody is at it; a sync then brings it in line. An open write means
- * that the sync looks for the key by itself. Since the page was listed, the record may have had the key and replaced it. A worker
- * that fell silent is shut out: it knows of no key, and would make one.
- */
-async function adopt({ database, queue, log }: Services, provider: string, id: string, { key_id, arn }: ListedKey) {
-  const adopted = await database.prisma.$transaction(async (transaction) => {
-    const count = await transaction.$executeRaw`
-      UPDATE keys SET key_id = ${key_id}, arn = ${arn}, state = 'updating', due_at = now(), error = NULL, attempts = 0,
-        lease_token = NULL, lease_until = NULL
-      WHERE id = ${id}::uuid AND provider = ${provider} AND key_id IS NULL AND NOT writes_open
-        AND (lease_until IS NULL OR lease_until < now())
-        AND NOT EXISTS (SELECT 1 FROM former_keys WHERE key_id = ${key_id} AND arn = ${arn})`;
-    if (count === 0) return false;
-    const event = { key_ref: id, type: 'key.adopted', generation: 0, actor: 'keyward', data: { arn } };
-    await transaction.event.create({ data: event });
-    await queue.wake(transaction, id);
-    return true;
-  });
-  if (adopted) log.warn({ key: id, arn }, 'gave a key in KMS back to the record that it names');
-  return adopted;
 }
 
 /** Reports a key that claims a record, when it is first seen to, unless that is its record's business. */

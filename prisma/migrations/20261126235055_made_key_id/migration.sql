@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "kms_writes" ADD COLUMN     "made_key_id" TEXT;
