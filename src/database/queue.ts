@@ -12,17 +12,18 @@ const changesChannel = 'keyward_key_changes';
 /** Before the id of a key that was just recorded for the first time. */
 const newKey = 'new:';
 
-export type SyncJob = { id: string };
+/** `creates`: the provider of a key that KMS is to make; undefined: it has one, or is to be looked for. */
+export type SyncJob = { id: string; creates?: string };
 /** The provider is that of the key. */
-export type ScheduledJob = SyncJob & { provider: string };
+export type ScheduledJob = { id: string; provider: string };
 export type RefreshJob = { provider: string };
 
 export type Queue = {
   boss: PgBoss;
-  /** Wakes the sync of a key when the transaction commits. A key that is queued already is not queued again. */
-  wake(transaction: Transaction, keyId: string): Promise<void>;
+  /** Wakes the sync of a key when the transaction commits. A key that is queued already is not queued again. `creates` as in a job. */
+  wake(transaction: Transaction, keyId: string, creates?: string): Promise<void>;
   /** The same outside a transaction, for several keys. */
-  wakeAll(keyIds: string[]): Promise<void>;
+  wakeAll(keys: SyncJob[]): Promise<void>;
   /** Wakes the syncs of keys that nobody waits for; those of higher priority first. */
   schedule(keys: (ScheduledJob & { priority: number })[]): Promise<void>;
   /** Wakes so many workers to refresh keys of these providers. */
@@ -72,11 +73,12 @@ export async function startQueue(connectionString: string, onError: (error: Erro
   const subscription = await listen(boss, tell);
   return {
     boss,
-    wake: async (transaction, keyId) => {
-      await boss.send(syncQueue, { id: keyId } satisfies SyncJob, { singletonKey: keyId, db: fromPrisma(transaction) });
+    wake: async (transaction, keyId, creates) => {
+      const job: SyncJob = { id: keyId, ...(creates === undefined ? {} : { creates }) };
+      await boss.send(syncQueue, job, { singletonKey: keyId, db: fromPrisma(transaction) });
     },
-    wakeAll: async (keyIds) => {
-      const jobs = keyIds.map((id) => ({ data: { id } satisfies SyncJob, singletonKey: id }));
+    wakeAll: async (keys) => {
+      const jobs = keys.map((data) => ({ data, singletonKey: data.id }));
       if (jobs.length > 0) await boss.insert(syncQueue, jobs);
     },
     schedule: async (keys) => {

@@ -48,6 +48,12 @@ export class Limit {
     return urgency.waitFor(turn);
   }
 
+  /** A turn was not used. */
+  giveBack(): void {
+    this.#bucket.tokens += 1;
+    this.#serve();
+  }
+
   /** Takes a throttling answer to heart: the rate falls for a while, and what is saved up is gone. */
   slowDown(): void {
     this.#slowdown = slowed(this.#slowdown, performance.now());

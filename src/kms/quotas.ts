@@ -6,11 +6,14 @@ import { standardQuotas } from '../domain/request-quotas.ts';
 import type { Part } from '../domain/token-bucket.ts';
 import { toKmsFailure } from './errors.ts';
 import { Limit, type Waited } from './limit.ts';
+import { currentUrgency } from './urgency.ts';
 
 /** The quotas of one account and Region. */
 export type Quotas = {
   /** Waits for the turn of a call. @throws NotSent when the process stops meanwhile. */
   take(operation: string): Promise<void>;
+  /** Gives back a turn that was not used. */
+  giveBack(operation: string): void;
   /** Learns from an answer. */
   answered(operation: string, told: { isThrottled: boolean; hasNoQuotas: boolean }): void;
 };
@@ -83,8 +86,12 @@ class Scope implements Quotas {
   }
 
   take(operation: string): Promise<void> {
-    if (performance.now() < this.#noQuotasUntil) return Promise.resolve();
+    if (currentUrgency().usePrepaid(operation) || performance.now() < this.#noQuotasUntil) return Promise.resolve();
     return this.#limit(operation)?.take(this.#isStopping) ?? Promise.resolve();
+  }
+
+  giveBack(operation: string): void {
+    this.#limit(operation)?.giveBack();
   }
 
   answered(operation: string, { isThrottled, hasNoQuotas }: { isThrottled: boolean; hasNoQuotas: boolean }): void {

@@ -16,7 +16,7 @@ test('a key is taken over in time, though it was not due when its worker took it
   await kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'theirs' }));
   const sleeper = freezeAt(service, 'writes-recorded');
   // A wake-up that was left over. Its refresh is due in ten minutes.
-  await services.queue.wakeAll([key.id]);
+  await services.queue.wakeAll([{ id: key.id }]);
   await sleeper.frozen;
   // Its renewals stand still as well.
   await services.database.prisma.$executeRaw`

@@ -53,7 +53,7 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
     });
     await recordRevision(transaction, { keyId: key.id, generation: 1, origin: key.origin, declared: key.declared }, by);
     if (key.isNewId) await announceNewKey(transaction, key.id);
-    await services.queue.wake(transaction, key.id);
+    await services.queue.wake(transaction, key.id, key.origin === 'create' ? key.provider : undefined);
   });
   await services.failurePoints.pass('intent-recorded');
 }

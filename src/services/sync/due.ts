@@ -25,22 +25,37 @@ export const takePlainKeys = `
     SELECT id FROM keys WHERE provider = $1 AND ${isDue} AND ${isPlain} ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
   RETURNING *`;
 
-type Due = { id: string; provider: string; is_urgent: boolean; is_retry: boolean };
+/** SQL: KMS has yet to make it, and nobody has tried. */
+const isUnmade = `key_id IS NULL AND lifecycle = 'managed' AND replacement IS NULL AND NOT writes_open`;
 
-/** Wakes whoever is to sync what is due. */
-export async function wakeDueKeys(services: Services, batchSize: number): Promise<void> {
+type Due = { id: string; provider: string; is_urgent: boolean; is_retry: boolean; is_unmade: boolean };
+
+/**
+ * Wakes whoever is to sync what is due.
+ * @param isWaiting whether this process has a key waiting for its turn already.
+ */
+export async function wakeDueKeys(
+  services: Services,
+  batchSize: number,
+  isWaiting: (keyId: string) => boolean,
+): Promise<void> {
   const { queue, database } = services;
   // What was changed for all keys at once comes after what failed before: those are few, and somebody may look at them.
   const { rows: single } = await database.pool.query<Due>(
-    `SELECT id, provider, is_urgent, is_retry FROM (
+    `SELECT id, provider, is_urgent, is_retry, is_unmade FROM (
       SELECT *, row_number() OVER (PARTITION BY provider, is_urgent ORDER BY is_retry DESC, due_at) AS place FROM (
-        SELECT id, provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry FROM keys
+        SELECT id, provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry, (${isUnmade}) AS is_unmade
+        FROM keys
         WHERE ${isDue} AND (${isPlain}) IS NOT TRUE
       ) AS due
     ) AS placed
     WHERE place <= ${wokenAtOnce} ORDER BY place`,
   );
-  await queue.wakeAll(single.filter(({ is_urgent }) => is_urgent).map(({ id }) => id));
+  await queue.wakeAll(
+    single
+      .filter(({ id, is_urgent }) => is_urgent && !isWaiting(id))
+      .map(({ id, provider, is_unmade }) => ({ id, ...(is_unmade ? { creates: provider } : {}) })),
+  );
   await queue.schedule(
     single
       .filter(({ is_urgent }) => !is_urgent)

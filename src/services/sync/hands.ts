@@ -1,5 +1,6 @@
 /** The keys that this process syncs. What somebody waits for has hands of its own, which the calendar never fills. */
 import { announceKeyChange } from '../../database/queue.ts';
+import type { Quotas } from '../../kms/quotas.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { type Seen, syncKey } from './engine.ts';
@@ -27,16 +28,19 @@ export class Hands {
   /**
    * Begins to sync a key, once a hand is free. A key in hand sees by itself what is new.
    * @param seen what was just observed of it.
+   * @param prepaid the quotas in which the turn of its CreateKey has come; it is given back when that is not sent.
    */
-  async take(keyId: string, seen?: Seen): Promise<void> {
-    if (this.#queued.has(keyId)) return;
+  async take(keyId: string, { seen, prepaid = null }: { seen?: Seen; prepaid?: Quotas | null } = {}): Promise<void> {
+    if (this.#queued.has(keyId)) return prepaid?.giveBack('CreateKey');
     this.#queued.add(keyId);
     const isGiven = await this.#places.take();
     this.#queued.delete(keyId);
     if (!isGiven) return;
     const lend = this.#isInteractive && this.#busy.size < mostAtOnce;
-    const urgency = new Urgency(this.#isInteractive, lend ? this.#places.lender() : null);
+    const lender = lend ? this.#places.lender() : null;
+    const urgency = new Urgency(this.#isInteractive, lender, prepaid === null ? null : 'CreateKey');
     const sync = withUrgency(urgency, () => this.#sync(keyId, seen)).finally(() => {
+      if (urgency.usePrepaid('CreateKey')) prepaid?.giveBack('CreateKey');
       if (this.#busy.get(keyId)?.urgency === urgency) this.#busy.delete(keyId);
       this.#places.giveBack();
     });

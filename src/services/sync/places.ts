@@ -4,6 +4,8 @@ export class Places {
   #free: number;
   #isClosed = false;
   readonly #waiting: ((isGiven: boolean) => void)[] = [];
+  /** Those whose wait is over: they go before all who have not begun, or their turns would pile up here. */
+  readonly #returning: (() => void)[] = [];
 
   constructor(count: number) {
     this.#count = count;
@@ -21,7 +23,7 @@ export class Places {
   }
 
   giveBack(): void {
-    const next = this.#waiting.shift();
+    const next = this.#returning.shift() ?? this.#waiting.shift();
     if (next === undefined) this.#free += 1;
     else next(true);
   }
@@ -49,9 +51,14 @@ export class Places {
         return await wait;
       } finally {
         waits -= 1;
-        if (waits === 0) await this.take();
+        if (waits === 0) await this.#takeBack();
       }
     };
+  }
+
+  async #takeBack(): Promise<void> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#returning.push(resolve));
   }
 
   /** Sends those away who wait. */

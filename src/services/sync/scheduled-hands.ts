@@ -25,7 +25,7 @@ export class ScheduledHands {
 
   /** Has a key synced. @param seen what was just observed of it. */
   take(provider: string, keyId: string, seen: Seen | undefined): void {
-    void this.#of(provider).take(keyId, seen);
+    void this.#of(provider).take(keyId, seen === undefined ? {} : { seen });
   }
 
   /** Somebody waits for this key now. */

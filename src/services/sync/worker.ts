@@ -14,6 +14,7 @@ import { wakeDueKeys } from './due.ts';
 import { Hands } from './hands.ts';
 import { batchSize, Refresher } from './refresh.ts';
 import { ScheduledHands } from './scheduled-hands.ts';
+import { Turns } from './turns.ts';
 
 /** Milliseconds between looks for keys that are due. */
 const sweepInterval = 1000;
@@ -38,13 +39,15 @@ export async function startWorker(services: Services, concurrency: number): Prom
   const urgent = new Hands(services, concurrency, { isInteractive: true });
   const scheduled = new ScheduledHands(services, Math.ceil(concurrency / 2));
   const refresher = new Refresher(services, { urgent, scheduled });
-  const takeUrgently = async (keyId: string) => {
-    scheduled.hurry(keyId);
-    await refresher.giveUp(keyId);
-    await urgent.take(keyId);
+  const turns = new Turns(services, urgent);
+  const takeUrgently = async ({ id, creates }: SyncJob) => {
+    if (creates !== undefined) return void turns.take(id, creates);
+    scheduled.hurry(id);
+    await refresher.giveUp(id);
+    await urgent.take(id);
   };
   await boss.work<SyncJob>(syncQueue, polling(concurrency), async (jobs: Job<SyncJob>[]) => {
-    for (const { data } of jobs) await takeUrgently(data.id);
+    for (const { data } of jobs) await takeUrgently(data);
   });
   await boss.work<ScheduledJob>(scheduledQueue, polling(scheduledBatch), async (jobs: Job<ScheduledJob>[]) => {
     for (const { data } of jobs) scheduled.offer(data.provider, data.id);
@@ -64,7 +67,7 @@ export async function startWorker(services: Services, concurrency: number): Prom
   let stopping = false;
   const sweep = async () => {
     try {
-      await wakeDueKeys(services, batchSize);
+      await wakeDueKeys(services, batchSize, (keyId) => turns.isWaiting(keyId));
     } catch (error) {
       services.log.warn({ err: error }, 'could not look for keys that are due');
     }

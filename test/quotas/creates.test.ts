@@ -1,0 +1,38 @@
+import { test } from 'tap';
+import { startBackends } from '../support/process.ts';
+import { addProvider } from '../support/providers.ts';
+import { caller, eventually, startService } from '../support/service.ts';
+
+const many = 40;
+const promptly = { prefer: 'respond-async' };
+
+test('of many creates at once each is made in its turn, and no other change waits for them', async (t) => {
+  const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
+  await caller(KMS_ENDPOINT)('PUT', '/_local/settings', { quotas: true });
+  const environment = { DATABASE_URL, KMS_ENDPOINT, QUOTA_SHARE: '0.8', SETTLE_SECONDS: '0' };
+  const { call, control } = await startService(t, environment);
+  await addProvider(call, { name: 'elsewhere', region: 'eu-west-1' });
+  const { body: here } = await call('POST', '/v1/keys', {});
+  const { body: there } = await call('POST', '/v1/keys', { provider: 'elsewhere' });
+  await control.clear();
+  const creations = async () => (await control.calls()).filter(({ operation }) => operation === 'CreateKey');
+  const asked = Array.from({ length: many }, () => call('POST', '/v1/keys', {}, promptly));
+  const ids = (await Promise.all(asked)).map(({ body }) => body.id);
+
+  for (const id of [here.id, there.id]) {
+    t.equal((await call('PATCH', `/v1/keys/${id}`, { description: 'new' }, { prefer: 'wait=60' })).status, 200);
+    t.ok((await creations()).length < many, 'a change of another key is there before all of them');
+  }
+  await eventually('all are made', async () => {
+    const { body } = await call<{ items: { id: string }[] }>('GET', '/v1/keys?state=in_sync&limit=200');
+    const held = new Set(body.items.map(({ id }) => id));
+    return ids.every((id) => held.has(id));
+  });
+  const made = await creations();
+  t.equal(made.length, many);
+  t.same(
+    made.filter(({ error }) => error !== null),
+    [],
+    'KMS throttles none of them',
+  );
+});
