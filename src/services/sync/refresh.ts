@@ -154,7 +154,8 @@ async function lookAt(services: Services, access: Access | null, row: KeyRow, wr
     const read = await observeKey(kms, row.key_id);
     const whole = withUntold(row, desired, read);
     const observed = withoutStaleFields(whole, expected, writes);
-    if (differences(desired, observed).length > 0) {
+    const isClaimed = observed.tags[services.ownershipTagName] === row.id;
+    if (!isClaimed || differences(desired, observed).length > 0) {
       return { kind: 'differs', seen: { read, statusVersion: row.status_version } };
     }
     const settling = observed === whole ? 0 : services.times.settle;
