@@ -19,6 +19,7 @@ import read from './routes/keys/read.ts';
 import rotations from './routes/keys/rotations.ts';
 import write from './routes/keys/write.ts';
 import providers from './routes/providers.ts';
+import recovery from './routes/recovery.ts';
 import unmanaged from './routes/unmanaged.ts';
 import type { Services } from './services/context.ts';
 import { ProblemError } from './services/problems.ts';
@@ -75,7 +76,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(health);
   await app.register(metrics);
   if (role === 'worker') return app;
-  for (const routes of [read, write, actions, providers, unmanaged, plan, rotations, history, events]) {
+  for (const routes of [read, write, actions, providers, recovery, unmanaged, plan, rotations, history, events]) {
     await app.register(routes, { prefix: '/v1' });
   }
   return app;

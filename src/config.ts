@@ -39,6 +39,7 @@ const tagNamePattern = '^(?![aA][wW][sS]:)[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]{1,128}$
 export const failureSwitches = [
   'no-ownership-search',
   'no-search-before-create',
+  'no-hold',
   'no-fencing',
   'no-clock-check',
   'refusal-deletes-unproven',
@@ -122,6 +123,13 @@ export const variables = {
     asNumber,
   ),
   ROLE: oneOf(['all', 'api', 'worker'], 'all', 'what this process does: answer HTTP, sync keys, or both'),
+  RESUME_GAP_SECONDS: variable(
+    Type.Union([Type.Null(), Type.Integer({ minimum: 0, maximum: 31_536_000 })]),
+    null,
+    'seconds, 0 to 31536000',
+    'a silence of all processes after which the fleet is held; 0: none; unset: 600, and 0 with the embedded PostgreSQL',
+    asNumber,
+  ),
   WORKER_CONCURRENCY: variable(
     Type.Integer({ minimum: 1, maximum: 200 }),
     10,
@@ -213,6 +221,11 @@ export function settleTime({ SETTLE_SECONDS: seconds, KMS_ENDPOINT: endpoint }: 
 /** Milliseconds until a right or a principal that is new is known everywhere: minutes at AWS. */
 export function propagationTime({ PROPAGATION_SECONDS: seconds, KMS_ENDPOINT: endpoint }: Config): number {
   return (seconds ?? (endpoint === 'local' ? 5 : 120)) * 1000;
+}
+
+/** Seconds of silence of all processes that are a gap; 0: none are. The database and the KMS of a laptop live and die together. */
+export function resumeGap({ RESUME_GAP_SECONDS: seconds, DATABASE_URL: url }: Config): number {
+  return seconds ?? (url === null ? 0 : 600);
 }
 
 /** The folder of one embedded part. */

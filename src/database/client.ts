@@ -1,6 +1,6 @@
 /** The connection to PostgreSQL: Prisma, and the pool beneath it for the few statements that have to be quick. */
 import { PrismaPg } from '@prisma/adapter-pg';
-import { Pool } from 'pg';
+import { type ClientBase, Pool } from 'pg';
 import { PrismaClient } from '../generated/prisma/client.ts';
 
 export type {
@@ -26,8 +26,13 @@ const longestPause = 5000;
 /**
  * Opens the pool. Connections are made when first used.
  * @param onError told of connections that break while idle; the pool replaces them by itself.
+ * @param check what is done on each new connection before anything else.
  */
-export function openDatabase(connectionString: string, onError: (error: Error) => void): Database {
+export function openDatabase(
+  connectionString: string,
+  onError: (error: Error) => void,
+  check: (client: ClientBase) => Promise<void>,
+): Database {
   const pool = new Pool({
     connectionString,
     max: 15,
@@ -35,6 +40,9 @@ export function openDatabase(connectionString: string, onError: (error: Error) =
     connectionTimeoutMillis: 5000,
     // A process that freezes in a transaction would hold its rows, and everybody who needs them, for as long.
     idle_in_transaction_session_timeout: longestPause,
+    verify: (client, done) => {
+      check(client).then(() => done(), done);
+    },
   });
   pool.on('error', onError);
   const statementNames = new Map<string, string>();

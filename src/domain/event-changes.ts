@@ -36,11 +36,11 @@ export function eventOrigin(type: string, revisionOrigin: string | null): EventO
   if (type.startsWith('drift.') || revisionOrigin === 'drift') return 'drift';
   if (type.startsWith('provider.')) return 'api';
   if (revisionOrigin === null) return null;
-  const own = (['import', 'rollback', 'revert'] as const).find((origin) => origin === revisionOrigin);
+  const own = (['import', 'rollback', 'revert', 'recovery'] as const).find((origin) => origin === revisionOrigin);
   return own ?? 'api';
 }
 
-export type EventOrigin = 'api' | 'import' | 'drift' | 'rollback' | 'revert';
+export type EventOrigin = 'api' | 'import' | 'drift' | 'rollback' | 'revert' | 'recovery';
 
 function side(entries: Members, name: string): Members {
   return Object.fromEntries(

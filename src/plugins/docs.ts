@@ -23,6 +23,7 @@ export default fp(
         tags: [
           { name: 'Keys', description: "Terraform's aws_kms_key over HTTP." },
           { name: 'History', description: 'What was declared, and what happened.' },
+          { name: 'Recovery', description: 'After a restored backup, or another gap.' },
           { name: 'Service', description: 'The service itself.' },
         ],
         servers: [{ url: '/' }],

@@ -24,13 +24,13 @@ export default fp(
         },
       },
       async () => {
-        const { database, queue } = app.services;
+        const { database, queue, watch } = app.services;
         try {
           await Promise.all([database.pool.query('SELECT 1'), queue.boss.isInstalled()]);
         } catch {
           throw new ProblemError('temporarily-unavailable', 'The database or the queue in it is away.');
         }
-        return { status: 'ok' };
+        return { status: 'ok', held: watch.isHeld, reason: watch.reason };
       },
     );
   },

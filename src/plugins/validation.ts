@@ -10,6 +10,7 @@ import { historySchemas } from '../schemas/history.ts';
 import { keySchemas } from '../schemas/key.ts';
 import { planSchemas } from '../schemas/plan.ts';
 import { providerSchemas } from '../schemas/provider.ts';
+import { recoverySchemas } from '../schemas/recovery.ts';
 import { rotationSchemas } from '../schemas/rotation.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
 import { ProblemError } from '../services/problems.ts';
@@ -19,6 +20,7 @@ const schemas = [
   ...keySchemas,
   ...historySchemas,
   ...planSchemas,
+  ...recoverySchemas,
   ...rotationSchemas,
   ...unmanagedSchemas,
   ...providerSchemas,

@@ -80,7 +80,14 @@ export const Problem = Type.Object(
   { $id: 'Problem', additionalProperties: false, description: 'RFC 9457 problem details.' },
 );
 
-const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', additionalProperties: false });
+const Health = Type.Object(
+  {
+    status: Type.Literal('ok'),
+    held: Type.Optional(Type.Boolean({ description: 'Whether some keys are held after a gap: see Recovery.' })),
+    reason: Type.Optional(nullable(Type.String({ description: 'Why they are.' }))),
+  },
+  { $id: 'Health', additionalProperties: false },
+);
 
 /** The answers that any operation can give beside its own. */
 export function problems(...statuses: number[]) {

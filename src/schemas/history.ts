@@ -15,8 +15,9 @@ export const revisionOrigins = [
   'replace',
   'recreate',
   'drift',
+  'recovery',
 ] as const;
-export const eventOrigins = ['api', 'import', 'drift', 'rollback', 'revert'] as const;
+export const eventOrigins = ['api', 'import', 'drift', 'rollback', 'revert', 'recovery'] as const;
 export const outcomes = ['pending', 'held', 'superseded', 'refused'] as const;
 
 const anything = Type.Unsafe<unknown>({});
@@ -62,10 +63,13 @@ export const Event = Type.Object(
     key: nullable(
       Type.String({
         format: 'uuid',
-        description: "Keyward's id of the key, which may be gone; null: a provider's event.",
+        description:
+          "Keyward's id of the key, which may be gone; null: an event of a provider, or of the whole installation.",
       }),
     ),
-    provider: nullable(Type.String({ description: "The provider; null: a key's event." })),
+    provider: nullable(
+      Type.String({ description: 'The provider; null: an event of a key, or of the whole installation.' }),
+    ),
     generation: Type.Integer({ description: 'Of the desired state that the event belongs to.' }),
     origin: nullable(stringEnum(eventOrigins, { description: 'Where the change came from.' })),
     actor: Type.String({ description: 'Who did it; keyward for its own doing.' }),

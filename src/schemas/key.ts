@@ -139,6 +139,9 @@ export const KeyStatus = Type.Object(
     key_state: nullable(Type.String({ description: "KMS's KeyState, as last observed." })),
     drift: Type.Array(ref(Drift)),
     error: nullableRef(SyncError),
+    held: Type.Boolean({
+      description: 'Nothing is written to KMS until somebody resumes the key or asks something of it: see Recovery.',
+    }),
     deletion_date: nullable(Timestamp),
     last_observed_at: nullable(Timestamp),
     last_synced_at: nullable(Timestamp),

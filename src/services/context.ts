@@ -10,6 +10,7 @@ import type { FailurePoints } from './failure-points.ts';
 import type { Unmade } from './keys/unmade.ts';
 import type { Metrics } from './metrics.ts';
 import type { Clients } from './providers/access.ts';
+import type { GapWatch } from './recovery/watch.ts';
 
 /** Milliseconds. */
 export type Times = {
@@ -39,6 +40,8 @@ export type Services = {
   /** The way to find a key by its ownership tag. */
   ownershipSearchFor(kms: Kms): OwnershipSearch;
   unmade: Unmade;
+  /** Knows whether the database is as new as the world. */
+  watch: GapWatch;
   times: Times;
   failurePoints: FailurePoints;
   log: FastifyBaseLogger;

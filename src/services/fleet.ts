@@ -5,6 +5,7 @@ import type { Pool } from 'pg';
 import type { Config } from '../config.ts';
 import { type Database, isDatabaseAway } from '../database/client.ts';
 import type { Limiter } from '../kms/quotas.ts';
+import type { GapWatch } from './recovery/watch.ts';
 
 /** Milliseconds between two signs of life. */
 const heartbeat = 2000;
@@ -27,16 +28,17 @@ type Counts = { readers: number; writers: number };
  */
 export async function joinFleet(
   { pool }: Database,
-  limiter: Limiter,
+  { limiter, watch }: { limiter: Limiter; watch: GapWatch },
   role: Config['ROLE'],
   log: FastifyBaseLogger,
 ): Promise<Membership> {
-  const me = [randomUUID(), role, silence];
-  const counted = await joinPatiently(pool, me);
+  const me: [string, string, number] = [randomUUID(), role, silence];
+  const counted = await joinPatiently(pool, watch, me);
   limiter.fleet = { ...counted, isJoining: counted.readers > 1 };
   let isLeaving = false;
   const beat = async () => {
     try {
+      await watch.check(pool);
       const { rows } = await pool.query<Counts>(signOfLife, me);
       if (rows[0] !== undefined) limiter.fleet = { ...rows[0], isJoining: false };
     } catch (error) {
@@ -68,10 +70,10 @@ export async function joinFleet(
 const joinAttempts = 6;
 
 /** A machine on which much starts at once may be slow to connect. */
-async function joinPatiently(pool: Pool, me: unknown[]): Promise<Counts> {
+async function joinPatiently(pool: Pool, watch: GapWatch, me: [string, ...unknown[]]): Promise<Counts> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await join(pool, me);
+      return await join(pool, watch, me);
     } catch (error) {
       if (attempt === joinAttempts || !isDatabaseAway(error)) throw error;
     }
@@ -79,12 +81,13 @@ async function joinPatiently(pool: Pool, me: unknown[]): Promise<Counts> {
 }
 
 /** Of two processes that join at once, one sees the other. */
-async function join(pool: Pool, me: unknown[]): Promise<Counts> {
+async function join(pool: Pool, watch: GapWatch, me: [string, ...unknown[]]): Promise<Counts> {
   const client = await pool.connect();
   try {
     await client.query('BEGIN');
     await client.query('SELECT pg_advisory_xact_lock($1)', [joiningLock]);
     await client.query(`DELETE FROM workers WHERE heartbeat_at < now() - interval '${forgottenAfter}'`);
+    await watch.join(client, pool, me[0]);
     const { rows } = await client.query<Counts>(signOfLife, me);
     await client.query('COMMIT');
     client.release();
@@ -100,7 +103,9 @@ async function join(pool: Pool, me: unknown[]): Promise<Counts> {
 const signOfLife = `
   WITH own AS (
     INSERT INTO workers (id, role) VALUES ($1::uuid, $2)
-    ON CONFLICT (id) DO UPDATE SET heartbeat_at = now() RETURNING role
+    ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), beats = workers.beats + 1 RETURNING role
+  ), known AS (
+    UPDATE installation SET alive_at = now()
   ), others AS (
     SELECT role FROM workers WHERE id <> $1::uuid AND heartbeat_at > now() - $3 * interval '1 millisecond'
   )

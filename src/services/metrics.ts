@@ -3,6 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { Database } from '../database/client.ts';
 import type { Limiter } from '../kms/quotas.ts';
 import { silence } from './fleet.ts';
+import { lastGap } from './recovery/hold.ts';
 
 /** Milliseconds for which figures that are read from the database stay good. */
 const freshness = 5000;
@@ -22,6 +23,7 @@ type Figures = {
   keys: { provider: string; state: string; count: number }[];
   drift: { provider: string; field: string; count: number }[];
   due: number;
+  held: number;
   unmanaged: { provider: string; count: number }[];
   processes: { role: string; count: number }[];
 };
@@ -64,6 +66,7 @@ export function createMetrics(database: Database, limiter: Limiter): Metrics {
     gauge('keyward_keys', 'Keys by provider and state.', ['provider', 'state'], ({ keys }) => keys),
     gauge('keyward_drift', 'Fields that differ from what was declared.', ['provider', 'field'], ({ drift }) => drift),
     gauge('keyward_keys_due', 'Keys whose sync is due.', [], ({ due }) => [{ count: due }]),
+    gauge('keyward_keys_held', 'Keys that are held after a gap.', [], ({ held }) => [{ count: held }]),
     gauge(
       'keyward_unmanaged_keys',
       "Keys in KMS that carry Keyward's ownership tag and have no record, as of the last sweep.",
@@ -141,6 +144,7 @@ const selectFigures = `
       SELECT provider, split_part(entry ->> 'field', '.', 1) AS field, count(*)::int AS count
       FROM keys, json_array_elements(drift) AS entry WHERE state IN ('drifted', 'pending_deletion') GROUP BY 1, 2) AS rows) AS drift,
     (SELECT count(*)::int FROM keys WHERE due_at <= now()) AS due,
+    (SELECT count(*)::int FROM keys WHERE gap_seen < ${lastGap} AND state <> 'deleted') AS held,
     (SELECT coalesce(json_agg(rows), '[]') FROM (
       SELECT provider, count(*)::int AS count FROM foreign_keys WHERE claimed_id IS NOT NULL GROUP BY provider) AS rows) AS unmanaged,
     (SELECT coalesce(json_agg(rows), '[]') FROM (

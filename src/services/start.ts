@@ -1,6 +1,6 @@
 /** Opens everything the service needs, in order, and closes it in the opposite order. */
 import type { FastifyBaseLogger } from 'fastify';
-import { type Config, dataFolder, propagationTime, settleTime } from '../config.ts';
+import { type Config, dataFolder, propagationTime, resumeGap, settleTime } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { type Queue, startQueue } from '../database/queue.ts';
@@ -19,6 +19,7 @@ import { Unmade } from './keys/unmade.ts';
 import { createMetrics } from './metrics.ts';
 import { openClients } from './providers/access.ts';
 import { seedProvider } from './providers/seed.ts';
+import { GapWatch } from './recovery/watch.ts';
 import { startWorker } from './sync/worker.ts';
 
 /** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
@@ -55,21 +56,27 @@ export async function startServices(config: Config, log: FastifyBaseLogger): Pro
 async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: () => Promise<void>) => void) {
   const connectionString = config.DATABASE_URL ?? (await openEmbeddedPostgres(config, onClose));
   await bringToVersion(connectionString, config.MIGRATE_ON_START, log);
-  const database = openDatabase(connectionString, (error) => log.warn({ err: error }, 'a database connection broke'));
+  const failurePoints = openFailurePoints(config);
+  const watch = new GapWatch({ longestSilence: resumeGap(config), isOff: failurePoints.isOff('no-hold'), log });
+  const database = openDatabase(
+    connectionString,
+    (error) => log.warn({ err: error }, 'a database connection broke'),
+    (client) => watch.check(client),
+  );
   onClose(() => database.close());
   const queue = await startQueue(connectionString, (error) => log.warn({ err: error }, 'the queue reports an error'));
   onClose(() => queue.stop());
   const changes = openChangeFeed(queue);
   const unmade = knownUnmade(queue);
+  watch.onGap(() => unmade.clear());
 
   const localKms = config.KMS_ENDPOINT === 'local' ? await openLocalKms(config) : null;
   if (localKms !== null) onClose(() => localKms.close());
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
   const limiter = new Limiter(config.QUOTA_SHARE);
-  const membership = await joinFleet(database, limiter, config.ROLE, log);
+  const membership = await joinFleet(database, { limiter, watch }, config.ROLE, log);
   onClose(() => membership.leave());
   const metrics = createMetrics(database, limiter);
-  const failurePoints = openFailurePoints(config);
   const times = timesOf(config);
   const expiringWrites = !failurePoints.isOff('no-fencing');
   const clients = openClients({ endpoint, onCall: metrics.kmsCall, times: times.write, expiringWrites }, limiter);
@@ -87,6 +94,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     asksTagging: config.OWNERSHIP_SEARCH === 'tagging',
     ownershipSearchFor: ownershipSearches(config),
     unmade,
+    watch,
     times,
     failurePoints,
     log,

@@ -24,7 +24,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       const { rows, nextCursor } = await listKeys(app.services, request.query);
-      return { items: rows.map(toKey), next_cursor: nextCursor };
+      const { gap } = app.services.watch;
+      return { items: rows.map((row) => toKey(row, gap)), next_cursor: nextCursor };
     },
   );
 
@@ -49,10 +50,11 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const row = await findKey(app.services, request.params.id);
-      const tag = entityTag(row);
+      const { gap } = app.services.watch;
+      const tag = entityTag(row, gap);
       reply.header('etag', tag);
       if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send(undefined as never);
-      return reply.type('application/json').send(toKey(row));
+      return reply.type('application/json').send(toKey(row, gap));
     },
   );
 };

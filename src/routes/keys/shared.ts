@@ -85,9 +85,10 @@ export function inputOf(request: FastifyRequest): Input {
 
 /** Answers with a key: the given status when KMS holds what was asked for, 202 while it does not yet. */
 export function sendKey(reply: FastifyReply, { row, pending }: Accepted, done: number): FastifyReply {
+  const { gap } = reply.server.services.watch;
   return reply
     .code(pending ? 202 : done)
-    .header('etag', entityTag(row))
+    .header('etag', entityTag(row, gap))
     .type('application/json')
-    .send(toKey(row));
+    .send(toKey(row, gap));
 }

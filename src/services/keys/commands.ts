@@ -1,10 +1,11 @@
 /** What can be asked of a key. Each records an intent and waits for its sync; none writes to KMS by itself. */
 import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuidv7 } from 'uuid';
-import type { KeyRow } from '../../database/client.ts';
+import { type KeyRow, Prisma } from '../../database/client.ts';
 import type { Actor, Services } from '../context.ts';
 import { findEarlierRun } from '../history/revisions.ts';
 import { conflict, keyNotFound } from '../problems.ts';
+import { isHeldBack, lastGap } from '../recovery/hold.ts';
 import { type DeclaredKey, declaredOf } from './declared.ts';
 import { findKey, lookUpKey } from './find.ts';
 import { declaredByCreate, declaredByPatch, type Input, patchTarget } from './input.ts';
@@ -18,6 +19,8 @@ import {
   waitForGeneration,
   waitForObservation,
 } from './settlement.ts';
+
+const lastGapSql = Prisma.raw(lastGap);
 
 /** What comes with every command. */
 export type Command = Actor & {
@@ -39,43 +42,46 @@ export type Accepted = { row: KeyRow; pending: boolean };
  */
 export async function createKey(services: Services, input: Input, command: Command): Promise<Accepted> {
   const id = command.commandId ?? uuidv7();
-  if ((await findEarlierRun(services, command)) !== null) return settleNewKey(services, id, null, command);
+  const earlier = await findEarlierRun(services, command);
+  if (earlier !== null) return settleNewKey(services, { id, generation: earlier.generation, keyId: null }, command);
   const { declared, provider } = await declaredByCreate(services, input);
-  try {
-    const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId: !command.isRerun };
-    await recordNewKey(services, key, command);
-  } catch (error) {
-    // Another run of the same command may have been faster.
-    if (command.commandId === undefined || (await lookUpKey(services, id)) === undefined) throw error;
-  }
-  return settleNewKey(services, id, null, command);
+  const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId: !command.isRerun };
+  const generation = await recordNewKey(services, key, command).catch((error) =>
+    generationOfOtherRun(services, command, error),
+  );
+  return settleNewKey(services, { id, generation, keyId: null }, command);
 }
+
+/** Another run of the same command may have been faster. @throws the error when none was. */
+async function generationOfOtherRun(services: Services, command: Command, error: unknown): Promise<number> {
+  const other = await findEarlierRun(services, command);
+  if (other === null) throw error;
+  return other.generation;
+}
+
+/** `keyId` of a key that somebody made outside; null: a refused key must not exist in KMS, or its record stays. */
+type NewRecord = { id: string; generation: number; keyId: string | null };
 
 /**
  * Waits for a first generation, and removes the record of one that KMS refused.
- * @param keyId of a key that somebody made outside; null: a refused key must not exist in KMS, or its record stays.
  */
-export async function settleNewKey(
-  services: Services,
-  id: string,
-  keyId: string | null,
-  command: Command,
-): Promise<Accepted> {
-  const settlement = await waitForGeneration(services, id, 1, command.wait);
-  if (settlement.kind === 'refused' && (await removeRefused(services, id, keyId))) {
+export async function settleNewKey(services: Services, created: NewRecord, command: Command): Promise<Accepted> {
+  const { id, generation } = created;
+  const settlement = await waitForGeneration(services, id, generation, command.wait);
+  if (settlement.kind === 'refused' && (await removeRefused(services, created))) {
     throw refusal(settlement, 'Nothing was made, and no record is left.');
   }
   return keptRow(settlement, id);
 }
 
 /** The record goes, its events stay. A key that has been changed since stays too. @returns whether it went. */
-async function removeRefused(services: Services, id: string, keyId: string | null): Promise<boolean> {
+async function removeRefused(services: Services, { id, generation, keyId }: NewRecord): Promise<boolean> {
   const isRemoved = await services.database.prisma.$transaction(async (transaction) => {
     const { count } = await transaction.key.deleteMany({
       where: {
         id,
         key_id: keyId,
-        generation: 1,
+        generation,
         synced_generation: 0,
         state: 'failed',
         lease_token: null,
@@ -173,6 +179,7 @@ async function requestObservation(services: Services, id: string, enforce: boole
       UPDATE keys
       SET requested_observation = requested_observation + 1,
           enforce_through = CASE WHEN ${enforce} THEN requested_observation + 1 ELSE enforce_through END,
+          gap_seen = CASE WHEN ${enforce} THEN ${lastGapSql} ELSE gap_seen END,
           due_at = least(due_at, now() + interval '5 seconds')
       WHERE id = ${id}::uuid
       RETURNING requested_observation`;
@@ -216,7 +223,9 @@ async function declareChange(
     if (row === undefined) throw keyNotFound(id);
     assertMatches(row, command.ifMatch);
     const declared = await decide(row);
-    if (isDeepStrictEqual(declared, declaredOf(row))) return settled(services, row, command);
+    // Of a held key nobody knows whether KMS has it so: what is asked for is recorded as asked for now, and carried out.
+    const isSame = isDeepStrictEqual(declared, declaredOf(row)) && !isHeldBack(row, services.watch.gap);
+    if (isSame) return settled(services, row, command);
     const generation = await recordChange(services, row, { declared, origin }, command);
     if (generation !== null) return waitForGeneration(services, id, generation, command.wait);
   }

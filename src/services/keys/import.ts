@@ -29,7 +29,8 @@ export async function importKey(
   const earlier = await findEarlierRun(services, command);
   if (earlier !== null) {
     const recorded = await lookUpKey(services, earlier.key_ref);
-    return settleNewKey(services, earlier.key_ref, recorded?.key_id ?? null, command);
+    const created = { id: earlier.key_ref, generation: earlier.generation, keyId: recorded?.key_id ?? null };
+    return settleNewKey(services, created, command);
   }
   const settings = await findSettings(services, request.provider);
   if (settings === null) throw noSuchProvider(request.provider);
@@ -44,14 +45,12 @@ export async function importKey(
     );
   }
   const identity = { arn: observed.arn, key_id: observed.key_id };
-  try {
-    const key = { id, provider: request.provider, declared, origin: 'import' as const, identity, isNewId: false };
-    await recordNewKey(services, key, command);
-  } catch (error) {
+  const key = { id, provider: request.provider, declared, origin: 'import' as const, identity, isNewId: false };
+  const generation = await recordNewKey(services, key, command).catch(async (error) => {
     await assertUnmanaged(services, observed.arn);
     throw error;
-  }
-  return settleNewKey(services, id, observed.key_id, command);
+  });
+  return settleNewKey(services, { id, generation, keyId: observed.key_id }, command);
 }
 
 async function observeImportable(

@@ -4,12 +4,14 @@ import type { KeyRow, Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { announceNewKey } from '../../database/queue.ts';
 import { changedFields } from '../../domain/changes.ts';
+import { nextGeneration } from '../../domain/gap.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
 import type { revisionOrigins } from '../../schemas/history.ts';
 import type { Actor, Services } from '../context.ts';
 import { invalidInput } from '../problems.ts';
 import { holdSettings } from '../providers/settings.ts';
+import { gapIn } from '../recovery/hold.ts';
 import { columnsOf, type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 
 export type Origin = (typeof revisionOrigins)[number];
@@ -33,12 +35,15 @@ export type NewKey = {
 
 /**
  * Records a key that Keyward did not have.
+ * @returns its first generation: 1, or more where another record may have had the id before a gap.
  * @throws Prisma's P2002 when the ARN is on record already; ProblemError invalid-input when the provider's settings have
  * changed meanwhile, so that the key can't be had.
  */
-export async function recordNewKey(services: Services, key: NewKey, by: Asker): Promise<void> {
+export async function recordNewKey(services: Services, key: NewKey, by: Asker): Promise<number> {
   if (key.isNewId) services.unmade.add(key.id);
-  await services.database.prisma.$transaction(async (transaction) => {
+  const first = await services.database.prisma.$transaction(async (transaction) => {
+    const gap = await gapIn(transaction);
+    const generation = key.isNewId ? 1 : nextGeneration(0, gap);
     const settings = await holdSettings(transaction, key.provider);
     assertTagsFit(key.declared, settings, services.ownershipTagName);
     await transaction.key.create({
@@ -47,15 +52,19 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
         provider: key.provider,
         ...key.identity,
         ...columnsOf(key.declared, settings),
+        ...decidedOn(gap),
+        generation,
         state: key.origin === 'create' ? 'creating' : 'updating',
         due_at: backstop(),
       },
     });
-    await recordRevision(transaction, { keyId: key.id, generation: 1, origin: key.origin, declared: key.declared }, by);
+    await recordRevision(transaction, { keyId: key.id, generation, origin: key.origin, declared: key.declared }, by);
     if (key.isNewId) await announceNewKey(transaction, key.id);
     await services.queue.wake(transaction, key.id, key.origin === 'create' ? key.provider : undefined);
+    return generation;
   });
   await services.failurePoints.pass('intent-recorded');
+  return first;
 }
 
 /**
@@ -67,11 +76,17 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
 export async function recordChange(
   services: Services,
   row: KeyRow,
-  change: { declared: DeclaredKey; origin: Origin; columns?: { replacement: string } },
+  change: {
+    declared: DeclaredKey;
+    origin: Origin;
+    columns?: Prisma.KeyUpdateManyMutationInput;
+    also?: (transaction: Transaction) => Promise<void>;
+  },
   by: Asker,
 ): Promise<number | null> {
-  const generation = row.generation + 1;
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
+    const gap = await gapIn(transaction);
+    const generation = nextGeneration(row.generation, gap);
     const settings = await holdSettings(transaction, row.provider);
     if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
     const { count } = await transaction.key.updateMany({
@@ -79,6 +94,7 @@ export async function recordChange(
       data: {
         ...columnsOf(change.declared, settings),
         ...change.columns,
+        ...decidedOn(gap),
         generation,
         state: stateWhileSyncing(row, change.declared),
         error: Prisma.DbNull,
@@ -92,6 +108,7 @@ export async function recordChange(
     const policyBefore = row.policy === null ? (observedOf(row)?.policy ?? null) : null;
     const revision = { keyId: row.id, generation, ...change, before: declaredOf(row), policyBefore };
     await recordRevision(transaction, revision, by);
+    await change.also?.(transaction);
     await services.queue.wake(transaction, row.id);
     return generation;
   });
@@ -136,6 +153,11 @@ export async function recordRevision(transaction: Transaction, revision: Revisio
       data: { origin, changes },
     },
   });
+}
+
+/** What somebody asks for by name is no longer held. */
+export function decidedOn(gap: number) {
+  return { gap_seen: gap, gap_checked: gap, gap_found: Prisma.DbNull };
 }
 
 /** By the settings that hold when the intent is recorded: they may be others than those by which the input was checked. */

@@ -1,10 +1,11 @@
 /** A key as the HTTP contract shows it. */
 import type { KeyRow } from '../../database/client.ts';
 import type { Key } from '../../schemas/key.ts';
+import { isHeldBack } from '../recovery/hold.ts';
 import { declaredOf, driftOf, errorOf, observedOf } from './declared.ts';
 
-/** The representation of a row. */
-export function toKey(row: KeyRow): Key {
+/** The representation of a row. @param gap the number of the last gap. */
+export function toKey(row: KeyRow, gap: number): Key {
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...declared } = declaredOf(row);
   return {
     id: row.id,
@@ -21,6 +22,7 @@ export function toKey(row: KeyRow): Key {
       key_state: row.key_state,
       drift: driftOf(row),
       error: errorOf(row),
+      held: isHeldBack(row, gap) && row.state !== 'deleted',
       deletion_date: timestamp(row.deletion_date),
       last_observed_at: timestamp(row.last_observed_at),
       last_synced_at: timestamp(row.last_synced_at),
@@ -30,9 +32,15 @@ export function toKey(row: KeyRow): Key {
   };
 }
 
-/** `"<generation>.<n>"`, where n moves when only the status does. */
-export function entityTag(row: Pick<KeyRow, 'generation' | 'status_version'>): string {
-  return `"${row.generation}.${row.status_version}"`;
+/** More than a status_version can be. */
+const versions = 10n ** 10n;
+
+/**
+ * `"<generation>.<n>"`, where n moves when only the status does. A version of before a gap may come back for another status,
+ * and must not look the same.
+ */
+export function entityTag(row: Pick<KeyRow, 'generation' | 'status_version'>, gap: number): string {
+  return `"${row.generation}.${BigInt(gap) * versions + BigInt(row.status_version)}"`;
 }
 
 function timestamp(date: Date | null): string | null {

@@ -1,11 +1,12 @@
 /** Asks for an on-demand rotation. The sync of the key carries it out. */
 import { v7 as uuidv7 } from 'uuid';
-import type { KeyRow, OnDemandRotation, Transaction } from '../../database/client.ts';
+import { type KeyRow, type OnDemandRotation, Prisma, type Transaction } from '../../database/client.ts';
 import type { Services } from '../context.ts';
 import type { Accepted, Command } from '../keys/commands.ts';
 import { findKey } from '../keys/find.ts';
 import { assertManaged, assertMatches, assertNotLost, assertSettledInKms } from '../keys/preconditions.ts';
 import { invalidInput, type KmsError, keyNotFound, refusedByKms } from '../problems.ts';
+import { lastGap } from '../recovery/hold.ts';
 
 /**
  * Rotates a key's material now.
@@ -51,7 +52,7 @@ async function record(services: Services, row: KeyRow, rotationId: string, by: C
     if (await isRecorded(transaction, rotationId)) return;
     const requested = await transaction.$executeRaw`
       UPDATE keys
-      SET rotations_open = true, requested_observation = requested_observation + 1,
+      SET rotations_open = true, gap_seen = ${Prisma.raw(lastGap)}, requested_observation = requested_observation + 1,
           due_at = least(due_at, now() + interval '5 seconds')
       WHERE id = ${row.id}::uuid`;
     if (requested === 0) throw keyNotFound(row.id);

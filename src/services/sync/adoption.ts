@@ -1,9 +1,9 @@
 /** drift_policy adopt: what somebody made of a key in KMS becomes its desired state, as a revision that says so. */
 import type { KeyRow, Prisma } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
+import { nextGeneration } from '../../domain/gap.ts';
 import { enabledIn, isPendingDeletion } from '../../domain/key-state.ts';
 import { policiesEqual } from '../../domain/policy-equivalence.ts';
-import { isRendering } from '../../domain/policy-form.ts';
 import { partitionIn } from '../../domain/regions.ts';
 import { ownTags, type TagSettings } from '../../domain/tags.ts';
 import type { ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
@@ -29,8 +29,18 @@ export function adoptable(
 ): DeclaredKey | null {
   if (isPendingDeletion(observed)) return null;
   const before = declaredOf(row);
-  const declared = declaredAs(before, observed, adoptedTags(services, row, settings, observed));
+  const declared = declaredAsObserved(services, row, settings, observed);
   return Object.keys(changedFields(before, declared)).length === 0 ? null : declared;
+}
+
+/** The desired state that takes over what KMS tells of the key. */
+export function declaredAsObserved(
+  services: Services,
+  row: KeyRow,
+  settings: TagSettings,
+  observed: ObservedKey,
+): DeclaredKey {
+  return declaredAs(declaredOf(row), observed, adoptedTags(services, row, settings, observed));
 }
 
 /** Tags that a change of the provider's settings is about to change say nothing of the owner. */
@@ -56,7 +66,7 @@ export async function adoptDrift(
   declared: DeclaredKey,
   drift: Drift[],
 ): Promise<KeyRow> {
-  const generation = row.generation + 1;
+  const generation = nextGeneration(row.generation, lease.gap);
   const adopted = await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, row.provider);
     const [changed] = await transaction.key.updateManyAndReturn({
@@ -105,12 +115,7 @@ function adoptedRotation(declared: DeclaredKey, { rotation }: ObservedKey): Decl
   return { enable_key_rotation, rotation_period_in_days };
 }
 
-/**
- * One that is written otherwise and means the same is no change, nor is the unique id of a principal: that says how KMS
- * writes the policy, or that the principal is gone.
- */
+/** One that is written otherwise and means the same is no change. */
 function adoptedPolicy(declared: PolicyDocument | null, { policy, arn }: ObservedKey): PolicyDocument | null {
-  if (declared === null || policy === null) return declared;
-  const partition = partitionIn(arn);
-  return policiesEqual(declared, policy, partition) || isRendering(declared, policy, partition) ? declared : policy;
+  return declared === null || policy === null || policiesEqual(declared, policy, partitionIn(arn)) ? declared : policy;
 }

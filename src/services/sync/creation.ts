@@ -23,8 +23,11 @@ const secondLook = 1000;
 export class CreationUnsettled extends Error {
   readonly until: Date;
 
-  constructor(until: Date) {
-    super('An earlier CreateKey has an unknown outcome; Keyward looks for its key before it makes another');
+  constructor(
+    until: Date,
+    message = 'An earlier CreateKey has an unknown outcome; Keyward looks for its key before it makes another',
+  ) {
+    super(message);
     this.until = until;
   }
 }

@@ -1,12 +1,20 @@
 /** The keys that are due, and how each is gone about. */
 import type { Services } from '../context.ts';
 import { silence } from '../fleet.ts';
+import type { GapWatch } from '../recovery/watch.ts';
 
 /** How many due keys of one provider one look wakes: another provider's never wait behind them. */
 const wokenAtOnce = 200;
 
-/** SQL: due, and nobody is at it. */
-const isDue = 'due_at <= now() AND (lease_until IS NULL OR lease_until < now())';
+/**
+ * SQL: due, and nobody is at it. After a gap each key is due for a first look: it follows from numbers, since nobody could wait
+ * until all rows are written. One whose look failed is tried again when it says.
+ */
+function isDue({ isHeld, gap }: GapWatch): string {
+  const isUnchecked = `(gap_seen < ${gap} AND gap_checked < ${gap} AND attempts = 0 AND state <> 'deleted')`;
+  const isTime = isHeld ? `(due_at <= now() OR ${isUnchecked})` : 'due_at <= now()';
+  return `${isTime} AND (lease_until IS NULL OR lease_until < now())`;
+}
 
 /** SQL: somebody waits for it, and its first attempt is still to come: its wake-up was lost, or its worker died. */
 const isUrgent = `attempts = 0 AND state <> 'failed'
@@ -16,15 +24,22 @@ const isUrgent = `attempts = 0 AND state <> 'failed'
 const isPlain = `state = 'in_sync' AND lifecycle = 'managed' AND generation = synced_generation
   AND requested_observation = served_observation AND attempts = 0 AND error IS NULL AND drift::text = '[]'
   AND key_id IS NOT NULL AND observed IS NOT NULL AND replacement IS NULL AND default_tags_due IS NULL
-  AND (policy_form ->> 'confirmed') IS DISTINCT FROM 'false'
   AND NOT (writes_open OR rotations_open OR former_keys_open)`;
 
-/** SQL: takes the leases of plain keys that are due, the longest due first. Parameters: provider, count, token, milliseconds. */
-export const takePlainKeys = `
-  UPDATE keys SET lease_token = $3::uuid, lease_until = now() + $4 * interval '1 millisecond'
-  WHERE id IN (
-    SELECT id FROM keys WHERE provider = $1 AND ${isDue} AND ${isPlain} ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-  RETURNING *`;
+/**
+ * Takes the leases of plain keys that are due, held ones first, then the longest due. Parameters: provider, count, token,
+ * milliseconds.
+ */
+export function takePlainKeys(watch: GapWatch): { name: string; text: string } {
+  const { isHeld, gap } = watch;
+  const order = isHeld ? `(gap_seen < ${gap}) DESC, due_at` : 'due_at';
+  const text = `
+    UPDATE keys SET lease_token = $3::uuid, lease_until = now() + $4 * interval '1 millisecond'
+    WHERE id IN (
+      SELECT id FROM keys WHERE provider = $1 AND ${isDue(watch)} AND ${isPlain} ORDER BY ${order} LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING *`;
+  return { name: isHeld ? `take_plain_${gap}` : 'take_plain', text };
+}
 
 /** SQL: KMS has yet to make it, and nobody has tried. */
 const isUnmade = `key_id IS NULL AND lifecycle = 'managed' AND replacement IS NULL AND NOT writes_open`;
@@ -40,14 +55,15 @@ export async function wakeDueKeys(
   batchSize: number,
   isWaiting: (keyId: string) => boolean,
 ): Promise<void> {
-  const { queue, database } = services;
+  const { queue, database, watch } = services;
+  if (watch.isHeld) await passOverDeleted(services);
   // What was changed for all keys at once comes after what failed before: those are few, and somebody may look at them.
   const { rows: single } = await database.pool.query<Due>(
     `SELECT id, provider, is_urgent, is_retry, is_unmade FROM (
       SELECT *, row_number() OVER (PARTITION BY provider, is_urgent ORDER BY is_retry DESC, due_at) AS place FROM (
-        SELECT id, provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry, (${isUnmade}) AS is_unmade
+        SELECT id, provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry, (${isUnmade} AND gap_seen >= ${watch.gap}) AS is_unmade
         FROM keys
-        WHERE ${isDue} AND (${isPlain}) IS NOT TRUE
+        WHERE ${isDue(watch)} AND (${isPlain}) IS NOT TRUE
       ) AS due
     ) AS placed
     WHERE place <= ${wokenAtOnce} ORDER BY place`,
@@ -67,8 +83,16 @@ export async function wakeDueKeys(
       ceil(count(*) / $1::float8),
       greatest(1, (SELECT count(*) FROM workers WHERE role <> 'api' AND heartbeat_at > now() - $2 * interval '1 millisecond'))
     )::int AS workers
-    FROM keys WHERE ${isDue} AND ${isPlain} GROUP BY provider`,
+    FROM keys WHERE ${isDue(watch)} AND ${isPlain} GROUP BY provider`,
     [batchSize, silence],
   );
   await queue.refresh(plain);
+}
+
+/** What KMS has deleted does not come back: there is nothing to hold. */
+async function passOverDeleted({ database, watch }: Services): Promise<void> {
+  await database.pool.query(
+    "UPDATE keys SET gap_seen = $1, gap_checked = $1 WHERE gap_seen < $1 AND state = 'deleted' AND lease_token IS NULL",
+    [watch.gap],
+  );
 }

@@ -4,7 +4,6 @@ import { afterStep, mayRotate } from '../../domain/after-step.ts';
 import { differences } from '../../domain/drift.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { plan } from '../../domain/planner.ts';
-import { claimedIdIn } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { withDeclared } from '../../domain/untold.ts';
 import { applyStep } from '../../kms/apply.ts';
@@ -23,11 +22,11 @@ import { findDrift, isHeld, withSince } from './drift.ts';
 import { recordGone, recordRemoved } from './endings.ts';
 import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
+import { isOnHold, releaseHold } from './held.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost, StoodStill } from './lease.ts';
 import { type Look, look, noLook } from './look.ts';
-import { findUnverifiedWrites, timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
-import { notePolicyForm, settlePolicyForm } from './policy-form.ts';
+import { timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
@@ -76,8 +75,14 @@ async function syncWhileAsked(services: Services, { row: taken, lease }: Work, s
 }
 
 /** @returns the row when it asks for another round, else null. */
-async function syncOnce(services: Services, work: Work): Promise<KeyRow | null> {
+async function syncOnce(services: Services, asTaken: Work): Promise<KeyRow | null> {
+  let work = asTaken;
   try {
+    if (isOnHold(work)) {
+      const released = await releaseHold(services, work);
+      if ('next' in released) return released.next;
+      work = released;
+    }
     const access = await accessToKey(services, await homeOf(services, work.row));
     const settled = await settleOpenWrites(services, access.kms, work);
     const begun = await beginReplacement(services, { ...work, row: settled });
@@ -94,6 +99,8 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
     return recordRetry(services, work, failure, { noLaterThan: error.until });
   }
   if (!(error instanceof KmsFailure)) throw error;
+  // What was not written can't be refused.
+  if (isOnHold(work)) return recordRetry(services, work, error);
   const { propagation } = services.times;
   const refusedFor = mayHeal(error) ? await timeSinceFirstRefusal(services, work.row, error) : 0;
   if (isFinal(error, { attempts: work.row.attempts + 1, refusedFor, propagation })) {
@@ -111,36 +118,33 @@ function waitingFor({ kind, code, message, operation }: KmsFailure, end: Date): 
   return new KmsFailure(kind, code, `${message.replace(/[^.!?]$/, '$&.')} ${patience}`, operation, true);
 }
 
-async function converge(services: Services, access: Access, begun: Work): Promise<KeyRow | null> {
+async function converge(services: Services, access: Access, work: Work): Promise<KeyRow | null> {
   const { kms, settings } = access;
-  const { key_id: keyId } = begun.row;
-  if (keyId === null && begun.row.lifecycle !== 'managed') return recordRemoved(services, begun);
-  const unverified = begun.row.writes_open ? await timeUntilVerifiable(services, begun.row.id) : 0;
-  const aim = await aimOf(services, begun.row);
+  const { row } = work;
+  const { key_id: keyId } = row;
+  if (keyId === null && row.lifecycle !== 'managed') return recordRemoved(services, work);
+  const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
+  const aim = await aimOf(services, row);
+  const desired = desiredOf(row, settings, services.ownershipTagName);
   let seen = noLook;
   if (keyId !== null) {
     try {
-      seen = await look(services, kms, begun, desiredOf(begun.row, settings, services.ownershipTagName));
+      seen = await look(services, kms, work, desired);
     } catch (error) {
       const failure = toKmsFailure(error, 'DescribeKey');
-      if (failure.kind === 'not_found') return recordGone(services, kms, begun, failure);
+      if (failure.kind === 'not_found') return recordGone(services, kms, work, failure);
       throw failure;
     }
   }
   const { observed } = seen;
-  if (observed !== null && aim !== 'claim') assertOwn(begun.row, observed, services.ownershipTagName);
-  const work = observed === null ? begun : await settlePolicyForm(services, begun, observed);
-  const { row } = work;
-  const desired = desiredOf(row, settings, services.ownershipTagName);
-  const unknown = row.writes_open && isHeld(row) ? await findUnverifiedWrites(services, row) : [];
-  const found = observed === null ? [] : await findDrift(services, settings, row, observed, unknown);
+  const found = observed === null ? [] : await findDrift(services, settings, row, observed);
   const adopted =
     aim === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
   if (adopted) return adoptDrift(services, work, adopted, found);
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
-  const steps = stepsFor(aim, row, desired, seen.planned, unknown);
-  const done = await applyAll(services, kms, known, seen.planned, steps);
+  const steps = stepsFor(aim, row, desired, observed);
+  const done = await applyAll(services, kms, known, observed, steps);
   const { reached, settling, noted } = await putRotationRight(services, access, known, desired, seen, { steps, done });
   await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
   const hindrance = await deleteFormerKeys(services, kms, work);
@@ -161,7 +165,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   const next = nextLook(row, reached, {
     settling,
     refresh,
-    isToBeMended: isToBeMended(row, aim, { drift, desired, reached }),
+    isToBeMended: isToBeMended(row, aim, drift),
   });
   return recordObservation(services, noted, {
     observed: held,
@@ -172,18 +176,6 @@ async function converge(services: Services, access: Access, begun: Work): Promis
     unverified,
     error: hindrance?.error ?? null,
   });
-}
-
-/**
- * A key that carries the ownership tag of another record is that one's: nothing of it is changed. (An import takes over a
- * tag that names no record any more, and release leaves the key as it is.)
- * @throws KmsFailure
- */
-function assertOwn(row: KeyRow, { arn, tags }: ObservedKey, ownershipTagName: string): void {
-  const owner = claimedIdIn(tags, ownershipTagName);
-  if (owner === null || owner === row.id || row.lifecycle === 'released') return;
-  const message = `${arn} carries the ownership tag of ${owner}; Keyward changes nothing of it until it carries this record's, ${row.id}. Release lets go of it.`;
-  throw new KmsFailure('refused', 'OwnedByAnother', message, 'TagResource', true);
 }
 
 /**
@@ -225,12 +217,11 @@ async function applyAll(
   const account = (await kms.identity())?.account ?? null;
   const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
   for (const [index, recorded] of journal.entries()) {
-    // A rotation is asked for, and a write of unknown outcome repeated; what else a held generation needs is drift put right.
-    const isMending = isHeld(work.row) && !work.row.writes_open && recorded.step.operation !== 'RotateKeyOnDemand';
+    // A rotation is asked for; what else a generation that KMS holds needs is drift put right.
+    const isMending = isHeld(work.row) && recorded.step.operation !== 'RotateKeyOnDemand';
     const entry: JournalEntry = isMending ? { ...recorded, origin: 'drift' } : recorded;
     try {
       reached = await applyOne(services, kms, work, reached, entry);
-      await notePolicyForm(services, kms, work, reached, entry.step);
     } catch (error) {
       await recordSkipped(services, work, journal.slice(index + 1));
       throw error;

@@ -7,7 +7,8 @@ import { timeInUuid } from '../../domain/uuid.ts';
 import type { Kms } from '../../kms/client.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { asFault, assertNoSuspects, search } from './creation.ts';
+import { timeUntilGapSettled } from '../recovery/hold.ts';
+import { asFault, assertNoSuspects, CreationUnsettled, search } from './creation.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
 
@@ -20,10 +21,23 @@ export async function findFormerCreation(services: Services, kms: Kms, work: Wor
   const { row } = work;
   if (row.key_id !== null || services.unmade.take(row.id)) return row;
   if (services.failurePoints.isOff('no-search-before-create')) return row;
+  const keyId = await searchAfterGap(services, kms, row);
+  return keyId === null ? row : recordFound(services, kms, work, keyId);
+}
+
+/**
+ * Looks for the key of a record that names none.
+ * @throws CreationUnsettled while a key of before a gap may not be seen yet, KmsFailure.
+ */
+export async function searchAfterGap(services: Services, kms: Kms, row: KeyRow): Promise<string | null> {
+  const left = await timeUntilGapSettled(services.database.prisma, services.times);
   const { keyId, unread } = await search(services, kms, row, idTakenAt(row));
-  if (keyId !== null) return recordFound(services, kms, work, keyId);
+  if (keyId !== null) return keyId;
   await assertNoSuspects(services, unread, row.created_at);
-  return row;
+  if (left <= 0) return null;
+  const message =
+    'The database may be older than the key; Keyward looks for it until calls of before can no longer land';
+  throw new CreationUnsettled(new Date(Date.now() + left), message);
 }
 
 /** An id may be older than its record: an Idempotency-Key keeps it, and so does a caller who chose it. */

@@ -23,6 +23,8 @@ export type JournalEntry<Planned extends Step = Step> = {
   step: Planned;
   /** Milliseconds of its deadline that are over. */
   age: () => number;
+  /** The number of the last gap that this process knew of. */
+  gap: number;
   /** It puts drift right; undefined: it serves the generation at hand. */
   origin?: 'drift';
 };
@@ -42,7 +44,7 @@ type Write = { row: KeyRow; lease: Lease };
  * PostgreSQL's time, since another worker may have to judge it.
  * @param observed the key before the first step; null: there is none.
  * @param account that the steps are sent in; null: nobody can tell.
- * @throws LeaseLost
+ * @throws LeaseLost, also when the key is held: a worker that has not noticed a gap writes nothing either.
  */
 export async function openJournal(
   services: Services,
@@ -53,7 +55,8 @@ export async function openJournal(
 ): Promise<JournalEntry[]> {
   const age = startStopwatch();
   const befores = fieldsBefore(observed, steps);
-  const entries = steps.map((step, index) => ({ id: uuidv7(), step, age, before: befores[index] ?? null }));
+  const { gap } = services.watch;
+  const entries = steps.map((step, index) => ({ id: uuidv7(), step, age, gap, before: befores[index] ?? null }));
   const rows = entries.map(({ id, step: { operation, parameters }, before }) => ({
     id,
     operation,
@@ -61,7 +64,7 @@ export async function openJournal(
     before,
   }));
   await services.database.prisma.$transaction(async (transaction) => {
-    await assertFenced(transaction, lease);
+    await assertMayWrite(transaction, lease);
     await transaction.$executeRaw`
       INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, before, lease_token, account, planned_at, lands_until)
       SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, entry.before, ${lease.token}::uuid, ${account},
@@ -88,7 +91,8 @@ export async function refreshEntry<Planned extends Step>(
   const count = await prisma.$executeRaw`
     UPDATE kms_writes SET lands_until = clock_timestamp() + ${landsWithin} * interval '1 millisecond'
     WHERE id = ${entry.id}::uuid AND outcome IS NULL AND EXISTS (
-      SELECT 1 FROM keys WHERE keys.id = ${lease.keyId}::uuid AND keys.lease_token = ${lease.token}::uuid)`;
+      SELECT 1 FROM keys WHERE keys.id = ${lease.keyId}::uuid AND keys.lease_token = ${lease.token}::uuid
+        AND keys.gap_seen >= coalesce((SELECT gap FROM installation), 0))`;
   if (count === 0) throw new LeaseLost(lease.keyId);
   await services.failurePoints.pass('writes-recorded');
   return { ...entry, age };
@@ -100,6 +104,8 @@ export function permitFor(services: Services, lease: Lease, entry: JournalEntry)
     beforeSend: async () => {
       await services.failurePoints.pass('before-send');
       if (services.failurePoints.isOff('no-fencing')) return;
+      if (entry.gap !== services.watch.gap)
+        throw new NotSent('It was not sent: a gap in the database was noticed before.');
       if (!lease.isHeld) throw new NotSent('It was not sent: the lease on the key ran out before.');
       if (entry.age() >= services.times.write.sendWithin) {
         throw new NotSent('It was not sent: the time in which it may be sent was over.');
@@ -187,6 +193,14 @@ function causeOf(
 export function outcomeOf({ certainlyNotDone, kind }: KmsFailure): Outcome {
   if (!certainlyNotDone) return 'unknown';
   return kind === 'refused' || kind === 'denied' || kind === 'unsupported' ? 'refused' : 'not_done';
+}
+
+/** The same for a write to KMS: not for a key that is held. */
+async function assertMayWrite(transaction: Transaction, lease: Lease): Promise<void> {
+  const count = await transaction.$executeRaw`
+    UPDATE keys SET writes_open = true WHERE id = ${lease.keyId}::uuid AND lease_token = ${lease.token}::uuid
+      AND gap_seen >= coalesce((SELECT gap FROM installation), 0)`;
+  if (count === 0) throw new LeaseLost(lease.keyId);
 }
 
 /** @throws LeaseLost when the row's lease is another's. Holds the row until the transaction ends. */

@@ -27,9 +27,15 @@ export type LeaseTimes = {
   standstill: number;
 };
 
+type Taken = Pick<Lease, 'keyId' | 'token' | 'gap' | 'dueBefore'>;
+
 export class Lease {
   readonly token: string;
   readonly keyId: string;
+  /** The number of the last gap when the lease was taken: whether the key is held goes by it. */
+  readonly gap: number;
+  /** When the key was due before the lease was taken. */
+  readonly dueBefore: Date | null;
   readonly #prisma: PrismaClient;
   readonly #times: LeaseTimes;
   readonly #work = currentUrgency();
@@ -38,10 +44,12 @@ export class Lease {
   #isTaken = false;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(prisma: PrismaClient, keyId: string, token: string, times: LeaseTimes, sinceTaken: () => number) {
+  private constructor(prisma: PrismaClient, taken: Taken, times: LeaseTimes, sinceTaken: () => number) {
     this.#prisma = prisma;
-    this.keyId = keyId;
-    this.token = token;
+    this.keyId = taken.keyId;
+    this.token = taken.token;
+    this.gap = taken.gap;
+    this.dueBefore = taken.dueBefore;
     this.#times = times;
     this.#sinceRenewal = sinceTaken;
     this.#work.gotOn();
@@ -65,16 +73,19 @@ export class Lease {
     // Started before the statement is sent: the lease ends here no later than it ends in the row, whose times are
     // PostgreSQL's, so that the clocks of the workers need not agree.
     const sinceTaken = startStopwatch();
-    const [taken] = await prisma.$queryRaw<(KeyRow & { is_takeover: boolean })[]>`
+    const [taken] = await prisma.$queryRaw<
+      (KeyRow & { is_takeover: boolean; due_before: Date | null; last_gap: number })[]
+    >`
       UPDATE keys
       SET lease_token = ${token}::uuid, lease_until = now() + ${time} * interval '1 millisecond',
-        due_at = least(due_at, now() + ${time} * interval '1 millisecond')
-      FROM (SELECT id, lease_token FROM keys WHERE id = ${keyId}::uuid FOR UPDATE) AS before
+        due_at = least(keys.due_at, now() + ${time} * interval '1 millisecond')
+      FROM (SELECT id, lease_token, due_at FROM keys WHERE id = ${keyId}::uuid FOR UPDATE) AS before
       WHERE keys.id = before.id AND (keys.lease_until IS NULL OR keys.lease_until < now())
-      RETURNING keys.*, before.lease_token IS NOT NULL AS is_takeover`;
+      RETURNING keys.*, before.lease_token IS NOT NULL AS is_takeover, before.due_at AS due_before,
+        coalesce((SELECT gap FROM installation), 0) AS last_gap`;
     if (taken === undefined) return null;
-    const { is_takeover: isTakeover, ...row } = taken;
-    return { lease: new Lease(prisma, keyId, token, times, sinceTaken), row, isTakeover };
+    const { is_takeover: isTakeover, due_before: dueBefore, last_gap: gap, ...row } = taken;
+    return { lease: new Lease(prisma, { keyId, token, gap, dueBefore }, times, sinceTaken), row, isTakeover };
   }
 
   /** What a statement must match to be this lease's. */

@@ -14,17 +14,22 @@ const passedOnFor = 60;
 /** A key in which nothing differs. `observed`: null where it reads as it did before. */
 export type Unchanged = { row: KeyRow; observed: ObservedKey | null; dueAt: Date };
 
+type Taken = { provider: string; token: string; gap: number };
+
 export class RefreshBatch {
   readonly provider: string;
+  /** The number of the last gap when the keys were taken: those with a lower gap_seen are held. */
+  readonly gap: number;
   readonly rows: ReadonlyMap<string, KeyRow>;
   readonly #services: Services;
   readonly #token: string;
   readonly #held: Set<string>;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(services: Services, provider: string, token: string, rows: KeyRow[]) {
+  private constructor(services: Services, { provider, token, gap }: Taken, rows: KeyRow[]) {
     this.#services = services;
     this.provider = provider;
+    this.gap = gap;
     this.#token = token;
     this.rows = new Map(rows.map((row) => [row.id, row]));
     this.#held = new Set(this.rows.keys());
@@ -36,10 +41,11 @@ export class RefreshBatch {
   static async take(services: Services, provider: string, count: number): Promise<RefreshBatch | null> {
     const token = randomUUID();
     const values = [provider, count, token, services.times.lease];
-    const { rows } = await services.database.pool.query<KeyRow>({ name: 'take_plain', text: takePlainKeys, values });
+    const { gap } = services.watch;
+    const { rows } = await services.database.pool.query<KeyRow>({ ...takePlainKeys(services.watch), values });
     if (rows.length === 0) return null;
     await services.failurePoints.pass('lease-taken');
-    return new RefreshBatch(services, provider, token, rows);
+    return new RefreshBatch(services, { provider, token, gap }, rows);
   }
 
   /** Whether the key has not been given up. */
@@ -84,6 +90,7 @@ export class RefreshBatch {
         UPDATE keys SET
           observed = coalesce(entry.observed, keys.observed), key_state = coalesce(entry.observed ->> 'key_state', key_state),
           last_observed_at = $3, due_at = entry.due_at, status_version = status_version + 1,
+          gap_seen = greatest(gap_seen, $5), gap_checked = greatest(gap_checked, $5), gap_found = NULL,
           last_synced_at = CASE drift_policy WHEN 'enforce' THEN $3 ELSE last_synced_at END,
           lease_token = NULL, lease_until = NULL
         FROM json_to_recordset($1::json) AS entry (
@@ -92,7 +99,7 @@ export class RefreshBatch {
         WHERE keys.id = entry.id AND keys.lease_token = $2::uuid AND keys.generation = entry.generation
           AND keys.requested_observation = entry.requested AND keys.tags_version = entry.tags
         RETURNING keys.id`,
-      values: [JSON.stringify(entries), this.#token, new Date(), entries.map(({ id }) => id)],
+      values: [JSON.stringify(entries), this.#token, new Date(), entries.map(({ id }) => id), this.gap],
     });
     for (const { id } of rows) this.#held.delete(id);
     await this.#services.failurePoints.pass('sync-recorded');

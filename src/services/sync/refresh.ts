@@ -7,12 +7,14 @@ import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow } from '../../database/client.ts';
 import { differences } from '../../domain/drift.ts';
 import { type RecentWrite, withoutStaleFields } from '../../domain/recent-writes.ts';
+import { changedSince } from '../../domain/recorded.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, observedOf } from '../keys/declared.ts';
 import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
+import { isHeldBack } from '../recovery/hold.ts';
 import { nextLook } from './aims.ts';
 import type { Seen } from './engine.ts';
 import type { Hands } from './hands.ts';
@@ -116,7 +118,7 @@ export class Refresher {
         await readers.take();
         try {
           if (this.#urgent.isBusy) await delay(courtesy);
-          const look = () => lookAt(this.#services, access, row, writes.get(row.id) ?? []);
+          const look = () => lookAt(this.#services, access, { row, gap: batch.gap }, writes.get(row.id) ?? []);
           looks.set(row.id, batch.holds(row.id) ? await withUrgency(new Urgency(false), look) : { kind: 'unknown' });
         } finally {
           readers.giveBack();
@@ -144,7 +146,12 @@ async function accessFor(services: Services, provider: string): Promise<Access |
   }
 }
 
-async function lookAt(services: Services, access: Access | null, row: KeyRow, writes: RecentWrite[]): Promise<Look> {
+async function lookAt(
+  services: Services,
+  access: Access | null,
+  { row, gap }: { row: KeyRow; gap: number },
+  writes: RecentWrite[],
+): Promise<Look> {
   const expected = observedOf(row);
   if (access === null || row.key_id === null || row.arn === null || expected === null) return { kind: 'unknown' };
   const { kms, settings } = access;
@@ -154,8 +161,9 @@ async function lookAt(services: Services, access: Access | null, row: KeyRow, wr
     const read = await observeKey(kms, row.key_id);
     const whole = withUntold(row, desired, read);
     const observed = withoutStaleFields(whole, expected, writes);
-    const isClaimed = observed.tags[services.ownershipTagName] === row.id;
-    if (!isClaimed || differences(desired, observed).length > 0) {
+    // What is the matter with a held key, its own sync finds out.
+    const isChanged = isHeldBack(row, gap) && changedSince(desired, [expected], whole, { isOwned: true }).length > 0;
+    if (isChanged || differences(desired, observed).length > 0) {
       return { kind: 'differs', seen: { read, statusVersion: row.status_version } };
     }
     const settling = observed === whole ? 0 : services.times.settle;

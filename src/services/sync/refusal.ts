@@ -1,6 +1,7 @@
 /** A change that KMS refuses for good is taken back whole (I5). */
 import type { KeyRow, Transaction } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/queue.ts';
+import { nextGeneration } from '../../domain/gap.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { findRevision } from '../history/revisions.ts';
@@ -57,7 +58,7 @@ function tellingOfTheKey({ key_id, arn }: KeyRow, origin: string | undefined, fa
 
 async function revert(services: Services, { row, lease }: Work, failure: KmsFailure, target: DeclaredKey) {
   const error = finalError(row, failure);
-  const generation = row.generation + 1;
+  const generation = nextGeneration(row.generation, lease.gap);
   services.log.warn({ key: row.id, operation: failure.operation, ...error }, 'KMS refused the change; taking it back');
   const next = await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, row.provider);

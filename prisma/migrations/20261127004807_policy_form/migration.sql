@@ -1,2 +1,0 @@
--- AlterTable
-ALTER TABLE "keys" ADD COLUMN     "policy_form" JSON;

@@ -1,0 +1,64 @@
+/** What to do after a gap: the report, and the go. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { actorOf } from '../plugins/actor.ts';
+import { problems, ref } from '../schemas/common.ts';
+import { HeldKeyQuery, RecoveryResume } from '../schemas/recovery.ts';
+import { invalidInput } from '../services/problems.ts';
+import { listHeldKeys, showRecovery } from '../services/recovery/report.ts';
+import { resume } from '../services/recovery/resume.ts';
+import { inputOf, jsonAnswer, writeHeaders } from './keys/shared.ts';
+
+const routes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/recovery',
+    {
+      schema: {
+        operationId: 'getRecovery',
+        tags: ['Recovery'],
+        summary: 'Are keys held, because the database is older than the world?',
+        response: { 200: jsonAnswer('How the recovery goes on.', 'Recovery'), ...problems() },
+      },
+    },
+    async () => showRecovery(app.services),
+  );
+
+  app.get(
+    '/recovery/keys',
+    {
+      schema: {
+        operationId: 'listHeldKeys',
+        tags: ['Recovery'],
+        summary: 'List the keys that are held, with what differs from what was last recorded',
+        querystring: HeldKeyQuery,
+        response: { 200: jsonAnswer('A page.', 'HeldKeyList'), ...problems() },
+      },
+    },
+    async (request) => {
+      const { items, nextCursor } = await listHeldKeys(app.services, request.query);
+      return { items, next_cursor: nextCursor };
+    },
+  );
+
+  app.post(
+    '/recovery/resume',
+    {
+      attachValidation: true,
+      schema: {
+        operationId: 'resumeHeldKeys',
+        tags: ['Recovery'],
+        summary: 'Keep what KMS has of held keys, or have what is declared enforced',
+        headers: { ...writeHeaders, properties: { 'idempotency-key': writeHeaders.properties['idempotency-key'] } },
+        body: ref(RecoveryResume),
+        response: { 202: jsonAnswer('Their syncs carry it out.', 'RecoveryResumed'), ...problems(404, 415, 422) },
+      },
+    },
+    async (request, reply) => {
+      const { violations } = inputOf(request);
+      if (violations.length > 0) throw invalidInput(violations);
+      const by = { actor: actorOf(request), requestId: request.id };
+      return reply.code(202).send(await resume(app.services, request.body, by));
+    },
+  );
+};
+
+export default routes;

@@ -1,0 +1,30 @@
+/** Which keys are held: those that were neither found unchanged nor decided on since the last gap. */
+import type { KeyRow, Transaction } from '../../database/client.ts';
+
+/** Whether nothing is to be written to KMS for the key. It follows from numbers: a gap marks no row. */
+export function isHeldBack({ gap_seen }: Pick<KeyRow, 'gap_seen'>, gap: number): boolean {
+  return gap_seen < gap;
+}
+
+/** SQL: the number of the last gap. A held key has a lower gap_seen. */
+export const lastGap = 'coalesce((SELECT gap FROM installation), 0)';
+
+/** The number of the last gap, in a transaction. */
+export async function gapIn(transaction: Transaction): Promise<number> {
+  const row = await transaction.installation.findUnique({ where: { id: 1 }, select: { gap: true } });
+  return row?.gap ?? 0;
+}
+
+/**
+ * Milliseconds until a search shows every key that was made before the gap was noticed: calls that were under way may land
+ * until then, and reads be as old. Not above 0: it does.
+ */
+export async function timeUntilGapSettled(
+  transaction: Pick<Transaction, '$queryRaw'>,
+  times: { settle: number; write: { landsWithin: number } },
+): Promise<number> {
+  const [row] = await transaction.$queryRaw<{ left: number | null }[]>`
+    SELECT extract(epoch FROM since - clock_timestamp())::float8 * 1000 AS left FROM installation`;
+  if (row === undefined || row.left === null) return 0;
+  return row.left + times.write.landsWithin + times.settle;
+}

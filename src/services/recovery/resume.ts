@@ -1,0 +1,120 @@
+/** Ends the hold on keys, as somebody decides: what KMS has is kept, or what is declared is enforced. */
+import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
+import type { FoundAfterGap } from '../../domain/recorded.ts';
+import type { ObservedKey } from '../../domain/types.ts';
+import type { RecoveryResume, RecoveryResumed } from '../../schemas/recovery.ts';
+import type { Actor, Services } from '../context.ts';
+import { type DeclaredKey, declaredOf } from '../keys/declared.ts';
+import { isUuid } from '../keys/find.ts';
+import { decidedOn, recordChange } from '../keys/intents.ts';
+import { invalidInput, keyNotFound } from '../problems.ts';
+import { settingsFor } from '../providers/settings.ts';
+import { declaredAsObserved } from '../sync/adoption.ts';
+import { gapIn, isHeldBack } from './hold.ts';
+
+/** Keys read at once. */
+const batchSize = 200;
+
+/**
+ * Resumes the keys that were compared with KMS and differ.
+ * @throws ProblemError not-found for an id that is no key's, invalid-input for a key that is not held.
+ */
+export async function resume(services: Services, request: RecoveryResume, by: Actor): Promise<RecoveryResumed> {
+  const gap = await gapIn(services.database.prisma);
+  if (request.keys !== 'all') await assertHeld(services, request.keys, gap);
+  const asked = request.keys === 'all' ? {} : { id: { in: request.keys } };
+  let resumed = 0;
+  let last: string | undefined;
+  for (;;) {
+    const rows = await services.database.prisma.key.findMany({
+      where: { AND: [asked, { ...differing(gap), ...(last === undefined ? {} : { id: { gt: last } }) }] },
+      orderBy: { id: 'asc' },
+      take: batchSize,
+    });
+    for (const row of rows) resumed += (await resumeKey(services, row, request.as, by)) ? 1 : 0;
+    last = rows.at(-1)?.id;
+    if (rows.length < batchSize) break;
+  }
+  const unchecked = { ...asked, gap_seen: { lt: gap }, gap_checked: { lt: gap }, state: { not: 'deleted' } };
+  return { resumed, not_checked: await services.database.prisma.key.count({ where: unchecked }) };
+}
+
+function differing(gap: number) {
+  return { gap_seen: { lt: gap }, gap_checked: { gte: gap }, state: { not: 'deleted' } };
+}
+
+async function assertHeld({ database }: Services, ids: string[], gap: number): Promise<void> {
+  const where = { id: { in: ids.filter(isUuid) } };
+  const rows = await database.prisma.key.findMany({ where, select: { id: true, gap_seen: true } });
+  const known = new Map(rows.map((row) => [row.id, row]));
+  const violations = ids.flatMap((id, index) => {
+    const row = known.get(id.toLowerCase());
+    if (row === undefined) throw keyNotFound(id);
+    return isHeldBack(row, gap) ? [] : [{ pointer: `/keys/${index}`, detail: `The key ${id} is not held.` }];
+  });
+  if (violations.length > 0) throw invalidInput(violations);
+}
+
+/** @returns whether it was resumed: not when somebody has decided on the key meanwhile. */
+async function resumeKey(services: Services, row: KeyRow, as: 'observed' | 'declared', by: Actor): Promise<boolean> {
+  const found = row.gap_found as unknown as FoundAfterGap;
+  // Nothing can be kept of a key that is gone: its sync says that it is lost.
+  if (as === 'declared' || found.observed === null) return enforce(services, row, { as, found }, by);
+  const { observed } = found;
+  const { arn, key_id } = observed;
+  const declared = await declaredByKms(services, row, observed);
+  const columns = { arn, key_id, observed: observed as unknown as Prisma.InputJsonObject };
+  const also = (transaction: Transaction) => recordResumed(transaction, row, { as, found }, by);
+  return (await recordChange(services, row, { declared, origin: 'recovery', columns, also }, by)) !== null;
+}
+
+/** What the report shows of the key, as the desired state. A key without its ownership tag was let go of. */
+async function declaredByKms(services: Services, row: KeyRow, observed: ObservedKey): Promise<DeclaredKey> {
+  const before = declaredOf(row);
+  if (observed.tags[services.ownershipTagName] !== row.id) {
+    return { ...before, lifecycle: 'released', pending_window_in_days: null };
+  }
+  const declared = declaredAsObserved(services, row, await settingsFor(services, row.provider), observed);
+  if (!isPendingDeletion(observed)) return declared;
+  // Of such a key KMS tells neither whether it is enabled nor whether it rotates.
+  const { is_enabled, enable_key_rotation, rotation_period_in_days } = before;
+  return { ...declared, is_enabled, enable_key_rotation, rotation_period_in_days, lifecycle: 'pending_deletion' };
+}
+
+type Decision = { as: 'observed' | 'declared'; found: FoundAfterGap };
+
+async function enforce(services: Services, row: KeyRow, decision: Decision, by: Actor): Promise<boolean> {
+  const isResumed = await services.database.prisma.$transaction(async (transaction) => {
+    const gap = await gapIn(transaction);
+    const observation = row.requested_observation + 1;
+    const { count } = await transaction.key.updateMany({
+      where: {
+        id: row.id,
+        generation: row.generation,
+        requested_observation: row.requested_observation,
+        ...differing(gap),
+      },
+      data: {
+        ...decidedOn(gap),
+        requested_observation: observation,
+        enforce_through: observation,
+        attempts: 0,
+        due_at: new Date(),
+        status_version: { increment: 1 },
+      },
+    });
+    if (count === 0) return false;
+    await recordResumed(transaction, row, decision, by);
+    await services.queue.wake(transaction, row.id);
+    return true;
+  });
+  await services.failurePoints.pass('intent-recorded');
+  return isResumed;
+}
+
+async function recordResumed(transaction: Transaction, row: KeyRow, { as, found }: Decision, by: Actor): Promise<void> {
+  const data = { as, differences: found.differences } as unknown as Prisma.InputJsonObject;
+  const about = { key_ref: row.id, generation: row.generation, actor: by.actor, request_id: by.requestId };
+  await transaction.event.create({ data: { ...about, type: 'recovery.resumed', data } });
+}

@@ -1,0 +1,125 @@
+import { type Test, test } from 'tap';
+import type { Key } from '../../src/schemas/key.ts';
+import { keysInKms, liveOn, readReport, resume, type Stage, type Story, setStage } from '../support/recovery-drill.ts';
+import { eventually, type Problem } from '../support/service.ts';
+
+const fieldsOf = (keys: { id: string; differences: { field: string }[] }[], { id }: Key) =>
+  keys.find((key) => key.id === id)?.differences.map(({ field }) => field);
+
+test('a backup that is put back: nothing is made twice or written before the go, and every key is accounted for', async (t) => {
+  const stage = await setStage(t);
+  const { call, control } = stage;
+  const story = await liveOn(stage);
+  const before = await keysInKms(stage);
+  await control.clear();
+  await stage.putBack();
+  await holdsAll(t, stage, story);
+  t.same(await keysInKms(stage), before, 'KMS is as it was');
+  await carriesOutRequests(t, stage, story);
+
+  const { disabled, restored, released, retagged, deleted, accepted } = story;
+  const kept = [disabled, restored, released, deleted].map(({ id }) => id);
+  t.match(await resume(stage, kept, 'observed'), { status: 202, body: { resumed: 4, not_checked: 0 } });
+  t.match(await resume(stage, [retagged.id], 'declared'), { status: 202, body: { resumed: 1 } });
+  t.match(await resume(stage, 'all', 'observed'), { status: 202, body: { resumed: accepted.length } });
+  await eventually('nothing is held', async () => {
+    const { body } = await call<{ held: boolean }>('GET', '/v1/recovery');
+    return !body.held;
+  });
+  await isAccountedFor(t, stage, story);
+});
+
+async function holdsAll(t: Test, stage: Stage, story: Story): Promise<void> {
+  const { call } = stage;
+  const { recovery, keys, writes } = await readReport(stage);
+  t.match(recovery, { held: true, reason: /write-ahead log|event/, keys_differing: 10 });
+  t.same(writes, [], 'nothing was written to KMS');
+  t.same(fieldsOf(keys, story.disabled), ['is_enabled']);
+  t.same(fieldsOf(keys, story.retagged), ['tags.team']);
+  t.same(fieldsOf(keys, story.restored), ['key_state']);
+  t.same(fieldsOf(keys, story.released), ['tags.keyward:id']);
+  t.same(fieldsOf(keys, story.deleted), ['key_state']);
+  for (const key of story.accepted) t.same(fieldsOf(keys, key), ['key_id'], 'found by its tag');
+  t.match((await call('GET', `/v1/keys/${story.disabled.id}`)).body.status, { held: true });
+  const { body: kept } = await call('GET', `/v1/keys/${story.kept.id}`);
+  t.match(kept.status, { held: false, state: 'in_sync' }, 'what is as it was recorded goes on by itself');
+  t.match(await call('GET', '/readyz'), { status: 200, body: { status: 'ok', held: true, reason: String } });
+  const { body: events } = await call<{ items: { key: string | null }[] }>('GET', '/v1/events?type=recovery.gap');
+  t.match(events.items, [{ key: null, data: { reason: recovery.reason } }], 'it is told once');
+}
+
+/** Requests that come meanwhile, and what is refused. */
+async function carriesOutRequests(t: Test, stage: Stage, { kept, unknown, disabled }: Story): Promise<void> {
+  const { call, control } = stage;
+  await control.clear();
+  const { status } = await call('PATCH', `/v1/keys/${kept.id}`, { description: 'asked for meanwhile' });
+  t.equal(status, 200);
+  t.same(
+    (await control.calls()).map(({ operation, key_id }) => [operation, key_id]),
+    [['UpdateKeyDescription', kept.key_id]],
+  );
+  t.equal((await call('POST', '/v1/keys', { description: 'new' })).status, 201);
+  const stale = await call<Problem>(
+    'PATCH',
+    `/v1/keys/${disabled.id}`,
+    {},
+    { 'if-match': `"${disabled.status.generation}.1"` },
+  );
+  t.equal(stale.status, 412, 'a generation of before the restore matches no other state');
+  const { body } = await call('POST', `/v1/keys/${disabled.id}/refresh`);
+  t.match(body.status, { held: true, key_state: 'Disabled' });
+  t.equal((await resume(stage, [unknown.id], 'observed')).status, 404);
+  t.equal((await resume(stage, [kept.id], 'observed')).status, 422);
+  t.equal((await call('POST', '/v1/recovery/resume', { keys: 'some', as: 'observed' })).status, 422);
+}
+
+async function isAccountedFor(t: Test, stage: Stage, story: Story): Promise<void> {
+  const { call } = stage;
+  const { disabled, restored, released, retagged, deleted, accepted, kept, unknown } = story;
+  await eventually('all is carried out', async () => {
+    const { body } = await call<{ items: Key[] }>('GET', '/v1/keys?limit=200');
+    return body.items.every(({ status: { state } }) => state === 'in_sync' || state === 'pending_deletion');
+  });
+  const show = async ({ id }: Key) => (await call('GET', `/v1/keys/${id}`)).body;
+  t.match(await show(disabled), { is_enabled: false, status: { key_state: 'Disabled', held: false } });
+  t.match(await show(restored), { status: { state: 'in_sync', key_state: 'Enabled' } });
+  t.match(await show(retagged), { tags: { team: 'one' }, status: { state: 'in_sync' } });
+  t.match(await show(deleted), { status: { state: 'pending_deletion', key_state: 'PendingDeletion' } });
+  t.equal((await call('GET', `/v1/keys/${released.id}`)).status, 404, 'what was let go of is let go of again');
+  for (const key of accepted) t.equal((await show(key)).arn, key.arn);
+  const { body: changed } = await call('GET', `/v1/keys/${disabled.id}`);
+  t.ok(changed.status.generation > disabled.status.generation, 'generations go on from a number that nobody has seen');
+  const { body: revisions } = await call<{ items: { origin: string; actor: string }[] }>(
+    'GET',
+    `/v1/keys/${disabled.id}/revisions`,
+  );
+  t.match(revisions.items, [{ origin: 'recovery', outcome: 'held' }, { origin: 'create' }]);
+  const { body: events } = await call<{ items: object[] }>(
+    'GET',
+    `/v1/keys/${retagged.id}/events?type=recovery.resumed`,
+  );
+  t.match(events.items, [{ data: { as: 'declared', differences: [{ field: 'tags.team' }] } }]);
+  const inKms = await keysInKms(stage);
+  const of = ({ key_id }: Key) => inKms.find(({ keyId }) => keyId === key_id);
+  t.match(of(disabled), { state: 'Disabled', owner: disabled.id });
+  t.match(of(restored), { state: 'Enabled', owner: restored.id });
+  t.match(of(retagged), { team: 'one', owner: retagged.id });
+  t.match(of(released), { state: 'Enabled', owner: null, team: 'one' });
+  t.match(of(unknown), { state: 'Enabled', owner: unknown.id });
+  t.match(of(kept), { state: 'Enabled', owner: kept.id });
+  const owners = inKms.flatMap(({ owner }) => (owner === null ? [] : [owner]));
+  t.equal(new Set(owners).size, owners.length, 'no key was made twice');
+  const { body: unmanaged } = await call<{ items: { key_id: string; claimed_id: string | null }[] }>(
+    'GET',
+    '/v1/unmanaged-keys',
+  );
+  const foreign = new Map(unmanaged.items.map(({ key_id, claimed_id }) => [key_id, claimed_id]));
+  t.same(
+    foreign,
+    new Map([
+      [unknown.key_id, unknown.id],
+      [released.key_id, null],
+    ]),
+    'the rest is told of',
+  );
+}
