@@ -1,16 +1,21 @@
 /** What goes wrong in a run, by chance. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ArmedPoint, type FailurePoint, failurePointNames } from '../src/services/failure-points.ts';
+import { stepClock } from './database-clock.ts';
 import { calmSettings, planKmsDisturbances } from './kms-disturbances.ts';
-import type { Lab } from './lab.ts';
+import { type Lab, times } from './lab.ts';
+import type { Ledger } from './ledger.ts';
 import type { Kind, Mix } from './mix.ts';
 import type { Random } from './random.ts';
 import type { Replica } from './replica.ts';
+import { planRestore, restore } from './restore.ts';
 
 export type Disturbance = { kind: Kind; name: string; at: number; run(): Promise<void> };
 
 /** Chooses some disturbances. All are over when their promises are, but for what `calm` has to put right. */
-export function planDisturbances(random: Random, mix: Mix, lab: Lab, mark: string): Disturbance[] {
+export function planDisturbances(random: Random, world: World, mark: string): Disturbance[] {
+  const { mix, lab } = world;
+  if (mix.has('restore', random, 0.03)) return planForRestore(random, world);
   const chosen: Disturbance[] = [];
   const add = (kind: Kind, name: string, latest: number, run: () => Promise<unknown>) =>
     chosen.push({ kind, name, at: random.between(0, latest), run: async () => void (await run()) });
@@ -35,11 +40,39 @@ export function planDisturbances(random: Random, mix: Mix, lab: Lab, mark: strin
   if (mix.has('black-hole-postgres', random, 0.03)) {
     add('black-hole-postgres', 'black hole: connections to PostgreSQL', 900, async () => lab.blackholePostgres());
   }
+  if (mix.has('database-clock', random, 0.08)) {
+    const seconds = random.pick([-660, -90, 90, 660, 7200]);
+    // Longer than a write takes to be given up.
+    const lasts = random.chance(0.3) ? (times.deadline + times.settle + 2) * 1000 : 0;
+    const name = `PostgreSQL's clock moves by ${seconds} s, and that lasts ${lasts} ms`;
+    add('database-clock', name, 900, () => moveClock(lab, seconds).then(() => delay(lasts)));
+  }
   if (mix.has('refresh', random, 0.3)) add('refresh', 'refresh is due', 900, () => letRefreshBeDue(lab));
   if (mix.has('guest', random, 0.08)) {
     add('guest', lab.guest.isRunning ? 'guest leaves' : 'guest joins', 500, () => visit(lab.guest));
   }
   return chosen;
+}
+
+type World = { mix: Mix; lab: Lab; ledger: Ledger; ids: string[] };
+
+/** Nothing else befalls the processes then: a frozen one would go on with what it knew before. */
+function planForRestore(random: Random, { mix, lab, ledger, ids }: World): Disturbance[] {
+  const planned = planRestore(random);
+  const name = `PostgreSQL is put back to a copy: ${JSON.stringify(planned)}`;
+  // Then records without a key are in the copy, which have one when it is put back.
+  const late = { operation: 'CreateKey', kind: 'throttle', times: null, seconds: 0.5 };
+  const lateKeys: Disturbance = {
+    kind: 'answers',
+    name: `fault ${JSON.stringify(late)}`,
+    at: 0,
+    run: async () => void (await lab.control.fault(late)),
+  };
+  return [
+    { kind: 'restore', name, at: random.between(100, 400), run: () => restore(lab, ledger, ids, planned) },
+    ...(random.chance(0.5) ? [lateKeys] : []),
+    ...planKmsDisturbances(random, mix, lab).filter(({ kind }) => /^(answers|bursts|stale-reads)$/.test(kind)),
+  ];
 }
 
 /** Several at once: some points are seldom come by. */
@@ -64,6 +97,14 @@ async function letRefreshBeDue(lab: Lab): Promise<void> {
     .catch(() => {});
 }
 
+/** PostgreSQL may be away. */
+async function moveClock(lab: Lab, seconds: number): Promise<void> {
+  await lab
+    .database()
+    .then((database) => stepClock(database, seconds))
+    .catch(() => {});
+}
+
 async function visit(guest: Replica): Promise<void> {
   // It may come while PostgreSQL is away, and then does not start.
   if (!guest.isRunning) return guest.start().catch(() => {});
@@ -85,6 +126,7 @@ export async function calm(lab: Lab, sleeper: Replica | null): Promise<void> {
   await lab.control.clearFaults();
   await lab.control.settings(calmSettings);
   await lab.oddKeys.mend();
+  await stepClock(await lab.database(), 0);
   for (const replica of lab.replicas) {
     await replica.arm([]);
     if (replica !== sleeper) replica.signal('SIGCONT');

@@ -8,6 +8,7 @@ import type { Ledger } from './ledger.ts';
 import type { Mix } from './mix.ts';
 import { type Operation, planOperations } from './operations.ts';
 import type { Random } from './random.ts';
+import { recover, writesBeforeTheGo } from './restore.ts';
 import { unsettledKeys } from './truth.ts';
 import { unaskedDoings } from './unasked.ts';
 import { makeWard, planForWard } from './wards.ts';
@@ -34,12 +35,13 @@ export type World = { lab: Lab; mix: Mix; ledger: Ledger; ids: string[] };
 
 /** @param mark names the run in all that it makes. */
 export async function experiment(world: World, random: Random, mark: string): Promise<Outcome> {
-  const { lab, mix, ledger, ids } = world;
+  const { lab, ledger, ids } = world;
+  ledger.begin();
   const operations = await planOperations(random, { kms: lab.kms, control: lab.control, ledger, ids, mark });
   operations.push(...(await planWard(world, random, mark)));
   const before = { accepted: ledger.accepted.length, seq: await lastEvent(await lab.database()) };
   await lab.control.clear();
-  const disturbances = planDisturbances(random, mix, lab, mark);
+  const disturbances = planDisturbances(random, world, mark);
   const targets = new Map(operations.map((operation) => [operation, random.pick(lab.replicas).service.url]));
   const sleeper = random.chance(0.3) ? random.pick(lab.replicas) : null;
   const plan = [...operations, ...disturbances].sort((a, b) => a.at - b.at).map(({ at, name }) => `${at} ms: ${name}`);
@@ -50,6 +52,12 @@ export async function experiment(world: World, random: Random, mark: string): Pr
   ]);
   const faults = await firedFaults(lab);
   await calm(lab, sleeper);
+  const awake = lab.replicas.find((replica) => replica !== sleeper) ?? lab.replicas[0];
+  const stuck: string[] = [];
+  ledger.recovery.decided = await recover(awake, random.pick(['observed', 'declared'])).catch((error: Error) => {
+    stuck.push(`held: ${error.message}`);
+    return null;
+  });
   const quietSince = performance.now();
   let open = await untilSettled(lab);
   const convergence = performance.now() - quietSince;
@@ -62,7 +70,15 @@ export async function experiment(world: World, random: Random, mark: string): Pr
   await forgetRemoved(lab, ids);
   const changes = await recordedChanges(await lab.database(), before.seq);
   const fired = countedBy(disturbances, ({ kind }) => kind);
-  return { violations: [...deaths(lab), ...found], convergence, plan, changes, calls, faults, disturbances: fired };
+  return {
+    violations: [...deaths(lab), ...stuck, ...found],
+    convergence,
+    plan,
+    changes,
+    calls,
+    faults,
+    disturbances: fired,
+  };
 }
 
 /** What the run begins with. */
@@ -70,7 +86,6 @@ type Before = { accepted: number; seq: string };
 
 /** A key that is left to itself, but for what somebody does to it in KMS. */
 async function planWard({ lab, mix, ledger }: World, random: Random, mark: string): Promise<Operation[]> {
-  ledger.wards.clear();
   if (!mix.has('wards', random, 0.3)) return [];
   const ward = await makeWard(random, lab.replicas[0].service.url, mark);
   if (ward === null) return [];
@@ -105,15 +120,18 @@ async function recordedChanges(database: Client, sinceSeq: string): Promise<numb
 
 async function check({ lab, ledger, ids }: World, before: Before): Promise<string[]> {
   const { kms } = lab;
+  const { lost, rotatedUnseen, wards } = ledger;
   const database = await lab.database();
   const calls = await lab.control.calls();
   await ledger.noteReleased(kms, database);
+  await ledger.noteOrphans(kms, database);
   const foreign = await ledger.foreignKeys(database);
   return [
-    ...(await violations({ kms, database }, { foreign, lost: ledger.lost, only: new Set(ids) })),
+    ...(await violations({ kms, database }, { foreign, lost, rotatedUnseen, only: new Set(ids) })),
+    ...(await writesBeforeTheGo(ledger, database, calls)),
     ...(await ledger.missing(database, before.accepted)),
     ...(await unrecordedWrites(database, calls)),
-    ...(await unaskedDoings({ kms, database, calls, wards: ledger.wards, lost: ledger.lost }, before.seq)),
+    ...(await unaskedDoings({ kms, database, calls, wards, lost }, before.seq)),
   ];
 }
 

@@ -1,12 +1,15 @@
 /** The real things: PostgreSQL, a local KMS, and replicas of the service, all processes of their own. */
-import { readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { Client } from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { firstLine, type Owner, run, startProxy, temporaryFolder } from '../test/support/process.ts';
 import { kmsClient, kmsControl } from '../test/support/service.ts';
+import { installClock } from './database-clock.ts';
 import { OddKeys } from './odd-keys.ts';
 import { Replica } from './replica.ts';
 
@@ -23,6 +26,9 @@ export type Lab = {
   database(): Promise<Client>;
   killPostgres(): Promise<void>;
   startPostgres(): Promise<void>;
+  /** Copies the cluster of a PostgreSQL that is down, and puts the copy in its place. */
+  copyPostgres(): Promise<void>;
+  putCopyBack(): Promise<void>;
   /** Seconds by which reads may be stale: less than the settling time. */
   staleness: number;
   oddKeys: OddKeys;
@@ -35,6 +41,8 @@ export type Lab = {
 export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
   const folder = await temporaryFolder(owner);
   const postgres = await startPostgres(owner, folder);
+  await migrate(owner, postgres.proxyUrl);
+  await installClock(await postgres.database());
   const kmsUrl = await startKmsProcess(owner, path.join(folder, 'kms'));
   const kms = kmsClient(kmsUrl);
   const kmsProxy = await startProxy(owner, new URL(kmsUrl));
@@ -65,12 +73,19 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
   return lab;
 }
 
+async function migrate(owner: Owner, databaseUrl: string): Promise<void> {
+  const { ended, stderr } = run(owner, 'src/migrate.ts', { DATABASE_URL: databaseUrl });
+  const { code } = await ended;
+  if (code !== 0) throw new Error(`The migrations are not applied: ${stderr()}`);
+}
+
 /** PostgreSQL behind a proxy, so that it is found at the same place after it was killed. */
 async function startPostgres(owner: Owner, folder: string) {
   let postgres: EmbeddedPostgres = await startEmbeddedPostgres(folder);
   owner.teardown(() => postgres.stop());
   const target = new URL(postgres.connectionString);
   const proxy = await startProxy(owner, target);
+  const [cluster, copy] = [path.join(folder, 'postgres'), path.join(folder, 'copy')];
   let client: Client | null = null;
   owner.teardown(() => client?.end().catch(() => {}));
   return {
@@ -88,15 +103,24 @@ async function startPostgres(owner: Owner, folder: string) {
     },
     killPostgres: async () => {
       client = null;
-      const [pid] = (await readFile(path.join(folder, 'postgres/postmaster.pid'), 'utf8')).split('\n');
+      const [pid] = (await readFile(path.join(cluster, 'postmaster.pid'), 'utf8')).split('\n');
       process.kill(Number(pid), 'SIGKILL');
       await postgres.stop();
     },
+    copyPostgres: () => replaceFolder(cluster, copy),
+    putCopyBack: () => replaceFolder(copy, cluster),
     startPostgres: async () => {
       postgres = await restarted(folder);
       target.port = new URL(postgres.connectionString).port;
     },
   };
+}
+
+/** A copy with all that belongs to a file, its owner too, without the trace of the server that was killed. */
+async function replaceFolder(from: string, to: string): Promise<void> {
+  await rm(to, { recursive: true, force: true });
+  await promisify(execFile)('cp', ['-a', from, to]);
+  await rm(path.join(to, 'postmaster.pid'), { force: true });
 }
 
 /** The children of a killed server need a moment to notice, and the next one can't start before. */

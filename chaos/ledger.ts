@@ -1,12 +1,17 @@
 /** What the harness was promised, and what it knows of keys that are not Keyward's. */
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
+import { allKeyIds, metadata, tags } from '../test/support/kms-truth.ts';
 import type { ForeignKeys } from './invariants.ts';
 import { heldKey } from './truth.ts';
 import type { Ward } from './wards.ts';
 
 /** A change that the service has accepted: 200, 201 or 202. */
-export type Accepted = { id: string; generation: number; origin: string; description: string | null };
+export type Accepted = { id: string; generation: number; origin: string; description: string | null; asked: Date };
+
+type Recovery = { differing: ReadonlyMap<string, string>; decided: Date | null; lastEvent: string };
+
+const noRecovery = (): Recovery => ({ differing: new Map(), decided: null, lastEvent: '0' });
 
 export class Ledger {
   readonly accepted: Accepted[] = [];
@@ -18,8 +23,16 @@ export class Ledger {
   readonly wards = new Map<string, Ward>();
   /** The records of the wards of all runs. */
   readonly allWards = new Set<string>();
-  /** How many rotations of each key the service has accepted. */
-  readonly rotations = new Map<string, number>();
+  /** The rotations that the service has accepted. */
+  readonly rotations: { id: string; asked: Date }[] = [];
+  /** Records whose keys may have been rotated in a time of which the database has lost the memory. */
+  readonly rotatedUnseen = new Set<string>();
+  /** The time of this run of which the database has lost the memory: when the copy was taken, and put back. */
+  #lostTime: { from: Date; until: Date } | null = null;
+  /** Keys that KMS does not hold as a restored database has them, their records, and when somebody decided on them. */
+  recovery = noRecovery();
+  /** Whom requests named, and when. */
+  readonly asked: { id: string; asked: Date }[] = [];
   #lastReleaseSeen = '0';
 
   /**
@@ -50,10 +63,69 @@ export class Ledger {
     }
   }
 
+  begin(): void {
+    this.wards.clear();
+    this.#lostTime = null;
+    this.recovery = noRecovery();
+    this.asked.length = 0;
+  }
+
+  /** PostgreSQL is as it was at the time of the copy. What was accepted since is lost, and nobody's fault. */
+  async noteRestore(database: Client, copied: Date, differing: ReadonlyMap<string, string>): Promise<void> {
+    this.#lostTime = { from: copied, until: new Date() };
+    const { rows } = await database.query<{ id: string }>('SELECT id FROM keys');
+    for (const { id } of rows) this.rotatedUnseen.add(id);
+    const last = await database.query<{ seq: string }>('SELECT coalesce(max(seq), 0)::text AS seq FROM events');
+    this.recovery = { differing, decided: null, lastEvent: last.rows[0]?.seq ?? '0' };
+  }
+
+  /** Records that requests have named since PostgreSQL was put back. */
+  askedSinceRestore(): string[] {
+    const since = this.#lostTime?.until ?? new Date(0);
+    return this.asked.filter(({ asked }) => asked >= since).map(({ id }) => id);
+  }
+
+  #isForgotten({ asked }: { asked: Date }): boolean {
+    // A request that was under way when the copy was taken may be in it or not.
+    const margin = 10_000;
+    return (
+      this.#lostTime !== null &&
+      asked > new Date(this.#lostTime.from.getTime() - margin) &&
+      asked < this.#lostTime.until
+    );
+  }
+
+  /**
+   * Keys made in the time that the database has lost, for records that it does not know, or in the place of keys that it takes
+   * for the present ones. No record can name them: they are to stay as they are.
+   */
+  async noteOrphans(kms: KMSClient, database: Client): Promise<void> {
+    if (this.#lostTime === null) return;
+    const { from, until } = this.#lostTime;
+    const { rows } = await database.query<{ id: string; key_ids: string[] }>(
+      `SELECT k.id, array_remove(array_agg(f.key_id) || k.key_id, NULL) AS key_ids FROM keys k
+       LEFT JOIN former_keys f ON f.key_ref = k.id GROUP BY k.id, k.key_id`,
+    );
+    const keysOf = new Map(rows.map(({ id, key_ids }) => [id, key_ids]));
+    const named = new Set(rows.flatMap(({ key_ids }) => key_ids));
+    const inKms = await allKeyIds(kms);
+    const madeAt = async (keyId: string) => (await metadata(kms, keyId)).CreationDate ?? new Date(0);
+    for (const keyId of inKms.filter((id) => !named.has(id) && !this.outsiders.has(id))) {
+      const made = await madeAt(keyId);
+      if (made < from || made > until) continue;
+      const others = keysOf.get((await tags(kms, keyId))['keyward:id'] ?? '');
+      const ages = await Promise.all((others ?? []).filter((id) => inKms.includes(id)).map(madeAt));
+      const isReplacement = ages.some((age) => age < from);
+      if (others === undefined || isReplacement) this.outsiders.set(keyId, await heldKey(kms, keyId));
+    }
+  }
+
   /** Accepted changes that no revision tells of. */
   async missing(database: Client, since: number): Promise<string[]> {
     const found: string[] = [];
-    for (const { id, generation, origin, description } of this.accepted.slice(since)) {
+    for (const { id, generation, origin, description } of this.accepted
+      .slice(since)
+      .filter((change) => !this.#isForgotten(change))) {
       const { rows } = await database.query<{ origin: string; description: string }>(
         "SELECT origin, desired->>'description' AS description FROM revisions WHERE key_ref = $1 AND generation = $2",
         [id, generation],
@@ -78,8 +150,13 @@ export class Ledger {
       ...rows
         .filter(({ pending }) => pending > 0)
         .map(({ key_ref, pending }) => `missing: ${pending} rotations of ${key_ref} have no end`),
-      ...[...this.rotations]
-        .filter(([id, accepted]) => accepted > (asked.get(id) ?? 0))
+      ...[
+        ...Map.groupBy(
+          this.rotations.filter(({ id }) => !this.rotatedUnseen.has(id)),
+          ({ id }) => id,
+        ),
+      ]
+        .filter(([id, accepted]) => accepted.length > (asked.get(id) ?? 0))
         .map(([id]) => `missing: a rotation of ${id} was accepted and is not on record`),
     ];
   }

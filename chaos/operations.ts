@@ -78,6 +78,7 @@ async function change(
   { is_enabled, withPolicy, arguments: other }: { is_enabled: boolean; withPolicy: boolean; arguments: object },
 ): Promise<void> {
   const path = `/v1/keys/${id}`;
+  world.ledger.asked.push({ id, asked: new Date() });
   const desired = { description: mark, is_enabled, tags: { run: mark.replaceAll(/[^\w. ]/g, '') } };
   switch (kind) {
     case 'update': {
@@ -97,7 +98,7 @@ async function change(
     case 'rotate': {
       const answer = await send(url, 'POST', `${path}/rotate`);
       if (answer !== null && answer.status < 300) {
-        world.ledger.rotations.set(id, (world.ledger.rotations.get(id) ?? 0) + 1);
+        world.ledger.rotations.push({ id, asked: answer.asked });
       }
       return;
     }
@@ -163,13 +164,20 @@ function accept({ ledger }: World, answer: Answer, origin: string, description: 
   // The answer shows the key as it is by then: a refused update, or a newer one, may have followed.
   const shown = (answer.body as { description?: string }).description;
   const isShown = description === null || shown === description;
-  ledger.accepted.push({ id, generation: status.generation, origin, description: isShown ? description : null });
+  ledger.accepted.push({
+    id,
+    generation: status.generation,
+    origin,
+    description: isShown ? description : null,
+    asked: answer.asked,
+  });
 }
 
-type Answer = { status: number; body: Body } | null;
+type Answer = { status: number; body: Body; asked: Date } | null;
 
 /** @returns null when the answer was lost: then nobody knows. */
 async function send(url: string, method: string, path: string, body?: object): Promise<Answer> {
+  const asked = new Date();
   try {
     const response = await fetch(new URL(path, url), {
       method,
@@ -178,7 +186,7 @@ async function send(url: string, method: string, path: string, body?: object): P
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Body) };
+    return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Body), asked };
   } catch {
     return null;
   }

@@ -82,7 +82,8 @@ async function main(): Promise<boolean> {
 
 async function everything(lab: Lab, ledger: Ledger): Promise<string[]> {
   const database = await lab.database();
-  const expected = { foreign: await ledger.foreignKeys(database), lost: ledger.lost, wards: ledger.allWards };
+  const { lost, rotatedUnseen, allWards: wards } = ledger;
+  const expected = { foreign: await ledger.foreignKeys(database), lost, rotatedUnseen, wards };
   const found = await violations({ kms: lab.kms, database }, expected);
   for (const violation of found) process.stdout.write(`at the end: VIOLATION ${violation}\n`);
   if (found.length > 0) process.stdout.write(await historiesIn(found, database));

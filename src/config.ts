@@ -43,6 +43,9 @@ export const failureSwitches = [
   'no-fencing',
   'no-clock-check',
   'refusal-deletes-unproven',
+  'any-answer-proves',
+  'denials-are-final',
+  'states-are-guessed',
 ] as const;
 
 /** The variables, in the order of the documentation. */

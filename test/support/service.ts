@@ -86,7 +86,7 @@ export function kmsControl(endpoint: string) {
     settings: (changed: object) => call('PUT', '/_local/settings', changed),
     /** Puts into a key what no operation takes: `policy`, `description`, `tags`, `enabled`; tells what was there. */
     changeKey: (arn: string | null, changed: object) =>
-      call<{ description: string; policy: string }>('PATCH', '/_local/keys', { arn, ...changed }),
+      call<{ description: string; policy: string; enabled: boolean }>('PATCH', '/_local/keys', { arn, ...changed }),
     advanceClock: (seconds: number) => call('POST', '/_local/clock', { advance_seconds: seconds }),
   };
 }

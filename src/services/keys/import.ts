@@ -65,7 +65,7 @@ async function observeImportable(
     const home = await homeElsewhere(kms, described.arn);
     if (home !== null) throw invalid('/key_id', `${keyId} is the key ${described.arn}: it is ${home} (${provider}).`);
     await assertUnmanaged(services, described.arn);
-    assertImportable(described);
+    assertImportable(described, services.failurePoints.isOff('states-are-guessed'));
     return await observeKey(kms, described.key_id, described);
   } catch (error) {
     throw error instanceof KmsFailure ? problemOf(error, keyId) : error;
@@ -101,7 +101,7 @@ async function assertUnmanaged({ database }: Services, arn: string): Promise<voi
   throw conflict(detail, former.key_ref);
 }
 
-function assertImportable(key: DescribedKey): void {
+function assertImportable(key: DescribedKey, guessesStates: boolean): void {
   if (key.key_manager === 'AWS') {
     throw invalid('/key_id', `${key.arn} is an AWS managed key: only AWS can change it.`);
   }
@@ -114,7 +114,7 @@ function assertImportable(key: DescribedKey): void {
   if (isPendingDeletion(key)) {
     throw invalid('/key_id', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
   }
-  if (key.enabled === null) {
+  if (key.enabled === null && !guessesStates) {
     const detail = `${key.arn} is ${key.key_state}, which does not tell whether it is enabled`;
     throw invalid('/key_id', `${detail}: import it when it is Enabled or Disabled.`);
   }

@@ -101,7 +101,7 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
   if (!(error instanceof KmsFailure)) throw error;
   // What was not written can't be refused.
   if (isOnHold(work)) return recordRetry(services, work, error);
-  const { propagation } = services.times;
+  const propagation = services.failurePoints.isOff('denials-are-final') ? 0 : services.times.propagation;
   const refusedFor = mayHeal(error) ? await timeSinceFirstRefusal(services, work.row, error) : 0;
   if (isFinal(error, { attempts: work.row.attempts + 1, refusedFor, propagation })) {
     return takeBack(services, work, error);

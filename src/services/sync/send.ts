@@ -1,7 +1,7 @@
 /** Sends the writes of the journal, and puts on record what became of them. */
 import type { Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
-import { toKmsFailure } from '../../kms/errors.ts';
+import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
 import type { Permit } from '../../kms/permit.ts';
 import type { Services } from '../context.ts';
 import { closeEntry, type JournalEntry, outcomeOf, permitFor, refreshEntry } from './journal.ts';
@@ -40,12 +40,20 @@ async function waitForTurn(services: Services, kms: Kms, work: Work, entry: Jour
 }
 
 async function recordFailure(services: Services, { row }: Work, entry: JournalEntry, error: unknown) {
-  const failure = toKmsFailure(error, entry.step.operation);
+  const told = toKmsFailure(error, entry.step.operation);
+  const failure = services.failurePoints.isOff('any-answer-proves') ? asRefusal(told, error) : told;
   await services.database.prisma.$transaction((transaction) =>
     closeEntry(transaction, row, entry, outcomeOf(failure), failure),
   );
   await services.failurePoints.pass('write-failed');
   return failure;
+}
+
+/** Whatever is answered with an error, as if it were KMS's own refusal. */
+function asRefusal(failure: KmsFailure, error: unknown): KmsFailure {
+  const { $metadata } = error as { $metadata?: { httpStatusCode?: number } };
+  if (failure.certainlyNotDone || $metadata?.httpStatusCode === undefined) return failure;
+  return new KmsFailure('refused', failure.code, failure.message, failure.operation, true);
 }
 
 /** Puts on record that KMS carried a write out. */

@@ -1,0 +1,111 @@
+/** PostgreSQL put back to a copy taken earlier in the run, and what an operator does then. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from 'pg';
+import { caller, type LoggedCall } from '../test/support/service.ts';
+import type { Lab } from './lab.ts';
+import type { Ledger } from './ledger.ts';
+import type { Random } from './random.ts';
+import type { Replica } from './replica.ts';
+
+export type Restore = {
+  /** Milliseconds from the copy until it is put back. */
+  after: number;
+  /** Whether the replicas live on, or are started anew when the copy is back. */
+  replicasLive: boolean;
+};
+
+export function planRestore(random: Random): Restore {
+  return { after: random.between(500, 1200), replicasLive: random.chance(0.6) };
+}
+
+/** Takes the copy, lets life go on, and puts the copy back. @param ids of the records in play. */
+export async function restore(lab: Lab, ledger: Ledger, ids: string[], planned: Restore): Promise<void> {
+  const { after, replicasLive } = planned;
+  await lab.killPostgres();
+  await lab.copyPostgres();
+  const copied = new Date();
+  await lab.startPostgres();
+  const then = await keysAtRest(await lab.database(), ids);
+  await delay(after);
+  if (!replicasLive) for (const replica of lab.replicas) await replica.kill();
+  await lab.killPostgres();
+  await lab.putCopyBack();
+  // What was under way has landed: from here on, all that is written to KMS is written by what knows the copy alone.
+  await delay(200);
+  const differing = await changedSince(lab, then);
+  await lab.control.clear();
+  await lab.startPostgres();
+  const database = await lab.database();
+  // A silence is only noticed by who was not there, and as if the copy were older.
+  if (!replicasLive) await database.query("UPDATE installation SET alive_at = alive_at - interval '1 day'");
+  await ledger.noteRestore(database, copied, differing);
+  await database.query('UPDATE keys SET due_at = now() WHERE due_at > now() AND id = ANY($1)', [ids]);
+}
+
+type AtRest = { id: string; arn: string; key_id: string; description: string; is_enabled: boolean };
+
+async function keysAtRest(database: Client, ids: string[]): Promise<AtRest[]> {
+  const { rows } = await database.query<AtRest>(
+    `SELECT id, arn, key_id, description, is_enabled FROM keys WHERE id = ANY($1) AND generation = synced_generation
+       AND lifecycle = 'managed' AND key_id IS NOT NULL AND key_state IS NOT NULL AND lease_token IS NULL`,
+    [ids],
+  );
+  return rows;
+}
+
+/** Those that KMS no longer holds as they were. @returns the records by their KMS keys. */
+async function changedSince({ control }: Lab, then: AtRest[]): Promise<Map<string, string>> {
+  const changed = new Map<string, string>();
+  for (const { id, arn, key_id, description, is_enabled } of then) {
+    // It changes nothing, and is no call to KMS that a fault may befall.
+    const { status, body } = await control.changeKey(arn, {});
+    if (status !== 200) continue;
+    if (body.description !== description || body.enabled !== is_enabled) changed.set(key_id, id);
+  }
+  return changed;
+}
+
+/** Milliseconds in which all keys must have been compared. */
+const patience = 60_000;
+
+type Recovery = { held: boolean; keys_total: number; keys_checked: number };
+
+/**
+ * What an operator does when keys are held: waits until all are compared with KMS, and decides on those that differ.
+ * @returns when that was; null: nothing was held.
+ * @throws when keys are held for ever.
+ */
+export async function recover(replica: Replica, as: 'observed' | 'declared'): Promise<Date | null> {
+  const call = caller(replica.service.url);
+  const deadline = performance.now() + patience;
+  let decided: Date | null = null;
+  while (performance.now() < deadline) {
+    const { status, body } = await call<Recovery>('GET', '/v1/recovery');
+    if (status === 200 && !body.held) return decided;
+    if (status === 200 && body.keys_checked === body.keys_total) {
+      decided ??= new Date();
+      await call('POST', '/v1/recovery/resume', { keys: 'all', as });
+    }
+    await delay(100);
+  }
+  throw new Error(`Keys are held ${patience} ms after all was calm`);
+}
+
+/**
+ * A key that KMS does not hold as the restored database has it is only looked at, until somebody decides.
+ * @returns a sentence for each violation.
+ */
+export async function writesBeforeTheGo(ledger: Ledger, database: Client, calls: LoggedCall[]): Promise<string[]> {
+  const { differing, decided, lastEvent } = ledger.recovery;
+  const asked = await database.query<{ key_ref: string }>(
+    "SELECT DISTINCT key_ref FROM events WHERE seq > $1 AND actor <> 'keyward' AND type NOT LIKE 'recovery.%'",
+    [lastEvent],
+  );
+  const named = new Set([...asked.rows.map(({ key_ref }) => key_ref), ...ledger.askedSinceRestore()]);
+  return calls.flatMap(({ key_id, operation, error, at }) => {
+    const id = differing.get(key_id ?? '');
+    const isEarly = decided === null || new Date(at) < decided;
+    if (error !== null || id === undefined || named.has(id) || !isEarly) return [];
+    return [`held: ${operation} of ${key_id} of ${id} at ${at}, before anybody decided`];
+  });
+}
