@@ -1,5 +1,6 @@
 /** The rules that KMS has for the arguments of a key, as far as they can be known beforehand. */
 import { usageFitsSpec, usagesBySpec } from './key-specs.ts';
+import { principalFaults } from './refused-fields.ts';
 import { type TagSettings, tagViolations } from './tags.ts';
 import { depthOf, hasUnstorableText, unstorableText } from './text.ts';
 import type { ImmutableArguments, KeyArguments, PolicyDocument, Violation } from './types.ts';
@@ -140,6 +141,8 @@ function policyFaults(policy: PolicyDocument): Violation[] {
   if (hasUnstorableText(policy)) {
     return broken('/policy', 'The policy has a NUL character or half of a surrogate pair in it.');
   }
+  const faults = principalFaults(policy);
+  if (faults.length > 0) return faults;
   const bytes = new TextEncoder().encode(JSON.stringify(policy)).length;
   if (bytes <= largestPolicy) return [];
   return broken('/policy', `A policy has at most ${largestPolicy} bytes as JSON text; this one has ${bytes}.`);

@@ -1,7 +1,11 @@
-/** Reads JSON bodies strictly: as UTF-8, and without members that reach for an object's prototype. */
+/**
+ * Reads JSON bodies strictly: as UTF-8, without members that reach for an object's prototype, and without what would be
+ * changed in silence.
+ */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { ProblemError } from '../services/problems.ts';
+import { lossesIn } from '../domain/json-losses.ts';
+import { invalidInput, ProblemError } from '../services/problems.ts';
 
 /** Bytes; the largest policy and description fit, with every character escaped. */
 export const bodyLimit = 512 * 1024;
@@ -26,7 +30,11 @@ export function acceptJson(app: FastifyInstance, mediaType: string): void {
     } catch {
       return done(new ProblemError('malformed-request', 'The body is not valid UTF-8.'), undefined);
     }
-    parse(request, text, (error, value) => done(error === null ? null : unreadable(text), value));
+    parse(request, text, (error, value) => {
+      if (error !== null) return done(unreadable(text), undefined);
+      const losses = lossesIn(text);
+      return losses.length > 0 ? done(invalidInput(losses), undefined) : done(null, value);
+    });
   });
 }
 

@@ -60,9 +60,15 @@ export function invalidInput(violations: Violation[]): ProblemError {
   return new ProblemError('invalid-input', `${count} broken; nothing was changed.`, { errors: violations });
 }
 
-export function refusedByKms(kmsError: KmsError, keyId: string, aftermath: string): ProblemError {
+/** @param errors where in the body the cause is, as far as that can be told. */
+export function refusedByKms(
+  kmsError: KmsError,
+  keyId: string,
+  aftermath: string,
+  errors: Violation[] = [],
+): ProblemError {
   const call = kmsError.operation === null ? 'KMS refused' : `KMS refused ${kmsError.operation}`;
   const words = kmsError.message.replace(/[^.!?]$/, '$&.');
   const detail = `${call}: ${kmsError.code}: ${words} ${aftermath}`;
-  return new ProblemError('refused-by-kms', detail, { keyId, kmsError });
+  return new ProblemError('refused-by-kms', detail, { keyId, kmsError, ...(errors.length > 0 ? { errors } : {}) });
 }

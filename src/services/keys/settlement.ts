@@ -1,5 +1,6 @@
 /** Waits for what becomes of a change. */
 import type { KeyRow } from '../../database/client.ts';
+import { type RefusedCall, violationsBy } from '../../domain/refused-fields.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { keyNotFound, refusedByKms } from '../problems.ts';
@@ -16,7 +17,7 @@ import { isLost } from './preconditions.ts';
  */
 export type Settlement =
   | { kind: 'held' | 'pending'; row: KeyRow }
-  | { kind: 'refused'; row: KeyRow; error: SyncError; operation: string | null }
+  | { kind: 'refused'; row: KeyRow; error: SyncError; call: RefusedCall | null }
   | { kind: 'removed' };
 
 type Ended = Exclude<Settlement, { kind: 'pending' }>;
@@ -53,17 +54,19 @@ async function refusalOf(services: Services, row: KeyRow, generation: number): P
     where: { key_ref_generation: { key_ref: row.id, generation } },
   });
   if (revision === null || revision.outcome !== 'refused') return undefined;
-  const write = await findRefusedWrite(services, row);
+  const call = await findRefusedCall(services, row);
   const error = revision.error as unknown as SyncError;
-  return { kind: 'refused', row, error, operation: write?.operation ?? null };
+  return { kind: 'refused', row, error, call };
 }
 
 /** The latest write that KMS refused. */
-function findRefusedWrite({ database }: Services, row: KeyRow) {
-  return database.prisma.kmsWrite.findFirst({
+async function findRefusedCall({ database }: Services, row: KeyRow): Promise<RefusedCall | null> {
+  const write = await database.prisma.kmsWrite.findFirst({
     where: { key_ref: row.id, generation: { lte: row.generation }, outcome: { in: ['refused', 'not_done'] } },
     orderBy: { id: 'desc' },
+    select: { operation: true, parameters: true, before: true },
   });
+  return write as RefusedCall | null;
 }
 
 /** Waits until the key has been observed as often as was asked, or the time is up. */
@@ -95,9 +98,9 @@ export async function assertPutRight(services: Services, before: KeyRow, settlem
   const isObserved = row.last_observed_at?.getTime() !== before.last_observed_at?.getTime();
   const isRefused = row.state === 'failed' ? !isLost(row) : !isObserved;
   if (!isRefused || error === null || error.retryable) return;
-  const refused = await findRefusedWrite(services, row);
+  const call = await findRefusedCall(services, row);
   const aftermath = `The key is ${row.state}; its status tells ${row.state === 'drifted' ? 'where' : 'why'}.`;
-  throw refusal({ kind: 'refused', row, error, operation: refused?.operation ?? null }, aftermath);
+  throw refusal({ kind: 'refused', row, error, call }, aftermath);
 }
 
 /** The row of a key that is still there. @throws ProblemError when KMS refused the change, or the key is gone. */
@@ -110,8 +113,10 @@ export function keptRow(settlement: Settlement, id: string): { row: KeyRow; pend
 type Refused = Extract<Settlement, { kind: 'refused' }>;
 
 /** The problem that tells of a refused change. */
-export function refusal({ row, error, operation }: Refused, aftermath = aftermathOf(row)) {
-  return refusedByKms({ code: error.code, message: error.message, operation }, row.id, aftermath);
+export function refusal({ row, error, call }: Refused, aftermath = aftermathOf(row)) {
+  const { code, message } = error;
+  const operation = call?.operation ?? null;
+  return refusedByKms({ code, message, operation }, row.id, aftermath, violationsBy(call, error));
 }
 
 function aftermathOf(row: KeyRow): string {

@@ -1,0 +1,46 @@
+/** What JSON.parse changes in silence. Source: RFC 8259, sections 4 (names that are not unique) and 6 (numbers). */
+import { pointerSegment } from './tags.ts';
+import type { Violation } from './types.ts';
+
+type Open = { names: Set<string> | null; awaitsName: boolean; at: string | number };
+
+const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+const integer = /^-?\d+$/;
+/** What is wrong with a body is told up to so many places. */
+const mostTold = 100;
+
+/** Members of which only the last would count, and numbers that would be rounded. @param text valid JSON. */
+export function lossesIn(text: string): Violation[] {
+  const found: Violation[] = [];
+  const open: Open[] = [];
+  const tell = (detail: string) => {
+    const pointer = open.map(({ at }) => `/${pointerSegment(String(at))}`).join('');
+    if (found.length < mostTold) found.push({ pointer, detail });
+  };
+  for (const [part] of text.matchAll(token)) {
+    const top = open.at(-1);
+    if (part === '{') open.push({ names: new Set(), awaitsName: true, at: '' });
+    else if (part === '[') open.push({ names: null, awaitsName: false, at: 0 });
+    else if (part === '}' || part === ']') open.pop();
+    else if (part === ',') goOn(top);
+    else if (part.startsWith('"') && top?.awaitsName) {
+      top.at = JSON.parse(part) as string;
+      top.awaitsName = false;
+      if (top.names?.has(top.at)) tell('The object has more than one member of this name.');
+      top.names?.add(top.at);
+    } else if (isRounded(part)) tell(`${part.slice(0, 40)} can't be kept exactly: write it as a string.`);
+  }
+  return found;
+}
+
+function goOn(top: Open | undefined): void {
+  if (top === undefined) return;
+  if (top.names === null) top.at = Number(top.at) + 1;
+  else top.awaitsName = true;
+}
+
+function isRounded(part: string): boolean {
+  if (!/^[-\d]/.test(part)) return false;
+  const number = Number(part);
+  return !Number.isFinite(number) || (integer.test(part) && !Number.isSafeInteger(number));
+}
