@@ -1,0 +1,53 @@
+import { DisableKeyCommand } from '@aws-sdk/client-kms';
+import { test } from 'tap';
+import { startBackends } from '../support/process.ts';
+import { eventually, startService } from '../support/service.ts';
+
+test('signs of a gap at start: silence, and another database than the one on record; the first start is none', async (t) => {
+  const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
+  const environment = { DATABASE_URL, KMS_ENDPOINT, SETTLE_SECONDS: '0', WRITE_DEADLINE_SECONDS: '6' };
+  const [first, second] = await Promise.all([startService(t, environment), startService(t, environment)]);
+  const { pool } = first.services.database;
+  const gapOnRecord = async () => (await pool.query('SELECT gap, reason FROM installation')).rows[0];
+  t.match(await gapOnRecord(), { gap: 0, reason: null });
+  const { body: kept } = await first.call('POST', '/v1/keys', {});
+  const { body: report } = await first.call('POST', '/v1/keys', { drift_policy: 'enforce' });
+  await second.stopWork();
+  const isOver = async () => !(await first.call<{ held: boolean }>('GET', '/v1/recovery')).body.held;
+  let gap = 0;
+  for (const [sign, change, resumeGap] of [
+    ['gave a sign of life for 6', "alive_at = now() - interval '11 minutes'", '600'],
+    ['a dump was loaded', "tables = '1/1'", '0'],
+    ['another cluster', "system_identifier = '1'", '0'],
+    ['timeline', "timeline = '0000000F'", '0'],
+  ] as const) {
+    // The services that live would give signs of life between this and the start.
+    await pool.query(`UPDATE workers SET heartbeat_at = now()`);
+    const joined = eventually(sign, async () => {
+      await pool.query(`UPDATE installation SET ${change} WHERE gap = $1`, [gap]);
+      return (await gapOnRecord()).gap > gap;
+    });
+    await startService(t, { ...environment, RESUME_GAP_SECONDS: resumeGap });
+    await joined;
+    const marked = await gapOnRecord();
+    t.match(marked.reason, new RegExp(sign));
+    t.ok(marked.gap > gap, 'no number comes twice');
+    gap = marked.gap;
+    await eventually('keys that are as recorded go on by themselves', isOver);
+  }
+  await first.kms.send(new DisableKeyCommand({ KeyId: report.key_id ?? '' }));
+  await first.control.clear();
+  await pool.query("UPDATE installation SET tables = '1/1'");
+  await eventually('the change is seen', async () => {
+    const { body } = await first.call<{ keys_checked: number; keys_differing: number }>('GET', '/v1/recovery');
+    return body.keys_checked === 2 && body.keys_differing === 1;
+  });
+  t.same(await first.control.calls(), [], 'drift of before the gap is not put right unasked');
+  t.equal((await first.call('POST', `/v1/keys/${report.id}/sync`)).status, 200, 'asked by name, it is');
+  t.match(
+    (await first.control.calls()).map(({ operation }) => operation),
+    ['EnableKey'],
+  );
+  t.match((await first.call('GET', `/v1/keys/${kept.id}`)).body.status, { held: false });
+  t.ok(await isOver());
+});
