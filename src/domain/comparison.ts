@@ -26,10 +26,7 @@ export function compareKey(desired: DesiredKey, observed: ObservedKey): Comparis
   return {
     immutable: immutableDifferences(desired, observed),
     description: observed.description !== null && desired.description !== observed.description,
-    policy:
-      desired.policy !== null &&
-      observed.policy !== null &&
-      !policiesEqual(desired.policy, observed.policy, partitionIn(observed.arn)),
+    policy: policyDiffers(desired, observed),
     isEnabled: observed.enabled !== null && desired.is_enabled !== observed.enabled,
     rotation: compareRotation(desired, observed),
     tagsToSet: Object.fromEntries(
@@ -39,6 +36,13 @@ export function compareKey(desired: DesiredKey, observed: ObservedKey): Comparis
       (tag) => !Object.hasOwn(wanted, tag) && !isReservedByAws(tag) && !isIgnored(tag, desired.ignore_tags),
     ),
   };
+}
+
+function policyDiffers({ policy, policy_form: form }: DesiredKey, observed: ObservedKey): boolean {
+  if (policy === null || observed.policy === null) return false;
+  const partition = partitionIn(observed.arn);
+  if (policiesEqual(policy, observed.policy, partition)) return false;
+  return form === undefined || !policiesEqual(form, observed.policy, partition);
 }
 
 function compareRotation(desired: DesiredKey, { rotation }: ObservedKey): Comparison['rotation'] {

@@ -45,6 +45,8 @@ export type DesiredKey = KeyArguments & {
   /** `tags` over the provider's default tags; without the ownership tag and those that are ignored. */
   tags_all: Tags;
   ignore_tags: IgnoreTags;
+  /** How KMS writes the policy, where that is otherwise than it is declared. */
+  policy_form?: PolicyDocument;
   /** The ownership tag, which every managed key carries in KMS. */
   ownership_tag: { name: string; value: string };
 };

@@ -1,8 +1,10 @@
 /** A key's row in the words of the domain, and back. */
+import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import type { KeySpec, KeyUsage } from '../../domain/key-specs.ts';
 import { enabledIn } from '../../domain/key-state.ts';
+import type { PolicyForm } from '../../domain/policy-form.ts';
 import { mergeTags, type TagSettings } from '../../domain/tags.ts';
 import type { DesiredKey, KeyArguments, Lifecycle, ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
@@ -55,13 +57,15 @@ export function desiredOf(row: KeyRow, settings: TagSettings, ownershipTagName: 
 
 /** What the planner would aim at if the row declared this. @param settings of its provider. */
 export function desiredBy(
-  { id }: Pick<KeyRow, 'id'>,
+  { id, policy_form }: Pick<KeyRow, 'id'> & Partial<Pick<KeyRow, 'policy_form'>>,
   declared: DeclaredKey,
   settings: TagSettings,
   ownershipTagName: string,
 ): DesiredKey {
+  const form = policyFormOf({ policy_form: policy_form ?? null, policy: declared.policy });
   return {
     ...declared,
+    ...(form === null ? {} : { policy_form: form.rendered }),
     deletion_window_in_days: declared.pending_window_in_days ?? declared.deletion_window_in_days,
     tags_all: mergeTags(settings, declared.tags),
     ignore_tags: settings.ignore_tags,
@@ -73,6 +77,12 @@ export function desiredBy(
 export function observedOf(row: KeyRow): ObservedKey | null {
   const recorded = row.observed as ObservedKey | null;
   return recorded === null ? null : { ...recorded, enabled: recorded.enabled ?? enabledIn(recorded.key_state) };
+}
+
+/** How KMS writes the policy that is declared now; null: as it is declared, as far as is known. */
+export function policyFormOf({ policy_form, policy }: Pick<KeyRow, 'policy_form' | 'policy'>): PolicyForm | null {
+  const form = policy_form as PolicyForm | null;
+  return form !== null && isDeepStrictEqual(form.declared, policy) ? form : null;
 }
 
 /** Names of tags that a change of the provider's settings has changed and KMS may not hold yet. */

@@ -4,6 +4,7 @@ import { changedFields } from '../../domain/changes.ts';
 import { nextGeneration } from '../../domain/gap.ts';
 import { enabledIn, isPendingDeletion } from '../../domain/key-state.ts';
 import { policiesEqual } from '../../domain/policy-equivalence.ts';
+import { isRendering } from '../../domain/policy-form.ts';
 import { partitionIn } from '../../domain/regions.ts';
 import { ownTags, type TagSettings } from '../../domain/tags.ts';
 import type { ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
@@ -115,7 +116,12 @@ function adoptedRotation(declared: DeclaredKey, { rotation }: ObservedKey): Decl
   return { enable_key_rotation, rotation_period_in_days };
 }
 
-/** One that is written otherwise and means the same is no change. */
+/**
+ * One that is written otherwise and means the same is no change, nor is the unique id of a principal: that says how KMS
+ * writes the policy, or that the principal is gone.
+ */
 function adoptedPolicy(declared: PolicyDocument | null, { policy, arn }: ObservedKey): PolicyDocument | null {
-  return declared === null || policy === null || policiesEqual(declared, policy, partitionIn(arn)) ? declared : policy;
+  if (declared === null || policy === null) return declared;
+  const partition = partitionIn(arn);
+  return policiesEqual(declared, policy, partition) || isRendering(declared, policy, partition) ? declared : policy;
 }

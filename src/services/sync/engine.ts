@@ -27,6 +27,7 @@ import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost, StoodStill } from './lease.ts';
 import { type Look, look, noLook } from './look.ts';
 import { timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
+import { notePolicyForm, settlePolicyForm } from './policy-form.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
@@ -118,25 +119,26 @@ function waitingFor({ kind, code, message, operation }: KmsFailure, end: Date): 
   return new KmsFailure(kind, code, `${message.replace(/[^.!?]$/, '$&.')} ${patience}`, operation, true);
 }
 
-async function converge(services: Services, access: Access, work: Work): Promise<KeyRow | null> {
+async function converge(services: Services, access: Access, begun: Work): Promise<KeyRow | null> {
   const { kms, settings } = access;
-  const { row } = work;
-  const { key_id: keyId } = row;
-  if (keyId === null && row.lifecycle !== 'managed') return recordRemoved(services, work);
-  const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
-  const aim = await aimOf(services, row);
-  const desired = desiredOf(row, settings, services.ownershipTagName);
+  const { key_id: keyId } = begun.row;
+  if (keyId === null && begun.row.lifecycle !== 'managed') return recordRemoved(services, begun);
+  const unverified = begun.row.writes_open ? await timeUntilVerifiable(services, begun.row.id) : 0;
+  const aim = await aimOf(services, begun.row);
   let seen = noLook;
   if (keyId !== null) {
     try {
-      seen = await look(services, kms, work, desired);
+      seen = await look(services, kms, begun, desiredOf(begun.row, settings, services.ownershipTagName));
     } catch (error) {
       const failure = toKmsFailure(error, 'DescribeKey');
-      if (failure.kind === 'not_found') return recordGone(services, kms, work, failure);
+      if (failure.kind === 'not_found') return recordGone(services, kms, begun, failure);
       throw failure;
     }
   }
   const { observed } = seen;
+  const work = observed === null ? begun : await settlePolicyForm(services, begun, observed);
+  const { row } = work;
+  const desired = desiredOf(row, settings, services.ownershipTagName);
   const found = observed === null ? [] : await findDrift(services, settings, row, observed);
   const adopted =
     aim === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
@@ -222,6 +224,7 @@ async function applyAll(
     const entry: JournalEntry = isMending ? { ...recorded, origin: 'drift' } : recorded;
     try {
       reached = await applyOne(services, kms, work, reached, entry);
+      await notePolicyForm(services, kms, work, reached, entry.step);
     } catch (error) {
       await recordSkipped(services, work, journal.slice(index + 1));
       throw error;
