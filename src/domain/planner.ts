@@ -4,7 +4,9 @@
  */
 import { type Comparison, compareKey } from './comparison.ts';
 import { isPendingDeletion } from './key-state.ts';
-import type { CreateKeyParameters, DesiredKey, ObservedKey, Step } from './types.ts';
+import type { Scope } from './scope.ts';
+import { mostTags } from './tags.ts';
+import type { CreateKeyParameters, DesiredKey, ObservedKey, Step, Tags } from './types.ts';
 
 const none: Record<string, never> = {};
 
@@ -25,15 +27,24 @@ export function plan(desired: DesiredKey, observed: ObservedKey | null): Step[] 
 }
 
 /**
- * The steps for tags of some names only, whatever else differs. None for a key pending deletion: its tags can't be changed.
+ * The steps for a part of the key only, whatever else differs. None for a key pending deletion, unless that is in this part:
+ * KMS takes no change of it.
  */
-export function planTagsNamed(desired: DesiredKey, observed: ObservedKey, names: readonly string[]): Step[] {
-  if (desired.lifecycle !== 'managed' || isPendingDeletion(observed)) return [];
-  const { tagsToSet, tagsToRemove } = compareKey(desired, observed);
-  return planTags({
-    tagsToSet: Object.fromEntries(Object.entries(tagsToSet).filter(([name]) => names.includes(name))),
-    tagsToRemove: tagsToRemove.filter((name) => names.includes(name)),
-  });
+export function planWithin({ fields, tagNames }: Scope, desired: DesiredKey, observed: ObservedKey): Step[] {
+  const isOfLifecycle = fields.has('deletion_date');
+  if (desired.lifecycle !== 'managed') return isOfLifecycle ? plan(desired, observed) : [];
+  if (isPendingDeletion(observed) && !isOfLifecycle) return [];
+  const whole = compareKey(desired, observed);
+  const comparison = {
+    ...whole,
+    description: whole.description && fields.has('description'),
+    policy: whole.policy && fields.has('policy'),
+    rotation: fields.has('rotation') ? whole.rotation : null,
+    tagsToSet: Object.fromEntries(Object.entries(whole.tagsToSet).filter(([name]) => tagNames.has(name))),
+    tagsToRemove: whole.tagsToRemove.filter((name) => tagNames.has(name)),
+  };
+  const is_enabled = fields.has('key_state') ? desired.is_enabled : (observed.enabled ?? desired.is_enabled);
+  return planUpdate({ ...desired, is_enabled }, observed, comparison);
 }
 
 function planCreation(desired: DesiredKey): Step[] {
@@ -62,10 +73,21 @@ function creationParameters(desired: DesiredKey): CreateKeyParameters {
 function planDeletion(desired: DesiredKey, observed: ObservedKey): Step[] {
   if (isPendingDeletion(observed)) return [];
   const parameters = { PendingWindowInDays: desired.deletion_window_in_days };
-  return [{ operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters }];
+  const claim = planClaim(desired, observed, compareKey(desired, observed).tagsToSet);
+  return [...claim, { operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters }];
 }
 
-/** A key pending deletion can't be untagged: it keeps its ownership tag. The tag of another owner is left alone. */
+/**
+ * The ownership tag comes first where it is missing: by it, IAM may tell which keys Keyward may change. Of a key that has no
+ * room for it, another tag goes before.
+ */
+function planClaim({ ownership_tag: { name, value } }: DesiredKey, { tags }: ObservedKey, tagsToSet: Tags): Step[] {
+  const hasRoom = Object.hasOwn(tags, name) || Object.keys(tags).length < mostTags;
+  if (!Object.hasOwn(tagsToSet, name) || !hasRoom) return [];
+  return [{ operation: 'TagResource', field: 'tags', parameters: { Tags: { [name]: value } } }];
+}
+
+/** A key pending deletion can't be untagged: it keeps its ownership tag. Another record's is not taken off. */
 function planRelease({ ownership_tag: { name, value } }: DesiredKey, observed: ObservedKey): Step[] {
   if (isPendingDeletion(observed) || observed.tags[name] !== value) return [];
   return [{ operation: 'UntagResource', field: 'tags', parameters: { TagKeys: [name] } }];
@@ -74,6 +96,8 @@ function planRelease({ ownership_tag: { name, value } }: DesiredKey, observed: O
 function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comparison): Step[] {
   const steps: Step[] = [];
   if (isPendingDeletion(observed)) steps.push({ operation: 'CancelKeyDeletion', field: 'lifecycle', parameters: none });
+  const claim = planClaim(desired, observed, comparison.tagsToSet);
+  steps.push(...claim);
   // Cancelling leaves the key disabled, and a disabled key refuses changes of its rotation: it is enabled for those.
   const isDisabled = observed.enabled === false || isPendingDeletion(observed);
   const rotation = observed.rotation === null ? null : comparison.rotation;
@@ -92,12 +116,17 @@ function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comp
     const parameters = { Policy: desired.policy, BypassPolicyLockoutSafetyCheck: bypass };
     steps.push({ operation: 'PutKeyPolicy', field: 'policy', parameters });
   }
-  steps.push(...planTags(comparison));
+  steps.push(...planTags(claim.length === 0 ? comparison : without(comparison, desired.ownership_tag.name)));
   const isEnabledByNow = observed.enabled === true || mustEnable;
   if (!desired.is_enabled && isEnabledByNow) {
     steps.push({ operation: 'DisableKey', field: 'is_enabled', parameters: none });
   }
   return steps;
+}
+
+function without({ tagsToSet, tagsToRemove }: Comparison, tag: string): Pick<Comparison, 'tagsToSet' | 'tagsToRemove'> {
+  const { [tag]: _claimed, ...rest } = tagsToSet;
+  return { tagsToSet: rest, tagsToRemove };
 }
 
 function planRotation(desired: DesiredKey, rotation: Comparison['rotation']): Step[] {

@@ -45,7 +45,7 @@ function withCreation(key: ObservedKey, { Description, Policy, Tags }: CreateKey
 }
 
 /** The fields of a key that one step changes. */
-const fieldsOf: Record<Step['operation'], readonly (keyof ObservedKey)[]> = {
+export const fieldsOf: Record<Step['operation'], readonly (keyof ObservedKey)[]> = {
   CreateKey: [],
   CancelKeyDeletion: ['key_state', 'deletion_date'],
   EnableKey: ['key_state'],
@@ -95,4 +95,19 @@ export function withoutStaleFields(read: ObservedKey, expected: ObservedKey, wri
 
 function isSame(first: unknown, second: unknown): boolean {
   return isDeepStrictEqual(first, second);
+}
+
+/**
+ * What to plan from where the declared state is to be enforced whatever a read may be: the read, also where Keyward's own latest
+ * writes say otherwise, since they may have been undone. To repeat a write costs one call. What can't be repeated (a deletion
+ * that is cancelled or scheduled by now) is believed, and a key whose rotation is to be changed is not taken to be enabled.
+ * @param believed the key by Keyward's own writes.
+ */
+export function withDoubt(read: ObservedKey, believed: ObservedKey): ObservedKey {
+  const { key_state, enabled, deletion_date } = believed;
+  const state = { key_state, enabled, deletion_date };
+  if (isPendingDeletion(read) !== isPendingDeletion(believed))
+    return { ...read, ...state, rotation: believed.rotation };
+  const mayBeDisabled = enabled === false && !isSame(read.rotation, believed.rotation);
+  return mayBeDisabled ? { ...read, ...state } : read;
 }

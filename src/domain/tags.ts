@@ -68,6 +68,11 @@ export function withoutReserved(tags: Tags, ownershipTagName: string): Tags {
   return Object.fromEntries(visible);
 }
 
+/** Whether a key lacks the ownership tag that it is to have. Another's in its place is not lacking. */
+export function lacksOwnershipTag(tags: Tags, { name, value }: { name: string; value: string }): boolean {
+  return tags[name] !== value && claimedIdIn(tags, name) === null;
+}
+
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** The id that a key's ownership tag has in it; null where there is no such tag, or no id of ours in it. */

@@ -1,7 +1,9 @@
 /** What a sync aims at, and when it is to look again. */
 import type { KeyRow } from '../../database/client.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
-import { plan, planTagsNamed } from '../../domain/planner.ts';
+import { plan, planWithin } from '../../domain/planner.ts';
+import { type Scope, scopeOf, type UnknownWrite } from '../../domain/scope.ts';
+import { lacksOwnershipTag } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
@@ -26,13 +28,14 @@ const mendingDelay = 5000;
 export type Aim = 'enforce' | 'report' | 'adopt' | 'claim';
 
 /**
- * What is aimed at now. A change that KMS does not hold yet, POST …/sync and what a crash left are
- * enforced whatever the drift policy; POST …/refresh only looks.
+ * What is aimed at now. A change that KMS does not hold yet and POST …/sync are enforced whatever the drift policy; POST
+ * …/refresh only looks. While a write of Keyward's own has an unknown outcome, nothing is adopted: it may be half of one.
  */
 export async function aimOf(services: Services, row: KeyRow): Promise<Aim> {
   if (await isNewImport(services, row)) return 'claim';
   if (!isHeld(row) || row.enforce_through > row.served_observation) return 'enforce';
   if (row.requested_observation > row.served_observation) return 'report';
+  if (row.writes_open && row.drift_policy === 'adopt') return 'report';
   return row.drift_policy as 'enforce' | 'report' | 'adopt';
 }
 
@@ -45,16 +48,38 @@ async function isNewImport(
   return (await findRevision(services, id, generation))?.origin === 'import';
 }
 
-/** The steps towards the aim. A change of the provider's default tags goes its way whatever the drift policy. */
-export function stepsFor(aim: Aim, row: KeyRow, desired: DesiredKey, observed: ObservedKey | null): Step[] {
+/**
+ * The steps towards the aim. Whatever the drift policy, a change of the provider's default tags goes its way, a write of
+ * unknown outcome is repeated, and the ownership tag is put back, by which Keyward knows the key.
+ * @param unknown writes of the generation that KMS was made to hold.
+ */
+export function stepsFor(
+  aim: Aim,
+  row: KeyRow,
+  desired: DesiredKey,
+  observed: ObservedKey | null,
+  unknown: UnknownWrite[],
+): Step[] {
   if (aim === 'enforce') return plan(desired, observed);
-  if (observed === null) return [];
-  return planTagsNamed(desired, observed, aim === 'claim' ? [desired.ownership_tag.name] : dueTagNames(row));
+  return observed === null ? [] : planWithin(scopeFor(aim, row, desired, unknown), desired, observed);
 }
 
-/** Whether a look found drift that the drift policy has something done about. */
-export function isToBeMended(row: KeyRow, aim: Aim, drift: Drift[]): boolean {
-  return aim === 'report' && row.drift_policy !== 'report' && row.lifecycle !== 'released' && drift.length > 0;
+function scopeFor(aim: Aim, row: KeyRow, { ownership_tag }: DesiredKey, unknown: UnknownWrite[]): Scope {
+  if (aim === 'claim') return scopeOf([], [ownership_tag.name]);
+  const onlyLooks = row.requested_observation > row.served_observation;
+  return scopeOf(unknown, [...dueTagNames(row), ...(onlyLooks ? [] : [ownership_tag.name])]);
+}
+
+/** Whether a look found drift that the drift policy has something done about, or that the ownership tag is gone. */
+export function isToBeMended(
+  row: KeyRow,
+  aim: Aim,
+  { drift, desired, reached }: { drift: Drift[]; desired: DesiredKey; reached: ObservedKey },
+): boolean {
+  if (aim !== 'report' || row.lifecycle === 'released') return false;
+  const mustClaim = row.lifecycle === 'managed' && !isPendingDeletion(reached);
+  if (mustClaim && lacksOwnershipTag(reached.tags, desired.ownership_tag)) return true;
+  return row.drift_policy !== 'report' && drift.length > 0;
 }
 
 type NextLook = { settling: number; refresh: number; isToBeMended: boolean };

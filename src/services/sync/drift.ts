@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
 import { declaredNow, differences } from '../../domain/drift.ts';
+import { isWithin, scopeOf, type UnknownWrite } from '../../domain/scope.ts';
 import type { TagSettings } from '../../domain/tags.ts';
 import type { Difference, ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
@@ -17,28 +18,36 @@ import {
   observedOf,
 } from '../keys/declared.ts';
 
-/** Whether KMS was made to hold the desired state, as far as is known: what differs now was changed by somebody else. */
+/**
+ * Whether KMS was made to hold the desired state: what differs now was changed by somebody else, but for what a write of
+ * unknown outcome may have changed (`writes_open`).
+ */
 export function isHeld(row: KeyRow): boolean {
-  return row.generation === row.synced_generation && !row.writes_open;
+  return row.generation === row.synced_generation;
 }
 
 /**
  * What somebody else changed. Before the first write of a change, that is what differs from the generation before: the
  * change will put it right along with its own fields, and must not do so in silence. What a change of the provider's
- * settings is about to change is none of it.
+ * settings is about to change is none of it, nor what a write of unknown outcome may have changed, unless it was drift before.
  */
 export async function findDrift(
   services: Services,
   settings: TagSettings,
   row: KeyRow,
   observed: ObservedKey,
+  unknown: UnknownWrite[] = [],
 ): Promise<Drift[]> {
   const desired = isHeld(row)
     ? desiredOf(row, settings, services.ownershipTagName)
     : await desiredBefore(services, settings, row, observed);
   if (desired === null) return [];
   const due = new Set(dueTagNames(row).map((name) => `tags.${name}`));
-  const found = differences(desired, observed).filter(({ field }) => !due.has(field));
+  const ours = scopeOf(unknown);
+  const known = new Set(driftOf(row).map(({ field }) => field));
+  const found = differences(desired, observed).filter(
+    (difference) => !due.has(difference.field) && (known.has(difference.field) || !isWithin(ours, difference)),
+  );
   return withSince(found, driftOf(row));
 }
 

@@ -4,6 +4,7 @@ import { afterStep, mayRotate } from '../../domain/after-step.ts';
 import { differences } from '../../domain/drift.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { plan } from '../../domain/planner.ts';
+import { claimedIdIn } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { withDeclared } from '../../domain/untold.ts';
 import { applyStep } from '../../kms/apply.ts';
@@ -26,7 +27,7 @@ import { isOnHold, releaseHold } from './held.ts';
 import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost, StoodStill } from './lease.ts';
 import { type Look, look, noLook } from './look.ts';
-import { timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
+import { findUnverifiedWrites, timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
 import { notePolicyForm, settlePolicyForm } from './policy-form.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
@@ -136,17 +137,19 @@ async function converge(services: Services, access: Access, begun: Work): Promis
     }
   }
   const { observed } = seen;
+  if (observed !== null && aim !== 'claim') assertOwn(begun.row, observed, services.ownershipTagName);
   const work = observed === null ? begun : await settlePolicyForm(services, begun, observed);
   const { row } = work;
   const desired = desiredOf(row, settings, services.ownershipTagName);
-  const found = observed === null ? [] : await findDrift(services, settings, row, observed);
+  const unknown = row.writes_open && isHeld(row) ? await findUnverifiedWrites(services, row) : [];
+  const found = observed === null ? [] : await findDrift(services, settings, row, observed, unknown);
   const adopted =
     aim === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
   if (adopted) return adoptDrift(services, work, adopted, found);
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
-  const steps = stepsFor(aim, row, desired, observed);
-  const done = await applyAll(services, kms, known, observed, steps);
+  const steps = stepsFor(aim, row, desired, seen.planned, unknown);
+  const done = await applyAll(services, kms, known, seen.planned, steps);
   const { reached, settling, noted } = await putRotationRight(services, access, known, desired, seen, { steps, done });
   await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
   const hindrance = await deleteFormerKeys(services, kms, work);
@@ -167,7 +170,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   const next = nextLook(row, reached, {
     settling,
     refresh,
-    isToBeMended: isToBeMended(row, aim, drift),
+    isToBeMended: isToBeMended(row, aim, { drift, desired, reached }),
   });
   return recordObservation(services, noted, {
     observed: held,
@@ -178,6 +181,18 @@ async function converge(services: Services, access: Access, begun: Work): Promis
     unverified,
     error: hindrance?.error ?? null,
   });
+}
+
+/**
+ * A key that carries the ownership tag of another record is that one's: nothing of it is changed. (An import takes over a
+ * tag that names no record any more, and release leaves the key as it is.)
+ * @throws KmsFailure
+ */
+function assertOwn(row: KeyRow, { arn, tags }: ObservedKey, ownershipTagName: string): void {
+  const owner = claimedIdIn(tags, ownershipTagName);
+  if (owner === null || owner === row.id || row.lifecycle === 'released') return;
+  const message = `${arn} carries the ownership tag of ${owner}; Keyward changes nothing of it until it carries this record's, ${row.id}. Release lets go of it.`;
+  throw new KmsFailure('refused', 'OwnedByAnother', message, 'TagResource', true);
 }
 
 /**
@@ -219,8 +234,8 @@ async function applyAll(
   const account = (await kms.identity())?.account ?? null;
   const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
   for (const [index, recorded] of journal.entries()) {
-    // A rotation is asked for; what else a generation that KMS holds needs is drift put right.
-    const isMending = isHeld(work.row) && recorded.step.operation !== 'RotateKeyOnDemand';
+    // A rotation is asked for, and a write of unknown outcome repeated; what else a held generation needs is drift put right.
+    const isMending = isHeld(work.row) && !work.row.writes_open && recorded.step.operation !== 'RotateKeyOnDemand';
     const entry: JournalEntry = isMending ? { ...recorded, origin: 'drift' } : recorded;
     try {
       reached = await applyOne(services, kms, work, reached, entry);

@@ -1,7 +1,7 @@
 /** What a look at a key shows, and what of it is believed. */
 import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow } from '../../database/client.ts';
-import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
+import { withDoubt, withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
 import type { DesiredKey, ObservedKey } from '../../domain/types.ts';
 import { withDeclared, withKnown } from '../../domain/untold.ts';
 import type { Kms } from '../../kms/client.ts';
@@ -13,13 +13,18 @@ import { findRecentWrites } from './open-writes.ts';
 import type { Work } from './record.ts';
 
 /**
- * A key in KMS, in how many milliseconds a read that may have been stale is to be repeated (0: it was not), and what to
- * believe of a further read.
+ * A key in KMS, in how many milliseconds a read that may have been stale is to be repeated (0: it was not), what to
+ * believe of a further read, and from which state to plan.
  */
-export type Look = { observed: ObservedKey | null; settling: number; believe: (read: ObservedKey) => ObservedKey };
+export type Look = {
+  observed: ObservedKey | null;
+  planned: ObservedKey | null;
+  settling: number;
+  believe: (read: ObservedKey) => ObservedKey;
+};
 
 /** The look at a key that KMS does not have yet. */
-export const noLook: Look = { observed: null, settling: 0, believe: (read) => read };
+export const noLook: Look = { observed: null, planned: null, settling: 0, believe: (read) => read };
 
 /** What KMS holds. Keyward's own latest writes count for more than a read that lacks them. @throws KmsFailure */
 export async function look(
@@ -31,7 +36,8 @@ export async function look(
   const writes = await findRecentWrites(services, row.id);
   const recorded = observedOf(row);
   // An attempt that failed halfway has recorded no observation of what it wrote.
-  const expected = recorded !== null && row.attempts > 0 ? withRecentWrites(recorded, writes) : recorded;
+  const expected =
+    recorded !== null && (row.attempts > 0 || row.writes_open) ? withRecentWrites(recorded, writes) : recorded;
   const believe = (read: ObservedKey) => {
     const whole = withUntold(row, desired, read);
     if (!isHeld(row)) return withRecentWrites(whole, writes);
@@ -39,8 +45,12 @@ export async function look(
   };
   const read = seen ?? (await observeKey(kms, row.key_id ?? ''));
   const observed = believe(read);
-  const isStale = !isDeepStrictEqual(observed, withUntold(row, desired, read));
-  return { observed, settling: isStale ? services.times.settle : 0, believe };
+  const whole = withUntold(row, desired, read);
+  const isStale = !isDeepStrictEqual(observed, whole);
+  // Asked outright, what may have been undone is written again.
+  const isAskedFor = isHeld(row) && row.enforce_through > row.served_observation;
+  const planned = isStale && isAskedFor ? withDoubt(whole, observed) : observed;
+  return { observed, planned, settling: isStale ? services.times.settle : 0, believe };
 }
 
 /** A read with what KMS does not tell as it is known, or, where KMS was made to hold the declared state, as that has it. */

@@ -1,6 +1,7 @@
 /** What the journal tells of writes whose outcome, or whose visibility in KMS, is not certain yet. */
 import type { KeyRow, KmsWrite } from '../../database/client.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
+import type { UnknownWrite } from '../../domain/scope.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import type { Lease } from './lease.ts';
@@ -39,6 +40,18 @@ export async function timeUntilVerifiable(services: Services, keyId: string): Pr
     FROM kms_writes WHERE key_ref = ${keyId}::uuid AND outcome IN ('unknown', 'done')
     HAVING bool_or(outcome = 'unknown')`;
   return row === undefined ? 0 : row.left + services.times.settle;
+}
+
+/**
+ * The writes of unknown outcome of which no observation has told yet whether they took effect: they may have landed since the
+ * last one, or it may have been older than they are.
+ */
+export function findUnverifiedWrites(services: Services, { id, last_observed_at }: KeyRow): Promise<UnknownWrite[]> {
+  return services.database.prisma.$queryRaw<UnknownWrite[]>`
+    SELECT operation, parameters FROM kms_writes
+    WHERE key_ref = ${id}::uuid AND outcome = 'unknown'
+      AND lands_until + ${services.times.settle} * interval '1 millisecond' > ${last_observed_at ?? new Date(0)}
+    ORDER BY id`;
 }
 
 /** Milliseconds since KMS first refused this call for the generation at hand; 0: it has not. */

@@ -163,7 +163,8 @@ async function lookAt(
     const observed = withoutStaleFields(whole, expected, writes);
     // What is the matter with a held key, its own sync finds out.
     const isChanged = isHeldBack(row, gap) && changedSince(desired, [expected], whole, { isOwned: true }).length > 0;
-    if (isChanged || differences(desired, observed).length > 0) {
+    const isClaimed = observed.tags[services.ownershipTagName] === row.id;
+    if (!isClaimed || isChanged || differences(desired, observed).length > 0) {
       return { kind: 'differs', seen: { read, statusVersion: row.status_version } };
     }
     const settling = observed === whole ? 0 : services.times.settle;
