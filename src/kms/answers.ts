@@ -33,9 +33,12 @@ type Request = {
   body?: unknown;
 };
 
+/** The code of an answer that is somebody else's. */
+export const notKmsAnswer = 'NotKmsAnswer';
+
 /** Somebody else answered. `$metadata` is where the SDK looks whether a read is worth another attempt. */
 class NotKmsAnswer extends Error {
-  override readonly name = 'NotKmsAnswer';
+  override readonly name = notKmsAnswer;
   readonly $metadata: { httpStatusCode: number };
 
   constructor(message: string, status: number) {

@@ -6,6 +6,7 @@ import {
   throttlingErrors,
   unknownOperationErrors,
 } from '../domain/documented-errors.ts';
+import { notKmsAnswer } from './answers.ts';
 import { NotSent } from './permit.ts';
 import { currentUrgency } from './urgency.ts';
 
@@ -87,7 +88,7 @@ export function toKmsFailure(error: unknown, operation: string): KmsFailure {
 
   if (errorCode === noCredentials) return failure('credentials', true);
   if (status === undefined) return failure('fault', neverConnected.has(code ?? errorCode));
-  if (status === notImplemented && errorCode !== 'NotKmsAnswer') return failure('unsupported', true);
+  if (status === notImplemented && errorCode !== notKmsAnswer) return failure('unsupported', true);
   if (status < 400 || status >= 500 || !isDocumentedRefusal(operation, errorCode)) return failure('fault', false);
   return failure(kindOf(errorCode, text), true);
 }

@@ -82,10 +82,15 @@ export function knownOf(described: DescribedKey): Omit<ObservedKey, 'policy' | '
 
 /** null where KMS does not tell. @throws KmsFailure */
 export async function readPolicy(kms: Kms, keyId: string): Promise<PolicyDocument | null> {
-  const { Policy } = await call('GetKeyPolicy', () =>
-    kms.reads.send(new GetKeyPolicyCommand({ KeyId: keyId, PolicyName: 'default' })),
-  );
-  return Policy === undefined ? null : (JSON.parse(Policy) as PolicyDocument);
+  try {
+    const { Policy } = await call('GetKeyPolicy', () =>
+      kms.reads.send(new GetKeyPolicyCommand({ KeyId: keyId, PolicyName: 'default' })),
+    );
+    return Policy === undefined ? null : (JSON.parse(Policy) as PolicyDocument);
+  } catch (error) {
+    if (error instanceof KmsFailure && error.kind === 'unsupported') return null;
+    throw error;
+  }
 }
 
 /** null where rotation does not apply to the key. @throws KmsFailure */
@@ -99,8 +104,8 @@ export async function readRotation(kms: Kms, keyId: string): Promise<Rotation | 
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;
     if (error.code === 'UnsupportedOperationException') return null;
-    // Not of a key in this state.
-    if (error.kind === 'conflict') return { enabled: null, period_in_days: null };
+    // Not of a key in this state, or not by this KMS.
+    if (error.kind === 'conflict' || error.kind === 'unsupported') return { enabled: null, period_in_days: null };
     throw error;
   }
 }

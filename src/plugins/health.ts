@@ -30,6 +30,8 @@ export default fp(
         } catch {
           throw new ProblemError('temporarily-unavailable', 'The database or the queue in it is away.');
         }
+        const fault = app.services.endpointFault();
+        if (fault !== null) throw new ProblemError('temporarily-unavailable', `KMS_ENDPOINT is no KMS: ${fault}`);
         return { status: 'ok', held: watch.isHeld, reason: watch.reason };
       },
     );

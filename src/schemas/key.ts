@@ -124,6 +124,7 @@ export const SyncError = Type.Object(
   {
     code: Type.String(),
     message: Type.String(),
+    operation: nullable(Type.String({ description: 'Of KMS, STS or the tagging API; null: not on record.' })),
     retryable: Type.Boolean(),
     attempts: Type.Integer({ description: 'How often it was tried.' }),
     next_attempt_at: nullable(Timestamp),

@@ -44,6 +44,8 @@ export type Services = {
   watch: GapWatch;
   times: Times;
   failurePoints: FailurePoints;
+  /** What answers at KMS_ENDPOINT in place of a KMS; null: nothing, as far as is known. */
+  endpointFault(): string | null;
   log: FastifyBaseLogger;
 };
 

@@ -18,6 +18,7 @@ import { startHousekeeping } from './housekeeping.ts';
 import { Unmade } from './keys/unmade.ts';
 import { createMetrics } from './metrics.ts';
 import { openClients } from './providers/access.ts';
+import { watchEndpoint } from './providers/endpoint.ts';
 import { seedProvider } from './providers/seed.ts';
 import { GapWatch } from './recovery/watch.ts';
 import { startWorker } from './sync/worker.ts';
@@ -97,12 +98,18 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     watch,
     times,
     failurePoints,
+    endpointFault: () => null,
     log,
   };
   const worker = config.ROLE === 'api' ? null : await startWorker(services, config.WORKER_CONCURRENCY);
   if (worker !== null) await startHousekeeping(services);
+  // AWS and the built-in KMS are known to speak it.
+  const isForeign = config.KMS_ENDPOINT !== 'aws' && config.KMS_ENDPOINT !== 'local';
+  const endpointWatch = isForeign ? watchEndpoint(services) : null;
+  if (endpointWatch !== null) services.endpointFault = () => endpointWatch.fault;
   const stopWork = async () => {
     limiter.close();
+    await endpointWatch?.stop();
     await worker?.stop(stopGrace);
     changes.close();
   };

@@ -57,7 +57,7 @@ function toRevision(row: RevisionRow): Revision {
     changes: row.changes as Revision['changes'],
     desired: row.desired as Revision['desired'],
     outcome: row.outcome as Revision['outcome'],
-    error: row.error as Revision['error'],
+    error: row.error === null ? null : ({ operation: null, ...(row.error as object) } as Revision['error']),
     created_at: row.created_at.toISOString(),
     settled_at: row.settled_at?.toISOString() ?? null,
   };

@@ -95,5 +95,5 @@ export function driftOf(row: KeyRow): Drift[] {
 }
 
 export function errorOf(row: KeyRow): SyncError | null {
-  return row.error as SyncError | null;
+  return row.error === null ? null : ({ operation: null, ...(row.error as Partial<SyncError>) } as SyncError);
 }

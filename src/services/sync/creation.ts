@@ -19,14 +19,14 @@ import { sendWrite } from './send.ts';
 /** How long after an empty search the next one follows that has to be empty too. */
 const secondLook = 1000;
 
+const unknownCreation =
+  'An earlier CreateKey has an unknown outcome; Keyward looks for its key before it makes another';
+
 /** An earlier CreateKey may still take effect, or its key not be seen yet: nothing may be created before `until`. */
 export class CreationUnsettled extends Error {
   readonly until: Date;
 
-  constructor(
-    until: Date,
-    message = 'An earlier CreateKey has an unknown outcome; Keyward looks for its key before it makes another',
-  ) {
+  constructor(until: Date, message: string = unknownCreation) {
     super(message);
     this.until = until;
   }
@@ -79,13 +79,19 @@ async function searchTwice(
   const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
   const first = await search(services, kms, row, madeSince);
   if (first.keyId !== null) return first.keyId;
-  if (left > 0) throw new CreationUnsettled(new Date(Date.now() + left));
+  if (left > 0) throw new CreationUnsettled(new Date(Date.now() + left), unknownCreationOf(creations));
   // By a clock that jumped, the time would seem to be over.
   await assertClocksAgree(services, kms);
   await delay(secondLook);
   const { keyId, unread } = await search(services, kms, row, madeSince);
   if (keyId === null) await assertNoSuspects(services, unread, madeSince);
   return keyId;
+}
+
+/** With what came back of the latest of the calls. */
+function unknownCreationOf(creations: KmsWrite[]): string {
+  const told = creations.map(({ error }) => error as { code: string; message: string } | null).findLast((last) => last);
+  return told == null ? unknownCreation : `${unknownCreation}. What came back was ${told.code}: ${told.message}`;
 }
 
 /** @throws KmsFailure when some of the keys that can't be read may have been made since. */

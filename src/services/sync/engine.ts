@@ -151,8 +151,10 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   const steps = stepsFor(aim, row, desired, seen.planned, unknown);
   const done = await applyAll(services, kms, known, seen.planned, steps);
   const { reached, settling, noted } = await putRotationRight(services, access, known, desired, seen, { steps, done });
-  await rotateOnDemand(services, kms, work, reached, (key, step) => applyAll(services, kms, work, key, [step]));
-  const hindrance = await deleteFormerKeys(services, kms, work);
+  const unrotated = await rotateOnDemand(services, kms, work, reached, (key, step) =>
+    applyAll(services, kms, work, key, [step]),
+  );
+  const hindrance = (await deleteFormerKeys(services, kms, work)) ?? unrotated;
   if (aim === 'enforce' && row.lifecycle === 'managed' && !isHeld(row) && reached.enabled === null) {
     return recordRetry(services, known, untold(reached));
   }

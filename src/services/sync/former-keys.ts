@@ -149,6 +149,6 @@ async function hindrance(services: Services, former: FormerKey, failure: KmsFail
   const dueAt = new Date(Date.now() + pauseBefore(failure, attempts));
   const message = `The deletion of the former key ${former.arn} could not be scheduled: ${failure.message}`;
   services.log.warn({ key: former.key_ref, former: former.arn, code: failure.code }, message);
-  const progress = { retryable: true, attempts, next_attempt_at: dueAt.toISOString() };
+  const progress = { operation: failure.operation, retryable: true, attempts, next_attempt_at: dueAt.toISOString() };
   return { failure, dueAt, error: { code: failure.code, message, ...progress } };
 }

@@ -105,7 +105,14 @@ export async function recordRetry(
   const { code, message, operation } = failure;
   const progress = { attempts, next_attempt_at: dueAt.toISOString() };
   services.log.warn({ key: work.row.id, operation, code, message, ...progress }, 'sync will be tried again');
-  const error: SyncError = { code, message, retryable: true, ...(refusalBeingTakenBack(work.row) ?? {}), ...progress };
+  const error: SyncError = {
+    code,
+    message,
+    operation,
+    retryable: true,
+    ...(refusalBeingTakenBack(work.row) ?? {}),
+    ...progress,
+  };
   // What KMS surely did not do leaves nothing open: the next attempt is to aim at no more than this one did.
   const writes_open = work.row.writes_open || (await hasLeftOpen(services, work.lease));
   const columns = { error, attempts, due_at: dueAt, writes_open, ...servedBy(work.row, failure) };
@@ -137,7 +144,7 @@ export async function recordFailed(
   also: (transaction: Transaction) => Promise<void> = async () => {},
 ): Promise<Next> {
   const error = finalError(work.row, failure);
-  services.log.warn({ key: work.row.id, operation: failure.operation, ...error }, 'sync failed for good');
+  services.log.warn({ key: work.row.id, ...error }, 'sync failed for good');
   const unverified = await timeUntilVerifiable(services, work.row.id);
   const result = {
     state: 'failed',
@@ -166,8 +173,8 @@ export async function recordFailed(
 }
 
 export function finalError(row: KeyRow, failure: KmsFailure): SyncError {
-  const { code, message } = failure;
-  return { code, message, retryable: false, attempts: row.attempts + 1, next_attempt_at: null };
+  const { code, message, operation } = failure;
+  return { code, message, operation, retryable: false, attempts: row.attempts + 1, next_attempt_at: null };
 }
 
 /** Marks the generation at hand as held, and those before it as superseded. */

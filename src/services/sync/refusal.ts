@@ -59,7 +59,7 @@ function tellingOfTheKey({ key_id, arn }: KeyRow, origin: string | undefined, fa
 async function revert(services: Services, { row, lease }: Work, failure: KmsFailure, target: DeclaredKey) {
   const error = finalError(row, failure);
   const generation = nextGeneration(row.generation, lease.gap);
-  services.log.warn({ key: row.id, operation: failure.operation, ...error }, 'KMS refused the change; taking it back');
+  services.log.warn({ key: row.id, ...error }, 'KMS refused the change; taking it back');
   const next = await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, row.provider);
     const { former, columns } = await keyToReturnTo(transaction, row);

@@ -5,17 +5,20 @@ import type { Kms } from '../../kms/client.ts';
 import { type FailureKind, KmsFailure } from '../../kms/errors.ts';
 import { countOnDemandRotations } from '../../kms/rotations.ts';
 import type { Services } from '../context.ts';
+import type { Hindrance } from './former-keys.ts';
 import { assertFenced } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
-import { mayHeal } from './retry.ts';
+import { mayHeal, pauseBefore } from './retry.ts';
 
 /** Carries out one step through the journal. */
 export type Apply = (key: ObservedKey, step: Step) => Promise<ObservedKey>;
 
 /**
- * Carries out the rotations that are asked for, oldest first.
- * @throws KmsFailure when one has to be tried again, LeaseLost.
+ * Carries out the rotations that are asked for, oldest first. Nothing that is declared depends on them: one that has to be
+ * tried again holds up no more than those after it.
+ * @returns what hinders them; null: nothing is left to do.
+ * @throws LeaseLost
  */
 export async function rotateOnDemand(
   services: Services,
@@ -23,18 +26,26 @@ export async function rotateOnDemand(
   work: Work,
   key: ObservedKey,
   apply: Apply,
-): Promise<void> {
+): Promise<Hindrance | null> {
   const { row } = work;
   // While the key is being replaced it can't be told yet which one is to be rotated.
-  if (!row.rotations_open || row.replacement !== null) return;
+  if (!row.rotations_open || row.replacement !== null) return null;
   const { onDemandRotation } = services.database.prisma;
   const asked = await onDemandRotation.findMany({
     where: { key_ref: row.id, outcome: 'pending' },
     orderBy: [{ created_at: 'asc' }, { id: 'asc' }],
   });
+  let hindered: Hindrance | null = null;
   for (const rotation of asked) {
-    if (row.lifecycle === 'managed') await rotate(services, kms, { work, rotation, key }, apply);
-    else await settle(services, work, rotation, { code: 'NotManaged', message: `The key is ${row.lifecycle} by now.` });
+    try {
+      if (row.lifecycle === 'managed') await rotate(services, kms, { work, rotation, key }, apply);
+      else
+        await settle(services, work, rotation, { code: 'NotManaged', message: `The key is ${row.lifecycle} by now.` });
+    } catch (error) {
+      if (!(error instanceof KmsFailure)) throw error;
+      hindered = hindranceOf(services, rotation, error);
+      break;
+    }
   }
   await services.database.prisma.$transaction(async (transaction) => {
     // Locked before it is counted: a request that comes now is either seen, or sets the mark after this.
@@ -43,15 +54,36 @@ export async function rotateOnDemand(
     await transaction.key.updateMany({ where: work.lease.fence, data: { rotations_open: open > 0 } });
   });
   await services.failurePoints.pass('rotation-recorded');
+  return hindered;
+}
+
+/** The next try waits for as long as it has been tried in vain. */
+function hindranceOf({ log }: Services, { key_ref, created_at }: OnDemandRotation, failure: KmsFailure): Hindrance {
+  const seconds = Math.max(1, (Date.now() - created_at.getTime()) / 1000);
+  const attempts = Math.ceil(Math.log2(seconds)) + 1;
+  const dueAt = new Date(Date.now() + pauseBefore(failure, attempts));
+  const { code, message, operation } = failure;
+  log.warn({ key: key_ref, operation, code, message }, 'a rotation will be tried again');
+  const error = { code, message, operation, retryable: true, attempts, next_attempt_at: dueAt.toISOString() };
+  return { failure, dueAt, error };
 }
 
 /** The key was there a moment ago: that it is not found now is a stale answer, or found out by the next look. */
 const mayPass = new Set<FailureKind>(['throttled', 'credentials', 'fault', 'not_found']);
 
+/** It must not be sent again. */
+const outcomeUnknown = {
+  code: 'RotationOutcomeUnknown',
+  message: 'RotateKeyOnDemand was sent, its outcome is unknown, and this KMS does not list rotations.',
+  operation: 'RotateKeyOnDemand',
+};
+
 type Asked = { work: Work; rotation: OnDemandRotation; key: ObservedKey };
 
 async function rotate(services: Services, kms: Kms, { work, rotation, key }: Asked, apply: Apply): Promise<void> {
-  if (await hasTakenEffect(services, kms, key, rotation)) return settle(services, work, rotation, null);
+  const isTaken = await hasTakenEffect(services, kms, key, rotation);
+  if (isTaken === null) return settle(services, work, rotation, outcomeUnknown);
+  if (isTaken) return settle(services, work, rotation, null);
   try {
     await recordSent(services, work, rotation, await countBefore(services, kms, work, key));
     await apply(key, { operation: 'RotateKeyOnDemand', field: null, parameters: {} });
@@ -89,7 +121,7 @@ async function recordSent(
 }
 
 /**
- * Whether a call that was sent before has rotated the key.
+ * Whether a call that was sent before has rotated the key; null: KMS lists no rotations (any more), so that nobody can tell.
  * @throws KmsFailure while that can't be told: the call may still land, or its effect not be seen yet.
  */
 async function hasTakenEffect(
@@ -97,14 +129,16 @@ async function hasTakenEffect(
   kms: Kms,
   key: ObservedKey,
   rotation: OnDemandRotation,
-): Promise<boolean> {
+): Promise<boolean | null> {
   if (rotation.count_before === null) return false;
   // Asked before the count: what is over then shows in it.
   const isOver = await canLandNoMore(services, rotation);
   const count = await countOnDemandRotations(kms, key.key_id).catch((error: KmsFailure) => {
+    if (error.kind === 'unsupported' && isOver) return null;
     // That KMS won't tell is no word on the rotation, nor on a change that came along with it.
     throw new KmsFailure('fault', error.code, error.message, error.operation, true);
   });
+  if (count === null) return null;
   if (count > rotation.count_before) return true;
   if (isOver) return false;
   const message = 'RotateKeyOnDemand was sent and its outcome is unknown; Keyward waits for it before it sends another';
