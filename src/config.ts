@@ -46,6 +46,7 @@ export const failureSwitches = [
   'any-answer-proves',
   'denials-are-final',
   'states-are-guessed',
+  'one-not-found-is-final',
 ] as const;
 
 /** The variables, in the order of the documentation. */

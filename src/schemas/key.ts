@@ -127,6 +127,7 @@ export const SyncError = Type.Object(
     operation: nullable(Type.String({ description: 'Of KMS, STS or the tagging API; null: not on record.' })),
     retryable: Type.Boolean(),
     attempts: Type.Integer({ description: 'How often it was tried.' }),
+    since: Type.Optional(Timestamp),
     next_attempt_at: nullable(Timestamp),
   },
   { $id: 'SyncError', additionalProperties: false },

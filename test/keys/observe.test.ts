@@ -120,7 +120,11 @@ test('refresh and sync', async (t) => {
     await kms.send(new ScheduleKeyDeletionCommand({ KeyId: key_id, PendingWindowInDays: 7 }));
     await control.advanceClock(7 * 86_400 + 1);
     await control.clear();
-    const { body } = await call('POST', `/v1/keys/${id}/refresh`);
+    await call('POST', `/v1/keys/${id}/refresh`);
+    const body = await eventually('it has failed', async () => {
+      const found = (await call('GET', `/v1/keys/${id}`)).body;
+      return found.status.state === 'failed' && found;
+    });
     t.match(body.status, { state: 'failed', key_state: null, error: { code: 'NotFoundException', retryable: false } });
     await call('POST', `/v1/keys/${id}/sync`);
     t.same(await control.calls(), [], 'no CreateKey');

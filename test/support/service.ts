@@ -87,7 +87,7 @@ export function kmsControl(endpoint: string) {
     /** Puts into a key what no operation takes: `policy`, `description`, `tags`, `enabled`; tells what was there. */
     changeKey: (arn: string | null, changed: object) =>
       call<{ description: string; policy: string; enabled: boolean }>('PATCH', '/_local/keys', { arn, ...changed }),
-    advanceClock: (seconds: number) => call('POST', '/_local/clock', { advance_seconds: seconds }),
+    advanceClock: (seconds: number) => call<{ now: string }>('POST', '/_local/clock', { advance_seconds: seconds }),
   };
 }
 
@@ -96,6 +96,15 @@ export function kmsControl(endpoint: string) {
  * yet, and would be asked for again until it has settled.
  */
 export const withMovedClock = { SETTLE_SECONDS: '0' };
+
+/** Lets time pass for KMS, and has deletion dates on record be over that are over there. */
+export async function letDaysPass({ control, services }: Pick<Service, 'control' | 'services'>, days: number) {
+  const { body } = await control.advanceClock(days * 86_400 + 1);
+  const query = "UPDATE keys SET deletion_date = now() - interval '1 second' WHERE deletion_date <= $1";
+  await services.database.pool.query(query, [body.now]);
+}
+
+type Service = Awaited<ReturnType<typeof startService>>;
 
 /** Starts a service; it is stopped when the test ends. */
 export async function startService(t: Test, environment: Record<string, string> = {}) {

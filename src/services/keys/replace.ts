@@ -7,8 +7,9 @@ import type { Services } from '../context.ts';
 import { findEarlierRun } from '../history/revisions.ts';
 import { conflict, invalidInput } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
+import { isMissing } from '../sync/lost.ts';
 import type { Accepted, Command } from './commands.ts';
-import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
+import { type DeclaredKey, declaredOf, errorOf, observedOf } from './declared.ts';
 import { findKey } from './find.ts';
 import { problemOf } from './import.ts';
 import { declaredByReplacement, type Input, patchTarget } from './input.ts';
@@ -45,6 +46,9 @@ export function replaceKey(services: Services, id: string, input: Input, command
 export function recreateKey(services: Services, id: string, command: Command): Promise<Accepted> {
   return supersede(services, id, command, 'recreate', async (row) => {
     assertSettledInKms(row);
+    if (isMissing(errorOf(row))) {
+      throw conflict(`KMS does not find the key, and may yet: ${errorOf(row)?.message}`, id);
+    }
     if (!isLost(row) || row.key_id === null || (await isInKms(services, row, row.key_id))) {
       throw conflict('KMS has the key, as far as is known: only one that is lost for good is made anew.', id);
     }

@@ -1,20 +1,17 @@
 /** The ends of a key: removed from Keyward, deleted by KMS, or gone without our doing. */
 import type { KeyRow } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/queue.ts';
-import type { Kms } from '../../kms/client.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { findRevision } from '../history/revisions.ts';
+import type { Access } from '../providers/access.ts';
 import { recordDriftEvents } from './drift.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { LeaseLost } from './lease.ts';
-import { findRecentWrites } from './open-writes.ts';
+import { doubtOf, isKnownLost, nextLookAtLost } from './lost.ts';
 import { finish, recordFailed, recordRetry, type Work } from './record.ts';
 import { takeBack } from './refusal.ts';
 import { refuseRotations } from './rotation.ts';
-
-/** Milliseconds for which KMS may not show a key that it has just made. */
-const visibilityDelay = 120_000;
 
 /** Removes the record of a key that KMS never had, or that was released. Its history stays. */
 export async function recordRemoved(services: Services, { row, lease }: Work): Promise<KeyRow | null> {
@@ -41,29 +38,32 @@ export async function recordRemoved(services: Services, { row, lease }: Work): P
   return next;
 }
 
-/** Records that KMS does not know the key (any more). */
+/** Records that KMS did not find the key: that it is looked for again, or that it is gone. */
 export async function recordGone(
   services: Services,
-  kms: Kms,
+  access: Access,
   work: Work,
   failure: KmsFailure,
 ): Promise<KeyRow | null> {
   const { row } = work;
-  const recent = await findRecentWrites(services, row.id);
-  if (recent.some(({ operation }) => operation === 'CreateKey')) return recordRetry(services, work, failure);
+  const doubt = await doubtOf(services, access, row, failure);
+  if (doubt !== null) {
+    return recordRetry(services, work, doubt.failure, doubt.dueIn === undefined ? {} : { dueIn: doubt.dueIn });
+  }
   // A new key that is lost before it was in place is no better than one that KMS refused.
   if (row.replacement === 'begun') return takeBack(services, work, failure);
-  // One that was made outside a moment before it was imported may not show yet: it must not be taken for deleted.
-  const neverSeen = row.last_observed_at === null;
-  if (neverSeen && Date.now() - row.created_at.getTime() < visibilityDelay) return recordRetry(services, work, failure);
-  const hindrance = await deleteFormerKeys(services, kms, work);
+  const hindrance = await deleteFormerKeys(services, access.kms, work);
   if (hindrance !== null && row.lifecycle !== 'managed') {
     return recordRetry(services, work, hindrance.failure, { dueIn: hindrance.dueAt.getTime() - Date.now() });
   }
   if (row.lifecycle === 'pending_deletion') return recordDeleted(services, work);
   if (row.lifecycle === 'released') return recordRemoved(services, work);
   if (await isToBeTakenBack(services, row)) return takeBack(services, work, failure);
-  const due_at = hindrance?.dueAt ?? null;
+  const due_at = hindrance?.dueAt ?? nextLookAtLost(row);
+  // One that is known to be lost, and is looked for now and then.
+  const served = { due_at, served_observation: row.requested_observation, attempts: 0 };
+  if (isKnownLost(row) && row.state === 'failed')
+    return finish(services, work, served, 'sync-recorded', async () => {});
   const columns = { key_state: null, drift: [], deletion_date: null, rotations_open: false, due_at };
   return recordFailed(services, work, failure, columns, async (transaction) => {
     await recordDriftEvents(transaction, row, [], { isGone: true });

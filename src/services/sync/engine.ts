@@ -132,7 +132,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
       seen = await look(services, kms, begun, desiredOf(begun.row, settings, services.ownershipTagName));
     } catch (error) {
       const failure = toKmsFailure(error, 'DescribeKey');
-      if (failure.kind === 'not_found') return recordGone(services, kms, begun, failure);
+      if (failure.kind === 'not_found') return recordGone(services, access, begun, failure);
       throw failure;
     }
   }

@@ -10,9 +10,10 @@ import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { assertFenced, closeEntry, isMadeByUs, openJournal } from './journal.ts';
 import { LeaseLost } from './lease.ts';
+import { timeToLose } from './lost.ts';
 import { findRecentWrites } from './open-writes.ts';
 import type { Work } from './record.ts';
-import { pauseBefore } from './retry.ts';
+import { pauseBefore, retryDelay } from './retry.ts';
 import { recordDone, sendWrite } from './send.ts';
 
 /** What hinders the deletion of a former key, and when it is tried again. */
@@ -62,7 +63,8 @@ async function deleteFormerKey(services: Services, kms: Kms, work: Work, former:
   const recent = (await findRecentWrites(services, former.id)).map(({ operation }) => operation);
   const isNew = recent.includes('CreateKey');
   const isRestored = recent.lastIndexOf('CancelKeyDeletion') > recent.lastIndexOf('ScheduleKeyDeletion');
-  const before = await describe(kms, former.key_id, isNew);
+  const mayBeStale = isNew || former.attempts < answersOfAbsence(services.times);
+  const before = await describe(kms, former.key_id, mayBeStale);
   if (before === null) return settle(services, former, 'gone', null);
   if (isPendingDeletion(before) && !isRestored) return settle(services, former, 'scheduled', before.deletion_date);
   const parameters = { PendingWindowInDays: former.window_in_days };
@@ -113,12 +115,19 @@ async function closeCutOff(services: Services, { row, lease }: Work, former: For
   await services.failurePoints.pass('open-write-settled');
 }
 
+/** How often a key is not found, with the pauses between attempts, until it is surely gone. */
+function answersOfAbsence(times: Services['times']): number {
+  let attempts = 0;
+  for (let spread = 0; spread < timeToLose(times); attempts += 1) spread += retryDelay(attempts + 1, 0);
+  return attempts;
+}
+
 /** @returns null: it is gone. @throws KmsFailure */
-async function describe(kms: Kms, keyId: string, isNew: boolean): Promise<DescribedKey | null> {
+async function describe(kms: Kms, keyId: string, mayBeStale: boolean): Promise<DescribedKey | null> {
   try {
     return await describeKey(kms, keyId);
   } catch (error) {
-    if (error instanceof KmsFailure && error.kind === 'not_found' && !isNew) return null;
+    if (error instanceof KmsFailure && error.kind === 'not_found' && !mayBeStale) return null;
     throw error;
   }
 }

@@ -162,9 +162,19 @@ export async function closeEntry(
   });
 }
 
-/** Puts on record which key KMS answered a CreateKey with, whatever else is known of it by now. */
+/**
+ * Puts on record which key KMS answered a CreateKey with, whatever else is known of it by now. One that was left after a
+ * refusal, because nothing proved that it is ours, is not left any more.
+ */
 export async function recordMade(transaction: Transaction, id: string, keyId: string): Promise<void> {
   await transaction.kmsWrite.updateMany({ where: { id }, data: { made_key_id: keyId } });
+  await transaction.$executeRaw`
+    WITH left_behind AS (
+      UPDATE former_keys SET deletion = 'waiting'
+      FROM kms_writes w WHERE w.id = ${id}::uuid AND former_keys.id = w.key_ref
+        AND former_keys.key_id = ${keyId} AND former_keys.deletion = 'left'
+      RETURNING former_keys.key_ref)
+    UPDATE keys SET former_keys_open = true, due_at = now() WHERE id IN (SELECT key_ref FROM left_behind)`;
 }
 
 /**

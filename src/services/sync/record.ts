@@ -9,6 +9,7 @@ import type { FailurePoint } from '../failure-points.ts';
 import { errorOf } from '../keys/declared.ts';
 import { isHeld, recordDriftEvents } from './drift.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
+import { beginningOf, isKnownLost } from './lost.ts';
 import { findOpenWrites, hasLeftOpen, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
 import { isRead, pauseBefore } from './retry.ts';
@@ -61,6 +62,9 @@ export function recordObservation(services: Services, work: Work, result: Observ
     if (holds && row.generation > row.synced_generation) await settleRevisions(transaction, row);
     if (holds) await recordReplaced(services, transaction, row, observed);
     await recordDriftEvents(transaction, row, drift);
+    if (!isKnownLost(row)) return;
+    const found = { type: 'key.found', generation: row.generation, actor: 'keyward', data: { arn: observed.arn } };
+    await transaction.event.create({ data: { key_ref: row.id, ...found } });
   });
 }
 
@@ -103,7 +107,7 @@ export async function recordRetry(
   const usual = Date.now() + (timing.dueIn ?? pauseBefore(failure, attempts));
   const dueAt = new Date(Math.min(usual, timing.noLaterThan?.getTime() ?? Number.POSITIVE_INFINITY));
   const { code, message, operation } = failure;
-  const progress = { attempts, next_attempt_at: dueAt.toISOString() };
+  const progress = { attempts, since: beginningOf(work.row, code), next_attempt_at: dueAt.toISOString() };
   services.log.warn({ key: work.row.id, operation, code, message, ...progress }, 'sync will be tried again');
   const error: SyncError = {
     code,
@@ -121,7 +125,7 @@ export async function recordRetry(
 
 /** Who asked for a look is answered with what KMS says to that; who asked for more waits on. */
 function servedBy(row: KeyRow, failure: KmsFailure): Columns {
-  const isAnswer = isRead(failure) && (failure.kind === 'denied' || failure.kind === 'refused');
+  const isAnswer = isRead(failure) && ['denied', 'refused', 'not_found'].includes(failure.kind);
   const asksForMore = row.enforce_through > row.served_observation || row.rotations_open;
   return isAnswer && !asksForMore ? { served_observation: row.requested_observation } : {};
 }
@@ -174,7 +178,8 @@ export async function recordFailed(
 
 export function finalError(row: KeyRow, failure: KmsFailure): SyncError {
   const { code, message, operation } = failure;
-  return { code, message, operation, retryable: false, attempts: row.attempts + 1, next_attempt_at: null };
+  const progress = { attempts: row.attempts + 1, since: beginningOf(row, code), next_attempt_at: null };
+  return { code, message, operation, retryable: false, ...progress };
 }
 
 /** Marks the generation at hand as held, and those before it as superseded. */

@@ -1,0 +1,139 @@
+/**
+ * When a key that KMS does not find is gone. One answer proves nothing (I9): it may be stale, or of a KMS that never had the
+ * key. Several do, over more time than KMS's answers may be stale, from a KMS that has other keys of the provider.
+ */
+import type { KeyRow } from '../../database/client.ts';
+import type { Kms } from '../../kms/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import { describeKey } from '../../kms/observe.ts';
+import type { SyncError } from '../../schemas/key.ts';
+import type { Services, Times } from '../context.ts';
+import { errorOf } from '../keys/declared.ts';
+import type { Access } from '../providers/access.ts';
+
+/** Answers that it takes at least. */
+const fewestAnswers = 3;
+const shortestSpread = 1000;
+/** Keys of a provider that are looked for before one is given up. */
+export const sampleSize = 5;
+/** Milliseconds between looks at a lost key: as long as it has been lost, within these. */
+const [soonestLook, latestLook] = [3_600_000, 86_400_000];
+
+const notFound = 'NotFoundException';
+const noneThere = 'ProviderHasNoneOfItsKeys';
+
+/** Milliseconds over which answers have to be spread that prove that a key is gone. */
+export function timeToLose({ settle }: Times): number {
+  return Math.max(shortestSpread, settle * 1.5);
+}
+
+/** Whether KMS was taken to have lost the key, by what is on record. */
+export function isKnownLost(row: KeyRow): boolean {
+  return row.key_id !== null && row.key_state === null && row.observed !== null;
+}
+
+/** When an error began that an attempt meets again: that of a key that is not found goes on whatever is made of it. */
+export function beginningOf(row: KeyRow, code: string): string {
+  const shown = errorOf(row);
+  const isSame = shown !== null && (shown.code === code || (isOfAbsence(shown.code) && isOfAbsence(code)));
+  // A refusal stays on show while it is taken back, and has what hinders that begin with the first attempt that failed.
+  const isWayBack =
+    shown?.retryable === false && shown.next_attempt_at !== null && row.generation > row.synced_generation;
+  return (isSame || isWayBack ? shown.since : undefined) ?? new Date().toISOString();
+}
+
+function isOfAbsence(code: string): boolean {
+  return code === notFound || code === noneThere;
+}
+
+/** Whether KMS has not found the key, and it is not known yet what to make of that. */
+export function isMissing(error: SyncError | null): boolean {
+  return error?.retryable === true && isOfAbsence(error.code);
+}
+
+/** Why a key is not given up yet, and in how many milliseconds it is looked for again; undefined: as any failure. */
+export type Doubt = { failure: KmsFailure; dueIn?: number };
+
+/**
+ * What speaks against a key's being gone when KMS has just not found it.
+ * @returns null: nothing does.
+ */
+export async function doubtOf(
+  services: Services,
+  { kms, settings }: Access,
+  row: KeyRow,
+  failure: KmsFailure,
+): Promise<Doubt | null> {
+  if (services.failurePoints.isOff('one-not-found-is-final') || isKnownLost(row)) return null;
+  const shown = errorOf(row);
+  const isJudged = shown !== null && !shown.retryable && shown.code === notFound;
+  const since = Date.parse(beginningOf(row, notFound));
+  const end = since + timeToLose(services.times);
+  if (!isJudged && (Date.now() < end || row.attempts + 1 < fewestAnswers)) {
+    const lost = `Keyward takes the key for lost when no answer shows it until ${new Date(end).toISOString()}.`;
+    return { failure: told(failure, notFound, `${sentence(failure.message)} ${lost}`) };
+  }
+  const date = row.lifecycle === 'pending_deletion' ? row.deletion_date : null;
+  if (date !== null && (kms.clock.now() ?? Date.now()) < date.getTime()) {
+    const early = `KMS was to delete the key on ${date.toISOString()}, not before: Keyward looks for it until then.`;
+    return { failure: told(failure, notFound, `${sentence(failure.message)} ${early}`), dueIn: soonestLook };
+  }
+  const sample = isJudged ? 'seen' : await lookForOthers(kms, await sampleOf(services, row, new Date(since)));
+  if (sample === 'seen') return null;
+  if (sample === 'untold') return { failure };
+  const message = `KMS has none of provider ${row.provider}'s keys: this is not the account, Region or endpoint that they are in. No key is taken for lost.`;
+  return { failure: told(failure, noneThere, message), dueIn: settings.refresh_interval_seconds * 1000 };
+}
+
+function told({ kind, operation }: KmsFailure, code: string, message: string): KmsFailure {
+  return new KmsFailure(kind, code, message, operation, true);
+}
+
+function sentence(text: string): string {
+  return text.replace(/[^.!?]$/, '$&.');
+}
+
+/** Ids of keys that KMS has, as far as is known, and had before `since`. */
+export async function sampleOf(
+  { database }: Services,
+  { id, provider }: Pick<KeyRow, 'provider'> & { id?: string },
+  since: Date,
+) {
+  const keys = await database.prisma.key.findMany({
+    where: {
+      provider,
+      ...(id === undefined ? {} : { id: { not: id } }),
+      lifecycle: 'managed',
+      synced_generation: { gt: 0 },
+      key_state: { not: null },
+      key_id: { not: null },
+      created_at: { lt: since },
+    },
+    orderBy: { last_observed_at: { sort: 'desc', nulls: 'last' } },
+    take: sampleSize,
+    select: { key_id: true },
+  });
+  return keys.flatMap(({ key_id }) => (key_id === null ? [] : [key_id]));
+}
+
+/** Whether KMS has any of these keys. untold: it won't say. None to look for: nothing speaks against it. */
+async function lookForOthers(kms: Kms, keyIds: string[]): Promise<'seen' | 'none' | 'untold'> {
+  let answer: 'none' | 'untold' = 'none';
+  for (const keyId of keyIds) {
+    try {
+      await describeKey(kms, keyId);
+      return 'seen';
+    } catch (error) {
+      if (!(error instanceof KmsFailure)) throw error;
+      if (error.kind !== 'not_found') answer = 'untold';
+    }
+  }
+  return keyIds.length === 0 ? 'seen' : answer;
+}
+
+/** When a lost key is looked for again: for ever, since it may be there again, and ever more seldom. */
+export function nextLookAtLost(row: KeyRow): Date {
+  const lostFor = Date.now() - Date.parse(beginningOf(row, notFound));
+  const pause = Math.min(latestLook, Math.max(soonestLook, lostFor));
+  return new Date(Date.now() + pause * (0.9 + Math.random() / 5));
+}
