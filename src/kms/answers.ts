@@ -74,7 +74,8 @@ export function demandAnswers({ middlewareStack }: AnyClient, rules: AnswerRules
       answer.body = body;
       return result;
     },
-    { step: 'deserialize', priority: 'low', name: 'keywardAnswers' },
+    // The provider of a role's credentials adds its plugins again at each call.
+    { step: 'deserialize', priority: 'low', name: 'keywardAnswers', override: true },
   );
 }
 

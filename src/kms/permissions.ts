@@ -10,6 +10,8 @@ import {
   EnableKeyRotationCommand,
   GetKeyPolicyCommand,
   GetKeyRotationStatusCommand,
+  type KeySpec,
+  type KeyUsageType,
   type KMSClient,
   ListKeyRotationsCommand,
   ListKeysCommand,
@@ -45,44 +47,62 @@ type Probe = {
 type Known = { knownKeyId: string | null; ownershipTagName: string; asksTagging: boolean };
 
 /**
- * Asks AWS. Writes are for a key id that no key has; CreateKey is for a usage that its spec does not have, which KMS refuses
- * whoever asks. None of them can have an effect, which is why they need no permit.
+ * Asks AWS. Writes are for a key id that no key has, and are not sent to a KMS that has a key for every id; CreateKey asks for
+ * what no KMS can make. None of them can have an effect, which is why they need no permit.
  * @throws KmsFailure when AWS can't be asked.
  */
 export async function checkPermissions(
   kms: Kms,
   { knownKeyId, ownershipTagName, asksTagging }: Known,
 ): Promise<Permission[]> {
-  const probes = [
-    ...readProbes(knownKeyId ?? randomUUID(), knownKeyId !== null),
-    ...writeProbes(randomUUID(), ownershipTagName),
-  ];
+  const noKey = randomUUID();
   const found: Permission[] = [];
   // One after the other: some quotas are five calls a second.
-  for (const probe of probes) {
-    found.push(await judge(`kms:${probe.operation}`, probe.isProof, () => probe.send(kms.reads)));
+  for (const probe of readProbes(knownKeyId ?? noKey, knownKeyId !== null)) found.push(await judge(kms, probe));
+  const isSafe = await isUnknown(kms, noKey);
+  for (const probe of writeProbes(noKey, ownershipTagName)) {
+    found.push(isSafe || probe.operation === 'CreateKey' ? await judge(kms, probe) : leftOut(probe));
   }
   if (asksTagging) {
     const send = () =>
       kms.tagging.send(new GetResourcesCommand({ ResourceTypeFilters: ['kms:key'], ResourcesPerPage: 1 }));
-    found.push(await judge('tag:GetResources', true, send));
+    found.push(await judge(kms, { operation: 'GetResources', isProof: true, send }, 'tag:GetResources'));
   }
   return found;
 }
 
-async function judge(action: string, isProof: boolean, send: () => Promise<unknown>): Promise<Permission> {
+/** Whether KMS has no key of this id, as far as it says. */
+async function isUnknown(kms: Kms, KeyId: string): Promise<boolean> {
   try {
-    await call(action, send);
+    await call('DescribeKey', () => kms.reads.send(new DescribeKeyCommand({ KeyId })));
+    return false;
+  } catch (error) {
+    if (error instanceof KmsFailure) return error.kind === 'not_found' || error.kind === 'denied';
+    throw error;
+  }
+}
+
+function leftOut({ operation }: Probe): Permission {
+  const detail = 'Not asked: KMS does not say that it has no key of an id that no key has.';
+  return { action: `kms:${operation}`, allowed: null, detail };
+}
+
+/** KMS may look at the form of a request before it looks at who asks. */
+const ofForm = new Set(['SerializationException', 'ValidationError', 'ValidationException']);
+
+async function judge(kms: Kms, { operation, isProof, send }: Probe, action = `kms:${operation}`): Promise<Permission> {
+  try {
+    await call(operation, () => send(kms.reads));
     return { action, allowed: true, detail: null };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;
     const { code, kind, message } = error;
-    if (/^AccessDenied/.test(code)) return { action, allowed: isProof ? false : null, detail: `${code}: ${message}` };
-    // KMS looked at the request itself: the caller may make it.
-    if (kind === 'not_found' || kind === 'refused' || kind === 'conflict')
-      return { action, allowed: true, detail: null };
+    const detail = `${code}: ${message}`;
     if (kind === 'credentials') throw error;
-    return { action, allowed: null, detail: `${code}: ${message}` };
+    if (kind === 'denied') return { action, allowed: isProof ? false : null, detail };
+    // KMS looked at the request itself: the caller may make it.
+    const isLookedAt = kind === 'not_found' || kind === 'conflict' || (kind === 'refused' && !ofForm.has(code));
+    return isLookedAt ? { action, allowed: true, detail: null } : { action, allowed: null, detail };
   }
 }
 
@@ -102,12 +122,14 @@ function writeProbes(KeyId: string, ownershipTagName: string): Probe[] {
   const probe = (operation: string, send: Probe['send']): Probe => ({ operation, isProof: false, send });
   // With the tag, as Keyward makes and claims keys: a policy may allow it with that alone.
   const Tags = [{ TagKey: ownershipTagName, TagValue: randomUUID() }];
-  const impossible = { KeyUsage: 'KEY_AGREEMENT', KeySpec: 'RSA_2048', Tags } as const;
+  // Some take a usage that a spec does not have. There is no key to be made of a spec that is none.
+  const none = 'NONE' as KeySpec;
+  const impossible = { KeyUsage: none as string as KeyUsageType, KeySpec: none, Policy: 'none', Tags };
   const policy = { Policy: '{}', PolicyName: 'default' };
   return [
     { operation: 'CreateKey', isProof: true, send: (client) => client.send(new CreateKeyCommand(impossible)) },
     probe('TagResource', (client) => client.send(new TagResourceCommand({ KeyId, Tags }))),
-    probe('UntagResource', (client) => client.send(new UntagResourceCommand({ KeyId, TagKeys: [] }))),
+    probe('UntagResource', (client) => client.send(new UntagResourceCommand({ KeyId, TagKeys: [ownershipTagName] }))),
     probe('UpdateKeyDescription', (client) => client.send(new UpdateKeyDescriptionCommand({ KeyId, Description: '' }))),
     probe('EnableKey', (client) => client.send(new EnableKeyCommand({ KeyId }))),
     probe('DisableKey', (client) => client.send(new DisableKeyCommand({ KeyId }))),

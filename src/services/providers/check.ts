@@ -1,12 +1,39 @@
 /** Whether a provider's credentials work, for which account, and with which permissions. */
+
+import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
-import { readCallerIdentity } from '../../kms/identity.ts';
+import { type CallerIdentity, readCallerIdentity } from '../../kms/identity.ts';
+import { listKeys } from '../../kms/inventory.ts';
 import { checkPermissions } from '../../kms/permissions.ts';
 import type { ProviderCheck } from '../../schemas/provider.ts';
 import type { Services } from '../context.ts';
 import { accountFault } from './access.ts';
 import { providerNotFound } from './commands.ts';
 import { findSettings } from './settings.ts';
+
+const accountUntold = {
+  action: 'sts:GetCallerIdentity',
+  allowed: null,
+  detail:
+    'STS does not answer, as at many endpoints that are not AWS: of which account the credentials are can not be told.',
+};
+
+/** null: there is no STS that tells. @throws KmsFailure of kind `credentials` */
+async function identityOf(kms: Kms): Promise<CallerIdentity | null> {
+  try {
+    return await readCallerIdentity(kms.sts);
+  } catch (error) {
+    if (!(error instanceof KmsFailure) || error.kind === 'credentials') throw error;
+    return null;
+  }
+}
+
+/** KMS's own word is an answer, whatever it says. */
+function unlessAnswered(error: unknown): void {
+  if (error instanceof KmsFailure && error.certainlyNotDone && error.kind !== 'fault' && error.kind !== 'credentials')
+    return;
+  throw error;
+}
 
 /** Changes nothing. @throws ProblemError not-found */
 export async function checkProvider(services: Services, name: string): Promise<ProviderCheck> {
@@ -22,16 +49,19 @@ export async function checkProvider(services: Services, name: string): Promise<P
     permissions: [],
   };
   try {
-    const identity = await readCallerIdentity(kms.sts);
-    found.account_id = identity.account;
-    found.caller_arn = identity.arn;
+    const identity = await identityOf(kms);
+    // Whether there is a KMS at all: what has no answer says nothing of permissions.
+    await listKeys(kms, 1, null).catch(unlessAnswered);
+    found.account_id = identity?.account ?? null;
+    found.caller_arn = identity?.arn ?? null;
     const fault = accountFault(name, settings, identity);
     if (fault !== null) return { ...found, error: { code: fault.code, message: fault.message } };
     const known = await services.database.prisma.key.findFirst({
       where: { provider: name, state: 'in_sync', key_id: { not: null } },
       select: { key_id: true },
     });
-    const permissions = await checkPermissions(kms, { ...services, knownKeyId: known?.key_id ?? null });
+    const asked = await checkPermissions(kms, { ...services, knownKeyId: known?.key_id ?? null });
+    const permissions = identity === null ? [accountUntold, ...asked] : asked;
     return { ...found, permissions, ok: permissions.every(({ allowed }) => allowed !== false) };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;
