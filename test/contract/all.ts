@@ -2,6 +2,7 @@
 import { createScenarios } from './create.ts';
 import { deleteScenarios } from './delete.ts';
 import { driftScenarios } from './drift.ts';
+import { factScenarios } from './facts.ts';
 import { importScenarios } from './import.ts';
 import { keyStoreScenarios } from './key-stores.ts';
 import type { Scenario } from './scenario.ts';
@@ -14,4 +15,5 @@ export const allScenarios: Scenario[] = [
   ...importScenarios,
   ...driftScenarios,
   ...keyStoreScenarios,
+  ...factScenarios,
 ];

@@ -3,6 +3,7 @@ import {
   CreateAliasCommand,
   CreateKeyCommand,
   EnableKeyRotationCommand,
+  GetKeyRotationStatusCommand,
   ReplicateKeyCommand,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms';
@@ -15,9 +16,9 @@ let made = 0;
 async function makeOutside({ kms }: Context) {
   made += 1;
   const Description = `outside ${made}`;
-  const { KeyMetadata } = await kms.send(
-    new CreateKeyCommand({ Description, Tags: [{ TagKey: 'team', TagValue: 'ops' }] }),
-  );
+  // With its usage: a key that was made without one has none at moto, and what KMS does not tell is not guessed.
+  const input = { Description, KeyUsage: 'ENCRYPT_DECRYPT', Tags: [{ TagKey: 'team', TagValue: 'ops' }] } as const;
+  const { KeyMetadata } = await kms.send(new CreateKeyCommand(input));
   const { KeyId = '', Arn = '' } = KeyMetadata ?? {};
   await kms.send(new EnableKeyRotationCommand({ KeyId }));
   const alias = `alias/outside-${Date.now()}-${made}`;
@@ -45,7 +46,9 @@ const eachName = (
       assert.equal(key.key_id, outside.KeyId);
       assert.equal(key.arn, outside.Arn);
       assert.equal(key.description, outside.Description);
-      assert.equal(key.rotation_period_in_days, 365);
+      // moto does not tell it, and what KMS does not tell is not made up.
+      const told = await kms.send(new GetKeyRotationStatusCommand({ KeyId: outside.KeyId }));
+      assert.equal(key.rotation_period_in_days, told.RotationPeriodInDays ?? null);
       assert.deepEqual(key.tags, { team: 'ops' });
       assert.deepEqual(key.policy, await policy(kms, outside.KeyId));
       assert.equal(key.status.state, 'in_sync');
