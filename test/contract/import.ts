@@ -17,8 +17,8 @@ async function makeOutside({ kms }: Context) {
   made += 1;
   const Description = `outside ${made}`;
   // With its usage: a key that was made without one has none at moto, and what KMS does not tell is not guessed.
-  const input = { Description, KeyUsage: 'ENCRYPT_DECRYPT', Tags: [{ TagKey: 'team', TagValue: 'ops' }] } as const;
-  const { KeyMetadata } = await kms.send(new CreateKeyCommand(input));
+  const Tags = [{ TagKey: 'team', TagValue: 'ops' }];
+  const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description, KeyUsage: 'ENCRYPT_DECRYPT', Tags }));
   const { KeyId = '', Arn = '' } = KeyMetadata ?? {};
   await kms.send(new EnableKeyRotationCommand({ KeyId }));
   const alias = `alias/outside-${Date.now()}-${made}`;

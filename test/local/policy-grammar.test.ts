@@ -88,7 +88,7 @@ const refused: Record<string, object[]> = {
 };
 
 test('a key policy that AWS refuses is refused', async (t) => {
-  const { kms, create } = await startKms(t);
+  const { kms, client, create } = await startKms(t);
   const { KeyId } = await create();
   const put = (Policy: string) => kms.send(new PutKeyPolicyCommand({ KeyId, Policy }));
   const malformed = 'MalformedPolicyDocumentException';
@@ -112,6 +112,16 @@ test('a key policy that AWS refuses is refused', async (t) => {
     ]) {
       await refuses(t, put(policyOf(root, { ...deny, Principal })), malformed, principals);
     }
+  });
+
+  t.test('IAM user guide, partitions: a principal is of the partition of the Region', async (t) => {
+    for (const AWS of [`arn:aws-cn:iam::${account}:root`, `arn:aws-us-gov:iam::${account}:role/x`]) {
+      await refuses(t, put(policyOf(root, { ...deny, Principal: { AWS } })), malformed, principals);
+    }
+    const inChina = client(account, 'cn-north-1');
+    const ofChina = { ...root, Principal: { AWS: `arn:aws-cn:iam::${account}:root` } };
+    await t.resolves(inChina.send(new CreateKeyCommand({ Policy: policyOf(ofChina) })));
+    await refuses(t, inChina.send(new CreateKeyCommand({ Policy: policyOf(root, ofChina) })), malformed, principals);
   });
 
   t.test('validation check "Unique Sids required"; re:Post says the same of key policies', async (t) => {

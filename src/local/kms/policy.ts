@@ -2,7 +2,7 @@
  * Key policies: what they may be made of, the principals that don't exist, and the lockout safety check. That evaluates no
  * conditions and asks no identity policies: a statement with a condition is not taken to give the caller any right.
  */
-import { partitionOf } from '../../domain/regions.ts';
+import { partitionIn, partitionOf } from '../../domain/regions.ts';
 import type { Caller } from './context.ts';
 import { constraint, limitExceeded, malformedPolicy } from './errors.ts';
 import { checkedStatements } from './policy-grammar.ts';
@@ -51,7 +51,7 @@ export function acceptPolicy(text: string, caller: Caller, bypassLockoutCheck: b
   }
   const policy = parse(text);
   const statements = checkedStatements(policy);
-  for (const statement of statements) checkPrincipals(statement);
+  for (const statement of statements) checkPrincipals(statement, caller.region);
   if (!bypassLockoutCheck && !statements.some((statement) => letsUpdatePolicy(statement, caller))) {
     throw malformedPolicy('The new key policy will not allow you to update the key policy in the future.');
   }
@@ -76,15 +76,19 @@ const awsPrincipal =
   /^(\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:(root|(user|role|assumed-role|federated-user)\/[^*?]+)|A(ID|RO)A[A-Z0-9]{12,})$/;
 const servicePrincipal = /^([A-Za-z0-9-]+\.){2,}[A-Za-z0-9-]+$/;
 
-/** Every well-formed principal exists, except those whose name begins with `missing-`. */
-export function isKnownPrincipal(principal: string): boolean {
-  return awsPrincipal.test(principal) && !/[/]missing-[^/]*$/.test(principal);
+/**
+ * Every well-formed principal of the Region's partition exists, except those whose name begins with `missing-`. Partitions
+ * share no accounts; that KMS has the same words for a principal of another one is not documented.
+ */
+export function isKnownPrincipal(principal: string, region: string): boolean {
+  const isElsewhere = principal.startsWith('arn:') && partitionIn(principal) !== partitionOf(region);
+  return awsPrincipal.test(principal) && !isElsewhere && !/[/]missing-[^/]*$/.test(principal);
 }
 
-function checkPrincipals(statement: Statement): void {
+function checkPrincipals(statement: Statement, region: string): void {
   const { Service = [] } = (statement['Principal'] ?? statement['NotPrincipal']) as { Service?: string | string[] };
-  if (awsPrincipals(statement).every(isKnownPrincipal) && [Service].flat().every((name) => servicePrincipal.test(name)))
-    return;
+  const isKnown = awsPrincipals(statement).every((name) => isKnownPrincipal(name, region));
+  if (isKnown && [Service].flat().every((name) => servicePrincipal.test(name))) return;
   throw malformedPolicy('Policy contains a statement with one or more invalid principals.');
 }
 

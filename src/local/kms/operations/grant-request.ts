@@ -30,7 +30,7 @@ type Asked = Omit<StoredGrant, 'account' | 'region' | 'keyId' | 'id' | 'createdA
 /** @throws KmsError ValidationException, InvalidArnException, InvalidGrantTokenException */
 export function readGrant(parameters: Parameters, key: StoredKey): Asked {
   assertGrantTokens(parameters);
-  const principals = readPrincipals(parameters);
+  const principals = readPrincipals(parameters, key);
   const constraints = readConstraints(parameters, key);
   if (principals.granteeServicePrincipal !== null) assertCompleteForService(principals, constraints);
   return {
@@ -54,11 +54,11 @@ type Principals = Pick<
   'granteePrincipal' | 'granteeServicePrincipal' | 'retiringPrincipal' | 'retiringServicePrincipal'
 >;
 
-function readPrincipals(parameters: Parameters): Principals {
+function readPrincipals(parameters: Parameters, { region }: StoredKey): Principals {
   const principals = {
-    granteePrincipal: principal(parameters, 'GranteePrincipal'),
+    granteePrincipal: principal(parameters, 'GranteePrincipal', region),
     granteeServicePrincipal: service(parameters, 'GranteeServicePrincipal'),
-    retiringPrincipal: principal(parameters, 'RetiringPrincipal'),
+    retiringPrincipal: principal(parameters, 'RetiringPrincipal', region),
     retiringServicePrincipal: service(parameters, 'RetiringServicePrincipal'),
   };
   const { granteePrincipal, granteeServicePrincipal, retiringPrincipal, retiringServicePrincipal } = principals;
@@ -71,9 +71,9 @@ function readPrincipals(parameters: Parameters): Principals {
   return principals;
 }
 
-function principal(parameters: Parameters, member: string): string | null {
+function principal(parameters: Parameters, member: string, region: string): string | null {
   const arn = patterned(parameters, member, 256, '^[\\w+=,.@:/-]+$');
-  if (arn === null || (arn.startsWith('arn:') && isKnownPrincipal(arn))) return arn;
+  if (arn === null || (arn.startsWith('arn:') && isKnownPrincipal(arn, region))) return arn;
   throw new KmsError('InvalidArnException', `${arn} is not the ARN of a principal.`);
 }
 

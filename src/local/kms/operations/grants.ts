@@ -3,6 +3,7 @@
  * "Grants in AWS KMS" and "Key states of AWS KMS keys". The words of errors are our own where AWS's are not documented.
  */
 import { randomBytes } from 'node:crypto';
+import { partitionOf } from '../../../domain/regions.ts';
 import { inSeconds } from '../clock.ts';
 import { type Context, emptyAnswer, type Operation } from '../context.ts';
 import { KmsError, limitExceeded, notFound, validation } from '../errors.ts';
@@ -85,7 +86,7 @@ function shown(grant: StoredGrant): object {
     GranteeServicePrincipal: grant.granteeServicePrincipal,
     RetiringPrincipal: grant.retiringPrincipal,
     RetiringServicePrincipal: grant.retiringServicePrincipal,
-    IssuingAccount: `arn:aws:iam::${grant.account}:root`,
+    IssuingAccount: `arn:${partitionOf(grant.region)}:iam::${grant.account}:root`,
     Operations: grant.operations,
     Constraints: grant.constraints,
   };
