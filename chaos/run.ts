@@ -7,6 +7,7 @@
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { failureSwitches } from '../src/config.ts';
+import { stopWithNpm } from '../src/orphan.ts';
 import { experiment, type World } from './experiment.ts';
 import { historiesIn } from './history.ts';
 import { violations } from './invariants.ts';
@@ -96,6 +97,7 @@ function report(run: number, plan: string[], found: string[]): void {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => close().then(() => process.exit(130)));
+stopWithNpm();
 
 let passed = false;
 try {

@@ -1,6 +1,7 @@
 /** Start-up and graceful stop. */
 import { pino, stdSerializers } from 'pino';
 import { ConfigError, readConfig } from './config.ts';
+import { stopWithNpm } from './orphan.ts';
 
 /** Milliseconds after which a stop that hangs is cut short. */
 const longestStop = 25_000;
@@ -14,6 +15,7 @@ async function main(): Promise<void> {
   const stopRequest = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
   });
+  stopWithNpm();
   // Most of the start-up is to load these: a bad variable is told before.
   const [{ startServices }, { buildApp }] = await Promise.all([import('./services/start.ts'), import('./app.ts')]);
   const started = await startServices(config, log);

@@ -1,7 +1,8 @@
 /** The connection to PostgreSQL: Prisma, and the pool beneath it for the few statements that have to be quick. */
 import { PrismaPg } from '@prisma/adapter-pg';
-import { type ClientBase, Pool } from 'pg';
+import { type Client, type ClientBase, Pool } from 'pg';
 import { PrismaClient } from '../generated/prisma/client.ts';
+import { closeWhenSilent, lively } from './liveness.ts';
 
 export type {
   Event,
@@ -34,10 +35,10 @@ export function openDatabase(
   check: (client: ClientBase) => Promise<void>,
 ): Database {
   const pool = new Pool({
+    ...lively,
     connectionString,
     max: 15,
     application_name: 'keyward',
-    connectionTimeoutMillis: 5000,
     // A process that freezes in a transaction would hold its rows, and everybody who needs them, for as long.
     idle_in_transaction_session_timeout: longestPause,
     verify: (client, done) => {
@@ -45,6 +46,7 @@ export function openDatabase(
     },
   });
   pool.on('error', onError);
+  pool.on('connect', (client) => closeWhenSilent(client as Client));
   const statementNames = new Map<string, string>();
   const prisma = new PrismaClient({
     adapter: new PrismaPg(pool, { statementNameGenerator: ({ sql }) => nameOfStatement(statementNames, sql) }),
@@ -84,7 +86,10 @@ export function isDatabaseAway(error: unknown): boolean {
       /^(P1001|P1002|P1008|P1017|P2024|P2028|57P0[123]|25P03|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|DatabaseNotReachable|ConnectionClosed|SocketTimeout|TooManyConnections)$/.test(
         code,
       ),
-    ) || /(timeout exceeded when trying to connect|Connection terminated|not queryable)/i.test(String(error))
+    ) ||
+    /(timeout exceeded when trying to connect|Connection terminated|Query read timeout|not queryable)/i.test(
+      String(error),
+    )
   );
 }
 

@@ -1,5 +1,6 @@
 /** Brings a database to the schema this version needs. */
 import { Client } from 'pg';
+import { lively, noticeLostClients } from './liveness.ts';
 import { migrationList, noFilters, withSchemaEngine } from './schema-engine.ts';
 
 /** Any constant will do; it only has to be the same in every replica. */
@@ -12,9 +13,10 @@ const migrationLockId = 7_318_402_619;
  * @throws when the database can't be reached or a migration fails.
  */
 export async function migrate(connectionString: string): Promise<string[]> {
-  const lock = new Client({ connectionString, application_name: 'keyward-migrate' });
+  const lock = new Client({ ...lively, connectionString, application_name: 'keyward-migrate' });
   await lock.connect();
   try {
+    await lock.query(noticeLostClients);
     await lock.query('SELECT pg_advisory_lock($1)', [migrationLockId]);
     // To load the engine takes longer than all the rest of a start on a database that lacks nothing.
     if ((await pendingOn(lock)).length === 0) return [];
@@ -32,7 +34,7 @@ export async function migrate(connectionString: string): Promise<string[]> {
  * @throws when the database can't be reached.
  */
 export async function pendingMigrations(connectionString: string): Promise<string[]> {
-  const client = new Client({ connectionString, application_name: 'keyward-migrate' });
+  const client = new Client({ ...lively, connectionString, application_name: 'keyward-migrate' });
   await client.connect();
   try {
     return await pendingOn(client);

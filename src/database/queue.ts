@@ -1,6 +1,7 @@
 /** pg-boss on the same database: the queue of keys to sync, and notice of keys that changed. */
 import { fromPrisma, PgBoss } from 'pg-boss';
 import type { Transaction } from './client.ts';
+import { lively, longestSilence } from './liveness.ts';
 
 /** Keys that somebody waits for. */
 export const syncQueue = 'key-sync';
@@ -42,7 +43,10 @@ export type Queue = {
  * the work of the lease in the key's row, not of the queue: a job is only a wake-up.
  */
 export async function startQueue(connectionString: string, onError: (error: Error) => void): Promise<Queue> {
-  const boss = new PgBoss({
+  const options = {
+    ...lively,
+    // Its pool is its own: a connection that does not answer is closed by this.
+    query_timeout: longestSilence,
     connectionString,
     application_name: 'keyward-queue',
     max: 6,
@@ -50,7 +54,8 @@ export async function startQueue(connectionString: string, onError: (error: Erro
     schedule: true,
     superviseIntervalSeconds: 10,
     monitorIntervalSeconds: 10,
-  });
+  };
+  const boss = new PgBoss(options);
   boss.on('error', onError);
   await boss.start();
   for (const name of [syncQueue, scheduledQueue, refreshQueue]) {

@@ -9,6 +9,7 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils';
 import * as engineBindings from '@prisma/schema-engine-wasm/schema_engine_bg';
 import { Pool } from 'pg';
+import { lively } from './liveness.ts';
 
 const projectRoot = path.resolve(import.meta.dirname, '../..');
 const migrationsDir = path.join(projectRoot, 'prisma/migrations');
@@ -85,7 +86,7 @@ export async function withSchemaEngine<T>(
   use: (engine: engineBindings.SchemaEngine) => Promise<T>,
 ): Promise<T> {
   instantiateWasm();
-  const pool = new Pool({ connectionString, application_name: 'keyward-migrate' });
+  const pool = new Pool({ ...lively, connectionString, application_name: 'keyward-migrate' });
   try {
     const adapter = bindMigrationAwareSqlAdapterFactory(new PrismaPg(pool));
     return await use(await engineBindings.SchemaEngine.new({ datamodels: undefined }, () => {}, adapter));

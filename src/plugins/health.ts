@@ -1,7 +1,11 @@
 /** Tells whether the process is up, and whether it can do its work. */
+import { setTimeout as delay } from 'node:timers/promises';
 import fp from 'fastify-plugin';
 import { problems } from '../schemas/common.ts';
 import { ProblemError } from '../services/problems.ts';
+
+/** Milliseconds in which the database must answer. */
+const patience = 3000;
 
 export default fp(
   async (app) => {
@@ -19,22 +23,33 @@ export default fp(
         schema: {
           operationId: 'getReadiness',
           tags: ['Service'],
-          summary: 'Are database and queue reachable?',
+          summary: 'Are database and queue reachable, and does the worker work?',
           response: { ...answer, ...problems() },
         },
       },
       async () => {
-        const { database, queue, watch } = app.services;
-        try {
-          await Promise.all([database.pool.query('SELECT 1'), queue.boss.isInstalled()]);
-        } catch {
-          throw new ProblemError('temporarily-unavailable', 'The database or the queue in it is away.');
-        }
-        const fault = app.services.endpointFault();
-        if (fault !== null) throw new ProblemError('temporarily-unavailable', `KMS_ENDPOINT is no KMS: ${fault}`);
+        const { database, queue, watch, pulse } = app.services;
+        const asked = Promise.all([database.pool.query('SELECT 1'), queue.boss.isInstalled()]);
+        const answer = await Promise.race([
+          asked.then(
+            () => 'here',
+            () => 'away',
+          ),
+          delay(patience, 'silent', { ref: false }),
+        ]);
+        if (answer === 'away') throw unready('The database or the queue in it is away.');
+        if (answer === 'silent') throw unready(`The database has not answered for ${patience / 1000} seconds.`);
+        const endpoint = app.services.endpointFault();
+        if (endpoint !== null) throw unready(`KMS_ENDPOINT is no KMS: ${endpoint}`);
+        const fault = pulse?.fault() ?? null;
+        if (fault !== null) throw unready(fault);
         return { status: 'ok', held: watch.isHeld, reason: watch.reason };
       },
     );
   },
   { name: 'health' },
 );
+
+function unready(detail: string): ProblemError {
+  return new ProblemError('temporarily-unavailable', detail);
+}

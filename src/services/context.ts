@@ -11,6 +11,7 @@ import type { Unmade } from './keys/unmade.ts';
 import type { Metrics } from './metrics.ts';
 import type { Clients } from './providers/access.ts';
 import type { GapWatch } from './recovery/watch.ts';
+import type { Pulse } from './pulse.ts';
 
 /** Milliseconds. */
 export type Times = {
@@ -46,6 +47,8 @@ export type Services = {
   failurePoints: FailurePoints;
   /** What answers at KMS_ENDPOINT in place of a KMS; null: nothing, as far as is known. */
   endpointFault(): string | null;
+  /** null: this process leaves the work to others. */
+  pulse: Pulse | null;
   log: FastifyBaseLogger;
 };
 

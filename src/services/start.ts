@@ -21,6 +21,7 @@ import { openClients } from './providers/access.ts';
 import { watchEndpoint } from './providers/endpoint.ts';
 import { seedProvider } from './providers/seed.ts';
 import { GapWatch } from './recovery/watch.ts';
+import { Pulse } from './pulse.ts';
 import { startWorker } from './sync/worker.ts';
 
 /** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
@@ -99,6 +100,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     times,
     failurePoints,
     endpointFault: () => null,
+    pulse: config.ROLE === 'api' ? null : new Pulse(),
     log,
   };
   const worker = config.ROLE === 'api' ? null : await startWorker(services, config.WORKER_CONCURRENCY);

@@ -1,6 +1,7 @@
+import { Client } from 'pg';
 import { test } from 'tap';
 import { startBackends, startProcess, startProxy } from '../support/process.ts';
-import { eventually, type Problem } from '../support/service.ts';
+import { eventually, type Problem, startService } from '../support/service.ts';
 
 test('while PostgreSQL is away: 503 with Retry-After, and the service recovers by itself', async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t);
@@ -28,4 +29,38 @@ test('while PostgreSQL is away: 503 with Retry-After, and the service recovers b
   await eventually('it is ready again', async () => (await call('GET', '/readyz')).status === 200);
   const { status } = await call('PATCH', `/v1/keys/${key.id}`, { description: 'back' });
   t.equal(status, 200);
+});
+
+test('connections to PostgreSQL that are lost without a word: the service and its worker come back by themselves', async (t) => {
+  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const proxy = await startProxy(t, new URL(databaseUrl));
+  const { call } = await startProcess(t, { DATABASE_URL: proxy.url, KMS_ENDPOINT: kmsUrl, LOG_LEVEL: 'silent' });
+  const { body: key } = await call('POST', '/v1/keys', {});
+  const path = `/v1/keys/${key.id}`;
+  proxy.blackhole();
+  // Until the lost connections are given up, requests that are given one of them are told to come again.
+  await eventually('a change is carried out', async () => {
+    const { status } = await call('PATCH', path, { description: 'after' });
+    t.match(String(status), /^(200|202|503)$/);
+    return status === 200;
+  });
+  await eventually('it is ready', async () => (await call('GET', '/readyz')).status === 200);
+  // Somebody hears of changes again, and the worker takes what it is woken for.
+  t.equal((await call('POST', '/v1/keys', {})).status, 201);
+});
+
+test('a worker that can not find its work is not ready', async (t) => {
+  const { databaseUrl } = await startBackends(t);
+  const { call } = await startService(t, { DATABASE_URL: databaseUrl });
+  const database = new Client({ connectionString: databaseUrl });
+  await database.connect();
+  t.teardown(() => database.end());
+  await database.query('ALTER TABLE keys RENAME former_keys_open TO renamed');
+  const problem = await eventually('it says so', async () => {
+    const { status, body } = await call<Problem>('GET', '/readyz');
+    return status === 503 && body;
+  });
+  t.match(problem.detail, /^The worker has not been able to look for due keys for \d+ seconds/);
+  await database.query('ALTER TABLE keys RENAME renamed TO former_keys_open');
+  await eventually('it is ready again', async () => (await call('GET', '/readyz')).status === 200);
 });

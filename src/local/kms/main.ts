@@ -1,5 +1,6 @@
 /** Serves the local KMS by itself: `npm run local-kms -- --port 8080 --host 127.0.0.1 --data DIR`. */
 import { parseArgs } from 'node:util';
+import { stopWithNpm } from '../../orphan.ts';
 import { startLocalKms } from './index.ts';
 
 const usage =
@@ -41,6 +42,7 @@ try {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => kms.close().then(() => process.exit(0)));
   }
+  stopWithNpm();
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : error}\n${usage}\n`);
   process.exit(2);
