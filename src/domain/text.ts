@@ -23,3 +23,21 @@ export function hasUnstorableText(value: Json): boolean {
   if (value === null || typeof value !== 'object') return false;
   return Object.entries(value).some(([name, member]) => unstorableText(name) || hasUnstorableText(member));
 }
+
+/** What PostgreSQL takes in place of what it does not: each NUL and each half of a surrogate pair is marked, with its number. */
+export function storableText(text: string): string {
+  if (!unstorableText(text)) return text;
+  return text.replace(/\0|\p{Surrogate}/gu, (unit) => {
+    const number = unit.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0');
+    return `\uFFFD{${number}}`;
+  });
+}
+
+/** The same in every name and text of a JSON value. The value must not be deep. */
+export function storableJson<Value>(value: Value): Value {
+  if (typeof value === 'string') return storableText(value) as Value;
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map(storableJson) as Value;
+  const members = Object.entries(value).map(([name, member]) => [storableText(name), storableJson(member)]);
+  return Object.fromEntries(members) as Value;
+}

@@ -118,6 +118,15 @@ export function unusableAnswer(operation: string, missing: string): KmsFailure {
   return new KmsFailure('fault', 'UnusableAnswer', `${operation} answered without ${missing}`, operation, false);
 }
 
+/** How much of an answer is shown of what can't be used. */
+const shown = 100;
+
+/** An answer with something in it that nothing can be done with. */
+export function unusablePart(operation: string, what: string, text: string): KmsFailure {
+  const message = `${operation} answered ${what}: ${JSON.stringify(storable(text.slice(0, shown)))}`;
+  return new KmsFailure('fault', 'UnusableAnswer', message, operation, false);
+}
+
 type Page = { Truncated?: boolean | undefined; NextMarker?: string | undefined };
 
 /**

@@ -9,9 +9,10 @@ import {
 import { mayRotate } from '../domain/after-step.ts';
 import type { KeySpec, KeyUsage } from '../domain/key-specs.ts';
 import { enabledIn } from '../domain/key-state.ts';
-import type { KeyState, ObservedKey, PolicyDocument, Rotation, Tags } from '../domain/types.ts';
+import { depthOf, storableJson, storableText } from '../domain/text.ts';
+import type { Json, KeyState, ObservedKey, PolicyDocument, Rotation, Tags } from '../domain/types.ts';
 import type { Kms } from './client.ts';
-import { call, KmsFailure, nextMarker, unusableAnswer } from './errors.ts';
+import { call, KmsFailure, nextMarker, unusableAnswer, unusablePart } from './errors.ts';
 
 /** A key as DescribeKey tells of it. null in a field that every key has: it did not tell. */
 export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
@@ -46,7 +47,7 @@ export function toDescribedKey(operation: string, metadata: Partial<KeyMetadata>
     key_state: state as KeyState,
     enabled: enabledIn(state as KeyState),
     origin: metadata.Origin ?? null,
-    description: metadata.Description ?? null,
+    description: metadata.Description === undefined ? null : storableText(metadata.Description),
     key_usage: (metadata.KeyUsage ?? null) as KeyUsage | null,
     customer_master_key_spec: (metadata.KeySpec ?? metadata.CustomerMasterKeySpec ?? null) as KeySpec | null,
     custom_key_store_id: metadata.CustomKeyStoreId ?? null,
@@ -86,10 +87,31 @@ export async function readPolicy(kms: Kms, keyId: string): Promise<PolicyDocumen
     const { Policy } = await call('GetKeyPolicy', () =>
       kms.reads.send(new GetKeyPolicyCommand({ KeyId: keyId, PolicyName: 'default' })),
     );
-    return Policy === undefined ? null : (JSON.parse(Policy) as PolicyDocument);
+    return Policy === undefined ? null : toPolicy(Policy);
   } catch (error) {
     if (error instanceof KmsFailure && error.kind === 'unsupported') return null;
     throw error;
+  }
+}
+
+/** How deep a policy is taken to nest at most: IAM's have some six levels. */
+const deepestPolicy = 100;
+
+/** @throws KmsFailure when the text is no policy: nothing can be told of it, nor of the key. */
+function toPolicy(text: string): PolicyDocument {
+  const policy = parsed(text);
+  const isDocument = policy !== null && typeof policy === 'object' && !Array.isArray(policy);
+  if (!isDocument || depthOf(policy, deepestPolicy) > deepestPolicy) {
+    throw unusablePart('GetKeyPolicy', 'a policy that is no JSON object', text);
+  }
+  return storableJson(policy) as PolicyDocument;
+}
+
+function parsed(text: string): Json | undefined {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return undefined;
   }
 }
 
@@ -125,7 +147,7 @@ export async function readTags(kms: Kms, keyId: string): Promise<Tags> {
       if (TagKey === undefined || TagValue === undefined) {
         throw unusableAnswer('ListResourceTags', "a tag's TagKey and TagValue");
       }
-      tags.push([TagKey, TagValue]);
+      tags.push([storableText(TagKey), storableText(TagValue)]);
     }
     marker = nextMarker('ListResourceTags', page) ?? undefined;
   } while (marker !== undefined);

@@ -10,8 +10,8 @@ import type { FailurePoints } from './failure-points.ts';
 import type { Unmade } from './keys/unmade.ts';
 import type { Metrics } from './metrics.ts';
 import type { Clients } from './providers/access.ts';
-import type { GapWatch } from './recovery/watch.ts';
 import type { Pulse } from './pulse.ts';
+import type { GapWatch } from './recovery/watch.ts';
 
 /** Milliseconds. */
 export type Times = {

@@ -20,8 +20,8 @@ import { createMetrics } from './metrics.ts';
 import { openClients } from './providers/access.ts';
 import { watchEndpoint } from './providers/endpoint.ts';
 import { seedProvider } from './providers/seed.ts';
-import { GapWatch } from './recovery/watch.ts';
 import { Pulse } from './pulse.ts';
+import { GapWatch } from './recovery/watch.ts';
 import { startWorker } from './sync/worker.ts';
 
 /** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */

@@ -100,6 +100,7 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
     const failure = new KmsFailure('fault', 'CreateKeyOutcomeUnknown', error.message, 'CreateKey', false);
     return recordRetry(services, work, failure, { noLaterThan: error.until });
   }
+  if (isMisunderstanding(error)) return recordRetry(services, work, misunderstood(error));
   if (!(error instanceof KmsFailure)) throw error;
   // What was not written can't be refused.
   if (isOnHold(work)) return recordRetry(services, work, error);
@@ -111,6 +112,17 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
   if (isRead(error) || !mayHeal(error)) return recordRetry(services, work, error);
   const end = new Date(Date.now() + propagation - refusedFor);
   return recordRetry(services, work, waitingFor(error, end), { noLaterThan: end });
+}
+
+/** What JavaScript throws where a value has another shape than the code takes it to have. */
+function isMisunderstanding(error: unknown): error is Error {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError;
+}
+
+/** A key that Keyward can make no sense of says so itself, rather than being tried again and again in silence. */
+function misunderstood({ message }: Error): KmsFailure {
+  const detail = `Keyward can make no sense of what KMS holds of this key: ${message}`;
+  return new KmsFailure('fault', 'UnusableAnswer', detail, 'DescribeKey', true);
 }
 
 /** The same failure, with what it waits for in its words. */

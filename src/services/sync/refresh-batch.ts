@@ -1,6 +1,6 @@
 /** A number of keys that are looked at together: their leases, and the record of those that are as they should be. */
 import { randomUUID } from 'node:crypto';
-import type { KeyRow } from '../../database/client.ts';
+import { isDatabaseAway, type KeyRow } from '../../database/client.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
@@ -15,6 +15,16 @@ const passedOnFor = 60;
 export type Unchanged = { row: KeyRow; observed: ObservedKey | null; dueAt: Date };
 
 type Taken = { provider: string; token: string; gap: number };
+
+/** What is recorded of one, by the generation, the request and the tags that its row had when it was taken. */
+type Entry = {
+  id: string;
+  generation: number;
+  requested: number;
+  tags: number;
+  observed: ObservedKey | null;
+  due_at: Date;
+};
 
 export class RefreshBatch {
   readonly provider: string;
@@ -81,6 +91,21 @@ export class RefreshBatch {
       observed,
       due_at: dueAt,
     }));
+    try {
+      await this.#recordAll(entries);
+    } catch (error) {
+      if (isDatabaseAway(error)) throw error;
+      // Something that can't be stored keeps back the record of its own key alone.
+      for (const entry of entries) await this.#recordAll([entry]).catch((fault) => this.#tell(entry.id, fault));
+    }
+    await this.#services.failurePoints.pass('sync-recorded');
+  }
+
+  #tell(key: string, error: unknown): void {
+    this.#services.log.warn({ err: error, key }, 'could not record what was seen of a key');
+  }
+
+  async #recordAll(entries: Entry[]): Promise<void> {
     const { rows } = await this.#services.database.pool.query<{ id: string }>({
       name: 'record_unchanged',
       // In the order of their ids, as a change of a provider's tags locks them: neither waits for the other in a circle.
@@ -102,7 +127,6 @@ export class RefreshBatch {
       values: [JSON.stringify(entries), this.#token, new Date(), entries.map(({ id }) => id), this.gap],
     });
     for (const { id } of rows) this.#held.delete(id);
-    await this.#services.failurePoints.pass('sync-recorded');
   }
 
   /**
