@@ -7,8 +7,10 @@ import { allScenarios } from '../contract/all.ts';
 import { otherRegion } from '../contract/scenario.ts';
 import { startProcess, temporaryFolder } from '../support/process.ts';
 import { kmsClient } from '../support/service.ts';
+import { applicationScenarios } from './application.ts';
 import { emulators, startEmulator } from './emulators.ts';
 
+const scenarios = [...allScenarios, ...applicationScenarios];
 const releases: (() => unknown)[] = [];
 const owner = { teardown: (release: () => unknown) => releases.push(release) };
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -21,7 +23,7 @@ async function judge(url: string, gaps: Record<string, string>): Promise<boolean
   const context = { call, kms: kmsClient(url), elsewhere: kmsClient(url, '111122223333', otherRegion) };
   const failures: string[] = [];
   let passed = 0;
-  for (const { name, run } of allScenarios) {
+  for (const { name, run } of scenarios) {
     const failure = await run(context).then(
       () => null,
       (error: Error) => error.message,
@@ -30,7 +32,7 @@ async function judge(url: string, gaps: Record<string, string>): Promise<boolean
     if ((failure === null) === (gap === undefined)) passed += 1;
     else failures.push(`${name}: ${failure ?? `it passes, and yet is among the gaps (${gap})`}`);
   }
-  const unknown = Object.keys(gaps).filter((gap) => !allScenarios.some(({ name }) => name === gap));
+  const unknown = Object.keys(gaps).filter((gap) => !scenarios.some(({ name }) => name === gap));
   failures.push(...unknown.map((name) => `there is no scenario ${name}`));
   for (const failure of failures) say(`not ok: ${failure}`);
   for (const [name, reason] of Object.entries(gaps)) say(`left out: ${name}: ${reason}`);

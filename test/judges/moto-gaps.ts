@@ -37,4 +37,5 @@ export const motoGaps: Record<string, string> = {
   'public keys: DER of the spec, the same each time': 'moto answers the id for the ARN, and no KeySpec',
   'grants: made, listed, retired by token and revoked by id': 'moto makes a second grant of the same name',
   'grants: what the key can not do is not granted': 'moto grants everything',
+  'application: a key that Keyward disables decrypts nothing until it is enabled': 'moto decrypts with a disabled key',
 };
