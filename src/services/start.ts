@@ -60,12 +60,15 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   await bringToVersion(connectionString, config.MIGRATE_ON_START, log);
   const failurePoints = openFailurePoints(config);
   const watch = new GapWatch({ longestSilence: resumeGap(config), isOff: failurePoints.isOff('no-hold'), log });
-  const database = openDatabase(
-    connectionString,
-    (error) => log.warn({ err: error }, 'a database connection broke'),
-    (client) => watch.check(client),
-  );
-  onClose(() => database.close());
+  const openPool = () => {
+    const onError = (error: Error) => log.warn({ err: error }, 'a database connection broke');
+    const opened = openDatabase(connectionString, onError, (client) => watch.check(client));
+    onClose(() => opened.close());
+    return opened;
+  };
+  const database = openPool();
+  // Requests that wait for a row, however many, leave the worker its connections, and the other way round.
+  const databaseOfWorker = config.ROLE === 'all' ? openPool() : database;
   const queue = await startQueue(connectionString, (error) => log.warn({ err: error }, 'the queue reports an error'));
   onClose(() => queue.stop());
   const changes = openChangeFeed(queue);
@@ -76,7 +79,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   if (localKms !== null) onClose(() => localKms.close());
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
   const limiter = new Limiter(config.QUOTA_SHARE);
-  const membership = await joinFleet(database, { limiter, watch }, config.ROLE, log);
+  const membership = await joinFleet(databaseOfWorker, { limiter, watch }, config.ROLE, log);
   onClose(() => membership.leave());
   const metrics = createMetrics(database, limiter);
   const times = timesOf(config);
@@ -103,8 +106,9 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     pulse: config.ROLE === 'api' ? null : new Pulse(),
     log,
   };
-  const worker = config.ROLE === 'api' ? null : await startWorker(services, config.WORKER_CONCURRENCY);
-  if (worker !== null) await startHousekeeping(services);
+  const ofWorker: Services = Object.create(services, { database: { value: databaseOfWorker } });
+  const worker = config.ROLE === 'api' ? null : await startWorker(ofWorker, config.WORKER_CONCURRENCY);
+  if (worker !== null) await startHousekeeping(ofWorker);
   // AWS and the built-in KMS are known to speak it.
   const isForeign = config.KMS_ENDPOINT !== 'aws' && config.KMS_ENDPOINT !== 'local';
   const endpointWatch = isForeign ? watchEndpoint(services) : null;

@@ -64,3 +64,30 @@ test('a worker that can not find its work is not ready', async (t) => {
   await database.query('ALTER TABLE keys RENAME renamed TO former_keys_open');
   await eventually('it is ready again', async () => (await call('GET', '/readyz')).status === 200);
 });
+
+test('requests that wait for a row, more than there are connections, do not keep the worker from its work', async (t) => {
+  const { databaseUrl } = await startBackends(t);
+  const { call } = await startService(t, { DATABASE_URL: databaseUrl });
+  const { body: key } = await call('POST', '/v1/keys', {});
+  const database = new Client({ connectionString: databaseUrl });
+  await database.connect();
+  t.teardown(() => database.end());
+  await database.query('BEGIN');
+  await database.query('SELECT 1 FROM providers FOR UPDATE');
+  const creates = Promise.all(Array.from({ length: 40 }, () => call('POST', '/v1/keys', {})));
+  const other = new Client({ connectionString: databaseUrl });
+  await other.connect();
+  t.teardown(() => other.end());
+  const count = async (sql: string) => (await other.query<{ count: number }>(sql)).rows[0]?.count ?? 0;
+  await eventually('all connections of requests wait', async () => {
+    const waiting =
+      "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    return (await count(waiting)) >= 15;
+  });
+  await other.query('UPDATE keys SET due_at = now() WHERE id = $1', [key.id]);
+  const looked = `SELECT count(*)::int FROM keys WHERE due_at > now() AND lease_until IS NULL AND id = '${key.id}'`;
+  // Sooner than a request gives up and leaves its connection to others.
+  await eventually('the key is looked at meanwhile', async () => (await count(looked)) === 1, 7000);
+  await database.query('ROLLBACK');
+  await creates;
+});
