@@ -96,7 +96,7 @@ async function changesTakenBack(database: Client, sinceSeq: string): Promise<str
     `SELECT r.key_ref, r.generation, r.error::text FROM revisions r JOIN events e
        ON e.key_ref = r.key_ref AND e.generation = r.generation AND e.type = 'desired_state.changed'
      WHERE e.seq > $1 AND r.outcome = 'refused'
-       AND r.error->>'code' IN ('AccessDeniedException', 'RequestBlocked', 'NotYetKnownException')`,
+       AND r.error->>'code' IN ('AccessDeniedException', 'RequestBlocked', 'NotYetKnownException', 'NotKmsAnswer')`,
     [sinceSeq],
   );
   return rows.map(

@@ -41,7 +41,7 @@ async function waitForTurn(services: Services, kms: Kms, work: Work, entry: Jour
 
 async function recordFailure(services: Services, { row }: Work, entry: JournalEntry, error: unknown) {
   const told = toKmsFailure(error, entry.step.operation);
-  const failure = services.failurePoints.isOff('any-answer-proves') ? asRefusal(told, error) : told;
+  const failure = services.failurePoints.isOff('any-answer-proves') ? asRefusal(told) : told;
   await services.database.prisma.$transaction((transaction) =>
     closeEntry(transaction, row, entry, outcomeOf(failure), failure),
   );
@@ -49,11 +49,11 @@ async function recordFailure(services: Services, { row }: Work, entry: JournalEn
   return failure;
 }
 
-/** Whatever is answered with an error, as if it were KMS's own refusal. */
-function asRefusal(failure: KmsFailure, error: unknown): KmsFailure {
-  const { $metadata } = error as { $metadata?: { httpStatusCode?: number } };
-  if (failure.certainlyNotDone || $metadata?.httpStatusCode === undefined) return failure;
-  return new KmsFailure('refused', failure.code, failure.message, failure.operation, true);
+/** Whatever is answered with an error, by whomever, as if it were KMS's own refusal. */
+function asRefusal(failure: KmsFailure): KmsFailure {
+  const { code, message, operation, certainlyNotDone } = failure;
+  const isAnswer = code === 'NotKmsAnswer' || /(Exception|Blocked)$/.test(code);
+  return certainlyNotDone || !isAnswer ? failure : new KmsFailure('refused', code, message, operation, true);
 }
 
 /** Puts on record that KMS carried a write out. */
