@@ -12,20 +12,28 @@ export type Restore = {
   after: number;
   /** Whether the replicas live on, or are started anew when the copy is back. */
   replicasLive: boolean;
+  /** What owners do in between, each to a key of its own. */
+  changes: Change[];
 };
 
+type Change = 'describe' | 'disable' | 'delete' | 'release' | 'create';
+
 export function planRestore(random: Random): Restore {
-  return { after: random.between(500, 1200), replicasLive: random.chance(0.6) };
+  const changes = Array.from({ length: random.between(1, 3) }, () =>
+    random.pick(['describe', 'describe', 'disable', 'delete', 'release', 'create'] as const),
+  );
+  return { after: random.between(300, 900), replicasLive: random.chance(0.6), changes };
 }
 
 /** Takes the copy, lets life go on, and puts the copy back. @param ids of the records in play. */
 export async function restore(lab: Lab, ledger: Ledger, ids: string[], planned: Restore): Promise<void> {
-  const { after, replicasLive } = planned;
+  const { after, replicasLive, changes } = planned;
   await lab.killPostgres();
   await lab.copyPostgres();
   const copied = new Date();
   await lab.startPostgres();
   const then = await keysAtRest(await lab.database(), ids);
+  await Promise.all(changes.map((change, index) => carryOut(lab, change, then[index]?.id)));
   await delay(after);
   if (!replicasLive) for (const replica of lab.replicas) await replica.kill();
   await lab.killPostgres();
@@ -43,6 +51,22 @@ export async function restore(lab: Lab, ledger: Ledger, ids: string[], planned: 
 }
 
 type AtRest = { id: string; arn: string; key_id: string; description: string; is_enabled: boolean };
+
+/** What the database will not remember. */
+async function carryOut({ replicas }: Lab, change: Change, id = ''): Promise<void> {
+  const call = caller(replicas[1].service.url);
+  const path = `/v1/keys/${id}`;
+  const wait = { prefer: 'wait=3' };
+  const requests = {
+    describe: () => call('PATCH', path, { description: 'Forgotten' }, wait),
+    disable: () => call('PATCH', path, { is_enabled: false, description: 'Forgotten, and disabled' }, wait),
+    delete: () => call('DELETE', path, undefined, wait),
+    release: () => call('POST', `${path}/release`, undefined, wait),
+    create: () => call('POST', '/v1/keys', { description: 'Forgotten, and made' }, wait),
+  };
+  // PostgreSQL has just come back: it may not be there for everybody yet.
+  await requests[change]().catch(() => {});
+}
 
 async function keysAtRest(database: Client, ids: string[]): Promise<AtRest[]> {
   const { rows } = await database.query<AtRest>(
