@@ -46,7 +46,11 @@ export function openDatabase(
     },
   });
   pool.on('error', onError);
-  pool.on('connect', (client) => closeWhenSilent(client as Client));
+  pool.on('connect', (client) => {
+    closeWhenSilent(client as Client);
+    // One that breaks between two statements of its borrower fails the next of them. Unheard, it would end the process.
+    client.on('error', () => {});
+  });
   const statementNames = new Map<string, string>();
   const prisma = new PrismaClient({
     adapter: new PrismaPg(pool, { statementNameGenerator: ({ sql }) => nameOfStatement(statementNames, sql) }),

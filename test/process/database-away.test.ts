@@ -91,3 +91,16 @@ test('requests that wait for a row, more than there are connections, do not keep
   await database.query('ROLLBACK');
   await creates;
 });
+
+test('a connection that breaks between two statements of its borrower fails the next, and nothing else', async (t) => {
+  const { call, services } = await startService(t);
+  const { pool } = services.database;
+  const borrowed = await pool.connect();
+  const { rows } = await borrowed.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  const broken = new Promise((resolve) => borrowed.once('end', resolve));
+  await pool.query('SELECT pg_terminate_backend($1)', [rows[0]?.pid]);
+  await broken;
+  await t.rejects(borrowed.query('SELECT 1'));
+  borrowed.release(true);
+  t.equal((await call('POST', '/v1/keys', {})).status, 201);
+});
