@@ -47,6 +47,7 @@ export const failureSwitches = [
   'denials-are-final',
   'states-are-guessed',
   'one-not-found-is-final',
+  'no-effect-check',
 ] as const;
 
 /** The variables, in the order of the documentation. */

@@ -7,9 +7,10 @@ import {
   type RuleContext,
   withDefaults,
 } from '../../domain/key-rules.ts';
+import { unattainable } from '../../domain/refusals.ts';
 import { patchedTags, pointerSegment, type TagSettings } from '../../domain/tags.ts';
 import { depthOf } from '../../domain/text.ts';
-import type { Json, Tags, Violation } from '../../domain/types.ts';
+import type { Json, ObservedKey, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import { invalidInput } from '../problems.ts';
 import {
@@ -19,7 +20,7 @@ import {
   settingsFor,
   standardProvider,
 } from '../providers/settings.ts';
-import { type DeclaredKey, declaredOf } from './declared.ts';
+import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 
 /** A body and what its schema finds wrong with it. */
 export type Input = { body: unknown; violations: Violation[] };
@@ -63,13 +64,14 @@ const withoutSettings = {
 type Settings = Pick<ProviderSettings, 'default_tags' | 'ignore_tags' | 'drift_policy'>;
 
 /** A key as it stands when a patch comes. */
-export type PatchTarget = { declared: DeclaredKey; provider: NamedProvider };
+export type PatchTarget = { declared: DeclaredKey; provider: NamedProvider; observed: ObservedKey | null };
 
 /** @throws ProblemError temporarily-unavailable without its provider. */
 export async function patchTarget(services: Services, row: KeyRow): Promise<PatchTarget> {
   return {
     declared: declaredOf(row),
     provider: { name: row.provider, settings: await settingsFor(services, row.provider) },
+    observed: observedOf(row),
   };
 }
 
@@ -85,8 +87,17 @@ export function declaredByPatch(services: Services, target: PatchTarget, input: 
     ...immutable,
     ...argumentViolations(declared, settled, ruleContext(services, target.provider.settings)),
   ];
+  violations.push(...impossible(declared, target.observed, violations));
   if (violations.length > 0) throw invalidInput(violations);
   return declared;
+}
+
+/** What KMS can't make of the key, as it was last seen, beside the rules that are broken already. */
+function impossible(declared: DeclaredKey, observed: ObservedKey | null, broken: Violation[]): Violation[] {
+  if (observed === null) return [];
+  return unattainable(declared, observed)
+    .map(({ field, detail }) => ({ pointer: `/${field}`, detail: `${detail} Set it to false.` }))
+    .filter(({ pointer }) => !broken.some((violation) => violation.pointer === pointer));
 }
 
 /**

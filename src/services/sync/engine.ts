@@ -16,7 +16,8 @@ import type { Services } from '../context.ts';
 import { desiredOf, driftOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
-import { aimOf, isToBeMended, nextLook, stepsFor } from './aims.ts';
+import { aimOf, isToBeMended, nextLook } from './aims.ts';
+import { assertAttainable, outOfReach } from './attainable.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
 import { findDrift, isHeld, withSince } from './drift.ts';
@@ -36,6 +37,7 @@ import { beginReplacement, homeOf } from './replacement.ts';
 import { isFinal, isRead, mayHeal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { recordDone, recordSkipped, sendWrite } from './send.ts';
+import { findInVain, isNotIn, noEffect, sinceInVain, stepsNow, stillShown } from './vain.ts';
 
 /** What was read of a key a while ago, and the status_version that its row had then. */
 export type Seen = { read: ObservedKey; statusVersion: number };
@@ -153,14 +155,17 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   const work = observed === null ? begun : await settlePolicyForm(services, begun, observed);
   const { row } = work;
   const desired = desiredOf(row, settings, services.ownershipTagName);
+  assertAttainable(aim, row, desired, observed);
   const unknown = row.writes_open && isHeld(row) ? await findUnverifiedWrites(services, row) : [];
-  const found = observed === null ? [] : await findDrift(services, settings, row, observed, unknown);
+  const differing = observed === null ? [] : await findDrift(services, settings, row, observed, unknown);
+  const vain = aim === 'adopt' || aim === 'claim' ? [] : await findInVain(services, row, desired, observed, differing);
+  const found = sinceInVain(differing, vain);
   const adopted =
     aim === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
   if (adopted) return adoptDrift(services, work, adopted, found);
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
-  const steps = stepsFor(aim, row, desired, seen.planned, unknown);
+  const steps = stepsNow(aim, row, desired, seen.planned, { vain, unknown });
   const done = await applyAll(services, kms, known, seen.planned, steps);
   const { reached, settling, noted } = await putRotationRight(services, access, known, desired, seen, { steps, done });
   const unrotated = await rotateOnDemand(services, kms, work, reached, (key, step) =>
@@ -179,12 +184,13 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   }
   const holds = aim === 'enforce' || aim === 'claim';
   const held = holds ? withDeclared(reached, desired) : reached;
-  const drift = withSince(differences(desired, reached), driftOf(row));
+  const drift = stillShown(withSince(differences(desired, reached), driftOf(noted.row)), found, vain);
   const refresh = settings.refresh_interval_seconds * 1000;
   const next = nextLook(row, reached, {
-    settling,
+    // Whether a mend had its effect is seen as soon as that can be.
+    settling: found.length > 0 && steps.length > 0 ? services.times.settle : settling,
     refresh,
-    isToBeMended: isToBeMended(row, aim, { drift, desired, reached }),
+    isToBeMended: isToBeMended(row, aim, { drift: drift.filter(isNotIn(vain)), desired, reached }),
   });
   return recordObservation(services, noted, {
     observed: held,
@@ -193,7 +199,8 @@ async function converge(services: Services, access: Access, begun: Work): Promis
     holdsDefaultTags: !isPendingDeletion(reached),
     dueAt: earliest(hindrance?.dueAt, next),
     unverified,
-    error: hindrance?.error ?? null,
+    error: hindrance?.error ?? noEffect(vain, steps) ?? outOfReach(row, desired, reached),
+    ...(observed === null ? {} : { observedAt: seen.at }),
   });
 }
 

@@ -21,10 +21,12 @@ export type Look = {
   planned: ObservedKey | null;
   settling: number;
   believe: (read: ObservedKey) => ObservedKey;
+  /** When it was read. */
+  at: Date;
 };
 
 /** The look at a key that KMS does not have yet. */
-export const noLook: Look = { observed: null, planned: null, settling: 0, believe: (read) => read };
+export const noLook: Look = { observed: null, planned: null, settling: 0, believe: (read) => read, at: new Date(0) };
 
 /** What KMS holds. Keyward's own latest writes count for more than a read that lacks them. @throws KmsFailure */
 export async function look(
@@ -43,6 +45,7 @@ export async function look(
     if (!isHeld(row)) return withRecentWrites(whole, writes);
     return expected === null ? whole : withoutStaleFields(whole, expected, writes);
   };
+  const at = new Date();
   const read = seen ?? (await observeKey(kms, row.key_id ?? ''));
   const observed = believe(read);
   const whole = withUntold(row, desired, read);
@@ -50,7 +53,7 @@ export async function look(
   // Asked outright, what may have been undone is written again.
   const isAskedFor = isHeld(row) && row.enforce_through > row.served_observation;
   const planned = isStale && isAskedFor ? withDoubt(whole, observed) : observed;
-  return { observed, planned, settling: isStale ? services.times.settle : 0, believe };
+  return { observed, planned, settling: isStale ? services.times.settle : 0, believe, at };
 }
 
 /** A read with what KMS does not tell as it is known, or, where KMS was made to hold the declared state, as that has it. */

@@ -39,6 +39,8 @@ export type Observation = {
   dueAt: Date;
   unverified: number;
   error: SyncError | null;
+  /** When KMS was asked, before anything was written; absent: just now. */
+  observedAt?: Date;
 };
 
 /** Records an observation that ends the sync. */
@@ -47,7 +49,7 @@ export function recordObservation(services: Services, work: Work, result: Observ
   const { observed, drift, holds, holdsDefaultTags, unverified, error } = result;
   const now = new Date();
   const columns = {
-    ...columnsOfObservation(observed, now),
+    ...columnsOfObservation(observed, result.observedAt ?? now),
     drift: drift as unknown as Prisma.InputJsonArray,
     due_at: unverified > 0 ? new Date(now.getTime() + unverified) : result.dueAt,
     attempts: 0,
