@@ -68,6 +68,26 @@ test('a policy that KMS writes otherwise than it was declared', async (t) => {
     t.match([now.status.state, now.status.generation, now.policy], ['drifted', 1, use(arn)], 'nor is it adopted');
   });
 
+  t.test('is written a few times where it flaps, and then reported with what differs', async (t) => {
+    const Condition = { StringEquals: { 'kms:ViaService': ['s3.us-east-1.amazonaws.com'] } };
+    const policy = use(`${account}:root`, { Condition });
+    const { body: key } = await call('POST', '/v1/keys', { policy });
+    await control.clear();
+    await render('emptied_conditions', 'every_other_read');
+    const reported = await eventually('it is reported', async () => {
+      const { status } = await get(key.id);
+      return status.error?.code === 'NoEffect' && status;
+    });
+    t.match(reported, { state: 'drifted', drift: [{ field: 'policy', desired: [{ Condition }] }] });
+    t.match(reported.error, { retryable: true, message: /PutKeyPolicy.*policy/ });
+    await looks(key.id, 12);
+    const written = (await control.calls()).length;
+    t.ok(written >= 1 && written <= 4, `${written} writes in a dozen looks`);
+    await render();
+    t.equal((await call('POST', `/v1/keys/${key.id}/sync`)).status, 200);
+    await eventually('it is well', async () => (await get(key.id)).status.state === 'in_sync');
+  });
+
   t.test('is drift, and told as such, where a list was emptied', async (t) => {
     await render('emptied_conditions');
     const Condition = { StringEquals: { 'kms:ViaService': ['s3.us-east-1.amazonaws.com'] } };
