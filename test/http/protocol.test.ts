@@ -196,7 +196,7 @@ test('the HTTP contract', async (t) => {
 
   t.test('livez and readyz', async (t) => {
     t.same((await call('GET', '/livez')).body as unknown, { status: 'ok' });
-    t.same((await call('GET', '/readyz')).body as unknown, { status: 'ok' });
+    t.same((await call('GET', '/readyz')).body as unknown, { status: 'ok', held: false, reason: null });
   });
 });
 
