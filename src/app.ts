@@ -16,6 +16,7 @@ import actions from './routes/keys/actions.ts';
 import history from './routes/keys/history.ts';
 import plan from './routes/keys/plan.ts';
 import read from './routes/keys/read.ts';
+import resolve from './routes/keys/resolve.ts';
 import rotations from './routes/keys/rotations.ts';
 import write from './routes/keys/write.ts';
 import providers from './routes/providers.ts';
@@ -76,7 +77,19 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(health);
   await app.register(metrics);
   if (role === 'worker') return app;
-  for (const routes of [read, write, actions, providers, recovery, unmanaged, plan, rotations, history, events]) {
+  for (const routes of [
+    read,
+    write,
+    actions,
+    providers,
+    recovery,
+    unmanaged,
+    plan,
+    resolve,
+    rotations,
+    history,
+    events,
+  ]) {
     await app.register(routes, { prefix: '/v1' });
   }
   return app;

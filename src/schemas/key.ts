@@ -110,6 +110,16 @@ export const KeyImport = Type.Object(
   { $id: 'KeyImport', additionalProperties: false },
 );
 
+export const KeyResolution = Type.Object(
+  {
+    key_id: Type.String({ minLength: 1, maxLength: 256, description: 'One of the key ids that status.error names.' }),
+    is_mine: Type.Boolean({
+      description: "true: it is this record's key. false: it is not; no search takes it for that.",
+    }),
+  },
+  { $id: 'KeyResolution', additionalProperties: false },
+);
+
 export const Drift = Type.Object(
   {
     field: Type.String(),
@@ -221,6 +231,7 @@ export const KeyParams = Type.Object({ id: Type.String({ description: "Keyward's
 export type KeyCreate = Static<typeof KeyCreate>;
 export type KeyPatch = Static<typeof KeyPatch>;
 export type KeyImport = Static<typeof KeyImport>;
+export type KeyResolution = Static<typeof KeyResolution>;
 export type KeyListQuery = Static<typeof KeyListQuery>;
 export type Key = Static<typeof Key>;
 export type Drift = Static<typeof Drift>;
@@ -234,6 +245,7 @@ export const keySchemas = [
   KeyCreate,
   KeyPatch,
   KeyImport,
+  KeyResolution,
   Drift,
   SyncError,
   KeyStatus,

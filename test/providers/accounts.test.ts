@@ -4,6 +4,7 @@ import { CreateAliasCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
 import tap, { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import type { Provider, ProviderCheck } from '../../src/schemas/provider.ts';
+import type { Services } from '../../src/services/context.ts';
 import { allKeyIds, metadata } from '../support/kms-truth.ts';
 import { addProvider } from '../support/providers.ts';
 import { type Call, caller, eventually, kmsClient, type Problem, startService } from '../support/service.ts';
@@ -73,10 +74,37 @@ test('keys of two accounts and three Regions in one service', { buffered: true }
   t.same(unmanaged.body.items, [], 'a key that is managed under another provider of the account is no unmanaged one');
 });
 
+/** As a change of the credentials themselves does: a PATCH would first look for the keys there. */
+function leadElsewhere({ database }: Services, name: string, assume_role: object | null) {
+  const value = assume_role === null ? null : JSON.stringify(assume_role);
+  return database.pool.query('UPDATE providers SET assume_role = $2::jsonb WHERE name = $1', [name, value]);
+}
+
+test('a provider with keys is led nowhere where KMS has none of them', { buffered: true }, async (t) => {
+  const { call, kmsUrl, control } = await startService(t, { SETTLE_SECONDS: '0' });
+  await caller(kmsUrl)('PUT', '/_local/roles', { arn: role });
+  const path = '/v1/providers/settled';
+  await addProvider(call, { name: 'settled', region: 'us-east-1' });
+  const assume_role = { role_arn: role, external_id: null, session_name: null };
+  t.equal((await call('PATCH', path, { assume_role })).status, 200, 'one without keys goes anywhere');
+  t.equal((await call('PATCH', path, { assume_role: null })).status, 200);
+  const { body: key } = await call('POST', '/v1/keys', { provider: 'settled' });
+  const refused = await call<Problem>('PATCH', path, { assume_role });
+  t.match(refused, {
+    status: 409,
+    body: { detail: new RegExp(`does not find its key ${key.key_id}: nothing was changed`) },
+  });
+  t.match((await call<{ assume_role: null }>('GET', path)).body, { assume_role: null });
+  t.equal((await call('PATCH', path, { endpoint: 'http://127.0.0.1:9' })).status, 503, 'nobody can tell');
+  t.equal((await call('PATCH', path, { endpoint: kmsUrl })).status, 200, 'it is the same KMS');
+  await control.clear();
+  t.equal((await call('POST', `/v1/keys/${key.id}/refresh`)).body.status.error, null);
+});
+
 test('a provider that does not come to its account: its keys say so, the others go on, and it recovers by itself', {
   buffered: true,
 }, async (t) => {
-  const { call, kmsUrl, control } = await startService(t, { REFRESH_INTERVAL_SECONDS: '1' });
+  const { call, kmsUrl, control, services } = await startService(t, { REFRESH_INTERVAL_SECONDS: '1' });
   const roles = (registered: object) => caller(kmsUrl)('PUT', '/_local/roles', { arn: role, ...registered });
   const assume_role = { role_arn: role, external_id: 'portal', session_name: null };
   await addProvider(call, { name: 'apart', region: 'us-east-1', assume_role, refresh_interval_seconds: 1 });
@@ -130,11 +158,11 @@ test('a provider that does not come to its account: its keys say so, the others 
 
   t.test('the credentials lead to another account than the key is in: it is not taken for lost', async (t) => {
     const { body: key } = await call('POST', '/v1/keys', { provider: 'apart' });
-    await call('PATCH', '/v1/providers/apart', { assume_role: null });
+    await leadElsewhere(services, 'apart', null);
     const confused = await untilTold(call, key);
     t.match(confused.status, { state: 'in_sync', error: { code: 'WrongAccountOrRegion', retryable: true } });
     t.equal((await call('POST', `/v1/keys/${key.id}/recreate`)).status, 409);
-    await call('PATCH', '/v1/providers/apart', { assume_role });
+    await leadElsewhere(services, 'apart', assume_role);
     await eventually('it recovers', async () => (await call('GET', `/v1/keys/${key.id}`)).body.status.error === null);
   });
 
@@ -145,10 +173,10 @@ test('a provider that does not come to its account: its keys say so, the others 
     const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
     await call('POST', `/v1/keys/${old.id}/replace`, ecc, { prefer: 'respond-async' });
     await eventually('the record has let go of the old key', async () => (await get()).key_id === null);
-    await call('PATCH', '/v1/providers/apart', { assume_role: null });
+    await leadElsewhere(services, 'apart', null);
     await eventually('the key tells', async () => (await get()).status.error?.code === 'WrongAccountOrRegion');
     t.equal((await get()).key_id, null);
-    await call('PATCH', '/v1/providers/apart', { assume_role });
+    await leadElsewhere(services, 'apart', assume_role);
     const key = await eventually('it is replaced', async () => {
       const current = await get();
       return current.status.state === 'in_sync' && current.status.generation === 2 && current;
@@ -214,12 +242,12 @@ test('nor is it looked for anywhere while STS does not tell of which account the
 test('a key of another account than the role is not taken for lost, though STS does not answer', {
   buffered: true,
 }, async (t) => {
-  const { call, control } = await startService(t, { SETTLE_SECONDS: '0' });
+  const { call, control, services } = await startService(t, { SETTLE_SECONDS: '0' });
   await addProvider(call, { name: 'moving', region: 'us-east-1' });
   const { body: key } = await call('POST', '/v1/keys', { provider: 'moving' });
   await control.fault({ operation: 'GetCallerIdentity', kind: 'internal_error', times: null });
   const assume_role = { role_arn: role, external_id: null, session_name: null };
-  await call('PATCH', '/v1/providers/moving', { assume_role });
+  await leadElsewhere(services, 'moving', assume_role);
   await call('POST', `/v1/keys/${key.id}/refresh`, undefined, { prefer: 'respond-async' });
   const { status } = await untilTold(call, key);
   t.match(status, { state: 'in_sync', error: { code: 'WrongAccountOrRegion', retryable: true } });

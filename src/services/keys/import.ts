@@ -91,7 +91,8 @@ export function problemOf(failure: KmsFailure, keyId: string): ProblemError {
   }
 }
 
-async function assertUnmanaged({ database }: Services, arn: string): Promise<void> {
+/** @throws ProblemError conflict */
+export async function assertUnmanaged({ database }: Services, arn: string): Promise<void> {
   const managed = await database.prisma.key.findUnique({ where: { arn }, select: { id: true } });
   if (managed !== null) throw conflict(`The key ${arn} is managed already, as ${managed.id}.`, managed.id);
   // Asked in this order: a replacement that begins in between is seen here, one that is taken back by the record's ARN.

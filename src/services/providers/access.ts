@@ -15,25 +15,31 @@ const closingDelay = 60_000;
 export type Clients = {
   /** Those of a provider with these settings. */
   of(name: string, settings: ProviderSettings): Kms;
+  /** For a look by settings that no provider has (yet). Whoever opens it closes it. */
+  open(settings: ProviderSettings): Kms;
   close(): void;
 };
 
 /** @param shared what is the same for all providers; `endpoint` is for those that have none of their own. */
 export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole' | 'quotas'>, limiter: Limiter): Clients {
-  const open = new Map<string, { target: string; kms: Kms }>();
+  const known = new Map<string, { target: string; kms: Kms }>();
+  const open = ({ region, endpoint, assume_role: assumeRole }: ProviderSettings) => {
+    const quotas = limiter.scope(scopeOf({ region, assumeRole }));
+    return openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, region, assumeRole, quotas });
+  };
   return {
-    of: (name, { region, endpoint, assume_role: assumeRole }) => {
-      const target = JSON.stringify([region, endpoint, assumeRole]);
-      const known = open.get(name);
-      if (known?.target === target) return known.kms;
-      if (known !== undefined) setTimeout(known.kms.close, closingDelay).unref();
-      const quotas = limiter.scope(scopeOf({ region, assumeRole }));
-      const kms = openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, region, assumeRole, quotas });
-      open.set(name, { target, kms });
+    open,
+    of: (name, settings) => {
+      const target = JSON.stringify([settings.region, settings.endpoint, settings.assume_role]);
+      const last = known.get(name);
+      if (last?.target === target) return last.kms;
+      if (last !== undefined) setTimeout(last.kms.close, closingDelay).unref();
+      const kms = open(settings);
+      known.set(name, { target, kms });
       return kms;
     },
     close: () => {
-      for (const { kms } of open.values()) kms.close();
+      for (const { kms } of known.values()) kms.close();
     },
   };
 }

@@ -7,7 +7,8 @@ import type { Actor, Services } from '../context.ts';
 import type { Input } from '../keys/input.ts';
 import { conflict, ProblemError } from '../problems.ts';
 import { settingsByCreate, settingsByPatch } from './input.ts';
-import { type ProviderSettings, settingsOf, standardProvider } from './settings.ts';
+import { assertKeysAreThere } from './sample.ts';
+import { findProviderRow, type ProviderSettings, settingsOf, standardProvider } from './settings.ts';
 import { recordTagsChange } from './tags-change.ts';
 
 export type { ProviderRow };
@@ -36,7 +37,7 @@ export async function createProvider(services: Services, input: Input, by: Actor
  * Changes a provider. A change of its tags is recorded for all of its keys; their syncs carry it out.
  * @param ifMatch an ETag, or undefined.
  * @throws ProblemError not-found, stale-generation, invalid-input (also when a key would have too many tags), conflict when
- * the Region of a provider with keys would change.
+ * the Region of a provider with keys would change, or its endpoint or role to one that has none of them.
  */
 export async function updateProvider(
   services: Services,
@@ -45,8 +46,11 @@ export async function updateProvider(
   by: Actor & { ifMatch: string | undefined },
 ): Promise<ProviderRow> {
   for (;;) {
+    const seen = await findProviderRow(services, name);
+    if (seen !== null) await assertKeysAreThere(services, seen, input);
     try {
-      return await recordUpdate(services, name, input, by);
+      const row = await recordUpdate(services, name, input, { ...by, seen: seen?.version });
+      if (row !== null) return row;
     } catch (error) {
       // It locks many keys, and others may have locked some of them in another order.
       if (!isDeadlock(error)) throw error;
@@ -54,16 +58,18 @@ export async function updateProvider(
   }
 }
 
+/** @returns null when the provider has changed since it was looked at: decide again. */
 function recordUpdate(
   services: Services,
   name: string,
   input: Input,
-  by: Actor & { ifMatch: string | undefined },
-): Promise<ProviderRow> {
+  by: Actor & { ifMatch: string | undefined; seen: number | undefined },
+): Promise<ProviderRow | null> {
   return services.database.prisma.$transaction(
     async (transaction) => {
       const row = await lock(transaction, name);
       assertMatches(row, by.ifMatch);
+      if (row.version !== by.seen) return null;
       const before = settingsOf(row);
       const after = settingsByPatch(before, input, services.ownershipTagName);
       if (isDeepStrictEqual(before, after)) return row;

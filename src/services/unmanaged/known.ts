@@ -13,7 +13,8 @@ export async function knownAmong(
   keyIds: string[],
   except?: string,
 ): Promise<Set<string>> {
-  return new Set([...(await managedAmong(services, region, keyIds, except)), ...(await formerAmong(services, keyIds))]);
+  const managed = await managedAmong(services, region, keyIds, except);
+  return new Set([...managed, ...(await formerAmong(services, keyIds, { of: except }))]);
 }
 
 /** Those of the key ids that a record names. */

@@ -57,7 +57,7 @@ async function keysAtHome(kms: Kms, keys: ListedKey[]): Promise<string[]> {
 async function inspectUnknown(services: Services, kms: Kms, provider: string, keyIds: string[]) {
   const managed = new Set(await managedAmong(services, kms.region, keyIds));
   const former = new Set(await formerAmong(services, keyIds));
-  const waiting = new Set(await formerAmong(services, keyIds, 'waiting'));
+  const waiting = new Set(await formerAmong(services, keyIds, { deletion: 'waiting' }));
   const unknown = keyIds.filter((keyId) => !managed.has(keyId) && !waiting.has(keyId));
   const found: UnmanagedKey[] = [];
   for (let start = 0; start < unknown.length; start += concurrency) {
