@@ -121,6 +121,7 @@ async function recordedChanges(database: Client, sinceSeq: string): Promise<numb
 async function check({ lab, ledger, ids }: World, before: Before): Promise<string[]> {
   const { kms } = lab;
   const { lost, rotatedUnseen, wards } = ledger;
+  const decidedOn = ledger.recovery.decided === null ? new Set<string>() : ledger.allWards;
   const database = await lab.database();
   const calls = await lab.control.calls();
   await ledger.noteReleased(kms, database);
@@ -131,7 +132,7 @@ async function check({ lab, ledger, ids }: World, before: Before): Promise<strin
     ...(await writesBeforeTheGo(ledger, database, calls)),
     ...(await ledger.missing(database, before.accepted)),
     ...(await unrecordedWrites(database, calls)),
-    ...(await unaskedDoings({ kms, database, calls, wards, lost }, before.seq)),
+    ...(await unaskedDoings({ kms, database, calls, wards, decidedOn, lost }, before.seq)),
   ];
 }
 

@@ -12,6 +12,7 @@ export const kinds = [
   'renderings',
   'kms-clock',
   'database-clock',
+  'fast-database-clock',
   'bursts',
   'lacking',
   'odd-key',

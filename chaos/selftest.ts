@@ -20,7 +20,12 @@ const experiments: Experiment[] = [
   { safeguard: 'no-fencing', faults: crashes, expected: /VIOLATION (lost|duplicate|not owned)/, runs: 200 },
   { safeguard: 'no-search-before-create', faults: ['restore'], expected: /VIOLATION duplicate/, runs: 100 },
   { safeguard: 'no-hold', faults: ['restore'], expected: /VIOLATION held/, runs: 100 },
-  { safeguard: 'no-clock-check', faults: ['database-clock', 'answers'], expected: /VIOLATION duplicate/, runs: 150 },
+  {
+    safeguard: 'no-clock-check',
+    faults: ['fast-database-clock', 'answers'],
+    expected: /VIOLATION duplicate/,
+    runs: 150,
+  },
   { safeguard: 'any-answer-proves', faults: ['odd-answers'], expected: /VIOLATION (no record|taken back)/, runs: 150 },
   { safeguard: 'denials-are-final', faults: ['strays'], expected: /VIOLATION taken back/, runs: 100 },
   {

@@ -12,6 +12,8 @@ export type Watched = {
   calls: LoggedCall[];
   /** Those whose foreign changes are known. */
   wards: ReadonlyMap<string, Ward>;
+  /** Records of which an operator decided in this run what KMS is to hold, whatever their drift policies say. */
+  decidedOn: ReadonlySet<string>;
   /** Keys that somebody else made away with. */
   lost: ReadonlySet<string>;
 };
@@ -39,12 +41,14 @@ const declaredDisabled = `
   FROM (SELECT id, key_id FROM keys UNION SELECT key_ref, key_id FROM former_keys) k WHERE k.key_id = ANY($1)`;
 
 /** Nobody declared that these are disabled: then there is no way to them by which they are disabled or enabled. */
-async function switchedKeys({ database, calls, wards }: Watched): Promise<string[]> {
+async function switchedKeys({ database, calls, wards, decidedOn }: Watched): Promise<string[]> {
   const switched = carriedOut(calls, /^(Enable|Disable)Key$/);
   const { rows } = await database.query<{ id: string; key_id: string; is_declared: boolean }>(declaredDisabled, [
     switched.map(({ key_id }) => key_id),
   ]);
-  const undeclared = new Map(rows.filter((row) => !row.is_declared).map((row) => [row.key_id, row.id]));
+  const undeclared = new Map(
+    rows.filter((row) => !row.is_declared && !decidedOn.has(row.id)).map((row) => [row.key_id, row.id]),
+  );
   return switched.flatMap(({ key_id, operation, at }) => {
     const id = undeclared.get(key_id ?? '');
     const ward = wards.get(id ?? '');
@@ -119,10 +123,10 @@ async function keysGivenUp({ kms, database, lost }: Watched): Promise<string[]> 
 }
 
 /** What is only reported stays as somebody made it, and is never touched on the way. */
-async function wardsTouched({ kms, calls, wards }: Watched): Promise<string[]> {
+async function wardsTouched({ kms, calls, wards, decidedOn }: Watched): Promise<string[]> {
   const found: string[] = [];
   for (const { id, keyId, drift_policy, theirs } of wards.values()) {
-    if (theirs === null || drift_policy === 'enforce') continue;
+    if (theirs === null || drift_policy === 'enforce' || decidedOn.has(id)) continue;
     const { Description, KeyState } = await metadata(kms, keyId);
     const wanted = theirs.enabled ? 'Enabled' : 'Disabled';
     if (Description !== theirs.description || KeyState !== wanted) {
