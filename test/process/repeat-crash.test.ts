@@ -35,7 +35,7 @@ const requests: { name: string; method: string; action: string; body?: object; s
 
 test('a replica that dies between record and answer: the repeat is answered as the first would have been', async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t);
-  const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl };
+  const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl, PROPAGATION_SECONDS: '2' };
   const kms = kmsClient(kmsUrl);
   t.teardown(() => kms.destroy());
   const first = await startProcess(t, { ...environment, ROLE: 'api' });
