@@ -34,16 +34,20 @@ const often = 0.8;
 export class Mix {
   readonly #chosen: ReadonlySet<string> | null;
 
-  /** @param chosen empty: all. @throws for a kind that there is not. */
-  constructor(chosen: string[]) {
-    const unknown = chosen.find((name) => !kinds.some((kind) => kind === name));
+  readonly #without: ReadonlySet<string>;
+
+  /** @param chosen empty: all. @param without never happen. @throws for a kind that there is not. */
+  constructor(chosen: string[], without: string[]) {
+    const unknown = [...chosen, ...without].find((name) => !kinds.some((kind) => kind === name));
     if (unknown !== undefined) throw new Error(`There is no kind ${unknown}, only ${kinds.join(', ')}`);
     this.#chosen = chosen.length === 0 ? null : new Set(chosen);
+    this.#without = new Set(without);
   }
 
   /** Whether it happens in this run. @param usually its probability where nothing was chosen. */
   has(kind: Kind, random: Random, usually: number): boolean {
     const draw = random.next();
+    if (this.#without.has(kind)) return false;
     if (this.#chosen === null) return draw < usually;
     return this.#chosen.has(kind) && draw < Math.max(usually, often);
   }

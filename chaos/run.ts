@@ -27,6 +27,7 @@ function readArguments() {
       first: { type: 'string', default: '1' },
       jobs: { type: 'string', default: '3' },
       faults: { type: 'string', default: '' },
+      without: { type: 'string', default: '' },
       switches: { type: 'string', default: '' },
       verbose: { type: 'boolean', default: false },
     },
@@ -39,7 +40,7 @@ function readArguments() {
     seed,
     first,
     jobs: Math.min(jobs, runs),
-    mix: new Mix(listed(values.faults)),
+    mix: new Mix(listed(values.faults), listed(values.without)),
     switches: listed(values.switches),
     verbose: values.verbose,
   };
