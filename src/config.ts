@@ -48,6 +48,7 @@ export const failureSwitches = [
   'states-are-guessed',
   'one-not-found-is-final',
   'no-effect-check',
+  'no-going-back',
 ] as const;
 
 /** The variables, in the order of the documentation. */

@@ -1,14 +1,19 @@
 /** What a key looks like once a step has been carried out, so that KMS need not be asked again, or too soon. */
 import { enabledIn, isPendingDeletion } from './key-state.ts';
-import type { CreateKeyParameters, ObservedKey, PolicyDocument, Step } from './types.ts';
+import type { CreateKeyParameters, KeyState, ObservedKey, PolicyDocument, Step } from './types.ts';
 
 type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
 
+/** What KMS answers to a step. null: it does not say. @param deletion_date RFC 3339 */
+export type Answered = { deletion_date: string | null; key_state: string | null };
+
+const nothing: Answered = { deletion_date: null, key_state: null };
+
 /**
  * The key after one update step.
- * @param deletionDate RFC 3339, as ScheduleKeyDeletion answered it.
+ * @param answered by ScheduleKeyDeletion: what its answer says counts.
  */
-export function afterStep(key: ObservedKey, step: UpdateStep, deletionDate: string | null = null): ObservedKey {
+export function afterStep(key: ObservedKey, step: UpdateStep, answered: Answered = nothing): ObservedKey {
   switch (step.operation) {
     case 'CancelKeyDeletion':
       return { ...key, key_state: 'Disabled', enabled: false, deletion_date: null };
@@ -35,8 +40,9 @@ export function afterStep(key: ObservedKey, step: UpdateStep, deletionDate: stri
     case 'TagResource':
       return { ...key, tags: { ...key.tags, ...step.parameters.Tags } };
     case 'ScheduleKeyDeletion': {
-      const state = deletionDate === null ? 'PendingReplicaDeletion' : 'PendingDeletion';
-      return { ...key, key_state: state, enabled: null, deletion_date: deletionDate };
+      const { deletion_date, key_state } = answered;
+      const usual = deletion_date === null ? 'PendingReplicaDeletion' : 'PendingDeletion';
+      return { ...key, key_state: (key_state as KeyState | null) ?? usual, enabled: null, deletion_date };
     }
   }
 }

@@ -30,7 +30,7 @@ function withWrite(key: ObservedKey, { operation, parameters, finished_at }: Omi
     case 'ScheduleKeyDeletion': {
       if (isPendingDeletion(key)) return key;
       const date = new Date(finished_at.getTime() + step.parameters.PendingWindowInDays * day);
-      return afterStep(key, step, date.toISOString());
+      return afterStep(key, step, { deletion_date: date.toISOString(), key_state: null });
     }
     case 'CancelKeyDeletion':
       return isPendingDeletion(key) ? afterStep(key, step) : key;

@@ -14,6 +14,7 @@ import {
   UntagResourceCommand,
   UpdateKeyDescriptionCommand,
 } from '@aws-sdk/client-kms';
+import type { Answered } from '../domain/after-step.ts';
 import type { CreateKeyParameters, Step } from '../domain/types.ts';
 import type { Kms } from './client.ts';
 import { call, unusableAnswer } from './errors.ts';
@@ -36,13 +37,14 @@ export async function createKey(kms: Kms, parameters: CreateKeyParameters, permi
 }
 
 /**
- * @returns the deletion date (RFC 3339) that ScheduleKeyDeletion answers, if it does; null for every other step.
+ * @returns what ScheduleKeyDeletion answers; nothing for every other step.
  * @throws KmsFailure
  */
-export async function applyStep(kms: Kms, keyId: string, step: UpdateStep, permit: Permit): Promise<string | null> {
+export async function applyStep(kms: Kms, keyId: string, step: UpdateStep, permit: Permit): Promise<Answered> {
   const answer = await call(step.operation, () => withPermit(permit, () => send(kms, keyId, step)));
   if (namesKey.has(step.operation) && !('KeyId' in answer)) throw unusableAnswer(step.operation, 'KeyId');
-  return 'DeletionDate' in answer ? (answer.DeletionDate?.toISOString() ?? null) : null;
+  const { DeletionDate: date, KeyState: state } = answer as ScheduleKeyDeletionResponse;
+  return { deletion_date: date?.toISOString() ?? null, key_state: state ?? null };
 }
 
 /** Operations that answer with the key they were for; the others answer nothing. */

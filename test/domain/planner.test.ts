@@ -138,7 +138,8 @@ function carryOut(
     }
     const refused = refusal(reached, step);
     if (refused !== null) throw new Error(`${step.operation} is refused: ${refused}`);
-    if (step.operation !== 'CreateKey') reached = afterStep(reached, step, '2030-01-01T00:00:00.000Z');
+    if (step.operation !== 'CreateKey')
+      reached = afterStep(reached, step, { deletion_date: '2030-01-01T00:00:00.000Z', key_state: null });
   }
   return { reached, steps };
 }

@@ -75,7 +75,8 @@ test('however old a read is, with the writes since it shows the key as it is', (
   fc.assert(
     fc.property(steps, fc.nat(), (writes, age) => {
       const states = [key];
-      for (const step of writes) states.push(afterStep(states.at(-1) ?? key, step, date));
+      for (const step of writes)
+        states.push(afterStep(states.at(-1) ?? key, step, { deletion_date: date, key_state: null }));
       const read = states[age % states.length] ?? key;
       const believed = withRecentWrites(
         read,

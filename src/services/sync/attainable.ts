@@ -1,5 +1,6 @@
 /** What is declared of a key and no call can make of it: refused with a change, and told of a key that has become such. */
 import type { KeyRow } from '../../database/client.ts';
+import { immutableDifferences } from '../../domain/comparison.ts';
 import { unattainable } from '../../domain/refusals.ts';
 import type { DesiredKey, ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -14,8 +15,35 @@ export function assertAttainable(aim: Aim, row: KeyRow, desired: DesiredKey, obs
   if (refusal !== undefined) throw new KmsFailure('refused', refusal.code, refusal.detail, refusal.operation, true);
 }
 
+/** The code of the error of a key that KMS has made otherwise than it was asked to. */
+export const immutableFieldDiffers = 'ImmutableFieldDiffers';
+
+/**
+ * Holds that the key which was made for this generation is the one that was asked for.
+ * @throws KmsFailure that refuses the generation; no key is deleted for it.
+ */
+export function assertAsAsked(row: KeyRow, desired: DesiredKey, observed: ObservedKey | null): void {
+  const isNew = row.synced_generation === 0 || row.replacement === 'begun';
+  if (!isNew || observed === null || row.lifecycle !== 'managed') return;
+  const message = immutableWords(desired, observed);
+  if (message !== null) throw new KmsFailure('refused', immutableFieldDiffers, message, 'CreateKey', true);
+}
+
+function immutableWords(desired: DesiredKey, observed: ObservedKey): string | null {
+  if (desired.lifecycle !== 'managed') return null;
+  const words = immutableDifferences(desired, observed).map((field) => {
+    return `${field} is ${JSON.stringify(observed[field])}, not ${JSON.stringify(desired[field])} as declared`;
+  });
+  return words.length === 0
+    ? null
+    : `${words.join('; ')}. KMS fixed that when it made ${observed.arn}, which is left as it is.`;
+}
+
 /** The error of a key that has become one which can't be as it is declared; null: it can. */
 export function outOfReach(row: KeyRow, desired: DesiredKey, observed: ObservedKey): SyncError | null {
+  const fixed = immutableWords(desired, observed);
+  const never = { operation: 'CreateKey', retryable: false, attempts: 1, next_attempt_at: null };
+  if (fixed !== null) return { code: immutableFieldDiffers, message: fixed, ...never };
   const [refusal] = isHeld(row) ? unattainable(desired, observed) : [];
   if (refusal === undefined) return null;
   const message = `${refusal.detail} Set ${refusal.field} to false.`;

@@ -1,14 +1,12 @@
 /** The one path of every change: observe, plan, apply, record. */
 import type { KeyRow } from '../../database/client.ts';
-import { afterStep, mayRotate } from '../../domain/after-step.ts';
+import { mayRotate } from '../../domain/after-step.ts';
 import { differences } from '../../domain/drift.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { plan } from '../../domain/planner.ts';
 import { claimedIdIn } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { withDeclared } from '../../domain/untold.ts';
-import { applyStep } from '../../kms/apply.ts';
-import type { Kms } from '../../kms/client.ts';
 import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
 import { readRotation } from '../../kms/observe.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
@@ -17,26 +15,24 @@ import { desiredOf, driftOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
 import { aimOf, isToBeMended, nextLook } from './aims.ts';
-import { assertAttainable, outOfReach } from './attainable.ts';
-import { assertClocksAgree } from './clocks.ts';
-import { applyCreate, CreationUnsettled } from './creation.ts';
+import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
+import { CreationUnsettled } from './creation.ts';
 import { findDrift, isHeld, withSince } from './drift.ts';
 import { recordGone, recordRemoved } from './endings.ts';
 import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { isOnHold, releaseHold } from './held.ts';
-import { type JournalEntry, openJournal } from './journal.ts';
 import { Lease, LeaseLost, StoodStill } from './lease.ts';
 import { type Look, look, noLook } from './look.ts';
 import { findUnverifiedWrites, timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
-import { notePolicyForm, settlePolicyForm } from './policy-form.ts';
+import { settlePolicyForm } from './policy-form.ts';
 import { recordDriftFound, recordObservation, recordRetry, type Work } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
 import { beginReplacement, homeOf } from './replacement.ts';
 import { isFinal, isRead, mayHeal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
-import { recordDone, recordSkipped, sendWrite } from './send.ts';
+import { applyAll } from './steps.ts';
 import { findInVain, isNotIn, noEffect, sinceInVain, stepsNow, stillShown } from './vain.ts';
 
 /** What was read of a key a while ago, and the status_version that its row had then. */
@@ -156,6 +152,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   const { row } = work;
   const desired = desiredOf(row, settings, services.ownershipTagName);
   assertAttainable(aim, row, desired, observed);
+  if (aim === 'enforce') assertAsAsked(row, desired, observed);
   const unknown = row.writes_open && isHeld(row) ? await findUnverifiedWrites(services, row) : [];
   const differing = observed === null ? [] : await findDrift(services, settings, row, observed, unknown);
   const vain = aim === 'adopt' || aim === 'claim' ? [] : await findInVain(services, row, desired, observed, differing);
@@ -166,7 +163,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
   const steps = stepsNow(aim, row, desired, seen.planned, { vain, unknown });
-  const done = await applyAll(services, kms, known, seen.planned, steps);
+  const done = await applyAll(services, kms, known, seen.planned, steps, desired);
   const { reached, settling, noted } = await putRotationRight(services, access, known, desired, seen, { steps, done });
   const unrotated = await rotateOnDemand(services, kms, work, reached, (key, step) =>
     applyAll(services, kms, work, key, [step]),
@@ -241,49 +238,6 @@ async function putRotationRight(
   const noted = found.length > 0 ? await recordDriftFound(services, work, found) : work;
   const reached = await applyAll(services, kms, noted, restored, plan(desired, restored));
   return { reached, settling, noted };
-}
-
-async function applyAll(
-  services: Services,
-  kms: Kms,
-  work: Work,
-  observed: ObservedKey | null,
-  steps: Step[],
-): Promise<ObservedKey> {
-  let reached = observed;
-  if (steps.some(({ operation }) => operation === 'CreateKey')) await assertClocksAgree(services, kms);
-  const account = (await kms.identity())?.account ?? null;
-  const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
-  for (const [index, recorded] of journal.entries()) {
-    // A rotation is asked for, and a write of unknown outcome repeated; what else a held generation needs is drift put right.
-    const isMending = isHeld(work.row) && !work.row.writes_open && recorded.step.operation !== 'RotateKeyOnDemand';
-    const entry: JournalEntry = isMending ? { ...recorded, origin: 'drift' } : recorded;
-    try {
-      reached = await applyOne(services, kms, work, reached, entry);
-      await notePolicyForm(services, kms, work, reached, entry.step);
-    } catch (error) {
-      await recordSkipped(services, work, journal.slice(index + 1));
-      throw error;
-    }
-  }
-  if (reached === null) throw new Error(`The plan for key ${work.row.id} leaves it without a KMS key`);
-  return reached;
-}
-
-async function applyOne(
-  services: Services,
-  kms: Kms,
-  work: Work,
-  before: ObservedKey | null,
-  entry: JournalEntry,
-): Promise<ObservedKey> {
-  const { step } = entry;
-  if (step.operation === 'CreateKey') return applyCreate(services, kms, work, { ...entry, step });
-  if (before === null) throw new Error(`${step.operation} is planned for a key that does not exist`);
-  const { key_id: keyId } = before;
-  const deletionDate = await sendWrite(services, kms, work, entry, (permit) => applyStep(kms, keyId, step, permit));
-  await recordDone(services, work, entry);
-  return afterStep(before, step, deletionDate);
 }
 
 function untold({ key_state: state }: ObservedKey): KmsFailure {

@@ -89,11 +89,11 @@ async function schedule(
   const [entry] = await openJournal(services, { row: { ...row, id: former.id }, lease }, null, [step], account);
   if (entry === undefined) throw new Error('The journal took no entry');
   const told = { ...entry, step: toldOf(former, step) };
-  const deletionDate = await sendWrite(services, kms, work, told, (permit) =>
+  const { deletion_date } = await sendWrite(services, kms, work, told, (permit) =>
     applyStep(kms, former.key_id, step, permit),
   );
   await recordDone(services, work, told);
-  return deletionDate;
+  return deletion_date;
 }
 
 /** The event of a write is the record's, and tells which key the write was for. */

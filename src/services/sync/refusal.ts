@@ -8,6 +8,7 @@ import { findRevision } from '../history/revisions.ts';
 import { columnsOf, type DeclaredKey, declaredOf } from '../keys/declared.ts';
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { holdSettings } from '../providers/settings.ts';
+import { immutableFieldDiffers } from './attainable.ts';
 import { isMadeByUs } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { finalError, recordFailed, refuseRevisions, type Work } from './record.ts';
@@ -34,17 +35,25 @@ export async function takeBack(services: Services, work: Work, failure: KmsFailu
     const error = { ...finalError(row, failure), next_attempt_at: due_at.toISOString() };
     return recordFailed(services, work, failure, { state, due_at, error });
   }
-  const target = await stateToReturnTo(services, row, refused?.origin);
-  if (target === null) return recordFailed(services, work, tellingOfTheKey(row, refused?.origin, failure));
+  const isLeft = failure.code === immutableFieldDiffers;
+  const target = await stateToReturnTo(services, row, refused?.origin, { isLeft });
+  if (target === null) {
+    return recordFailed(services, work, isLeft ? failure : tellingOfTheKey(row, refused?.origin, failure));
+  }
   return revert(services, { ...work, row }, failure, target);
 }
 
-async function stateToReturnTo(services: Services, row: KeyRow, origin?: string): Promise<DeclaredKey | null> {
+async function stateToReturnTo(
+  services: Services,
+  row: KeyRow,
+  origin: string | undefined,
+  { isLeft }: { isLeft: boolean },
+): Promise<DeclaredKey | null> {
   if (row.synced_generation > 0) {
     const held = await findRevision(services, row.id, row.synced_generation);
     return held === null ? null : (held.desired as unknown as DeclaredKey);
   }
-  if (row.key_id === null || origin === 'import') return null;
+  if (row.key_id === null || origin === 'import' || isLeft) return null;
   if (!(await isMadeByUs(services, row.id, row.key_id))) return null;
   return { ...declaredOf(row), lifecycle: 'pending_deletion', pending_window_in_days: 7 };
 }
@@ -78,7 +87,7 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
     });
     // A newer change overtook the refused one: it is tried as it stands.
     if (reverted === undefined) return currentRow(transaction, lease.fence);
-    await recordReturn(transaction, row, former);
+    await recordReturn(transaction, row, former, { isLeft: failure.code === immutableFieldDiffers });
     await refuseRevisions(transaction, row, error);
     const by = { actor: 'keyward', requestId: (await requestOf(transaction, row)) ?? 'none' };
     const revision = {

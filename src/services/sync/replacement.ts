@@ -140,14 +140,22 @@ export async function keyToReturnTo(transaction: Transaction, row: KeyRow) {
   return { former, columns: { ...columns, former_keys_open: row.key_id !== null || row.former_keys_open } };
 }
 
-/** Takes the old key off the record of former ones; the key that was made in its place, if any, goes there. */
-export async function recordReturn(transaction: Transaction, row: KeyRow, former: FormerKey | null): Promise<void> {
+/**
+ * Takes the old key off the record of former ones; the key that was made in its place, if any, goes there.
+ * @param isLeft that one is not to be deleted.
+ */
+export async function recordReturn(
+  transaction: Transaction,
+  row: KeyRow,
+  former: FormerKey | null,
+  { isLeft }: { isLeft: boolean },
+): Promise<void> {
   if (former === null) return;
   await transaction.formerKey.delete({ where: { id: former.id } });
   if (row.key_id !== null && row.arn !== null) {
     const id = uuidv7();
     const { generation, key_id, arn } = row;
-    const refused = { reason: 'refused', deletion: 'waiting', window_in_days: shortestWindow };
+    const refused = { reason: 'refused', deletion: isLeft ? 'left' : 'waiting', window_in_days: shortestWindow };
     await transaction.formerKey.create({ data: { id, key_ref: row.id, key_id, arn, generation, ...refused } });
     await moveJournal(transaction, row.id, id);
   }

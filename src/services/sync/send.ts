@@ -56,9 +56,20 @@ function asRefusal(failure: KmsFailure): KmsFailure {
   return certainlyNotDone || !isAnswer ? failure : new KmsFailure('refused', code, message, operation, true);
 }
 
-/** Puts on record that KMS carried a write out. */
-export async function recordDone(services: Services, { row }: Work, entry: JournalEntry): Promise<void> {
-  await services.database.prisma.$transaction((transaction) => closeEntry(transaction, row, entry, 'done'));
+/** Puts on record that KMS carried a write out, and the state that it brought the key to, where that is another one. */
+export async function recordDone(
+  services: Services,
+  { row, lease }: Work,
+  entry: JournalEntry,
+  key_state?: string,
+): Promise<void> {
+  await services.database.prisma.$transaction(async (transaction) => {
+    if (key_state !== undefined) {
+      const data = { key_state, status_version: { increment: 1 } };
+      await transaction.key.updateMany({ where: lease.fence, data });
+    }
+    await closeEntry(transaction, row, entry, 'done');
+  });
   await services.failurePoints.pass('write-closed');
 }
 

@@ -1,0 +1,92 @@
+/** Carries out the steps of a plan. */
+import { afterStep } from '../../domain/after-step.ts';
+import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
+import { applyStep } from '../../kms/apply.ts';
+import type { Kms } from '../../kms/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import type { Services } from '../context.ts';
+import { assertAsAsked } from './attainable.ts';
+import { assertClocksAgree } from './clocks.ts';
+import { applyCreate } from './creation.ts';
+import { isHeld } from './drift.ts';
+import { type JournalEntry, openJournal } from './journal.ts';
+import { notePolicyForm } from './policy-form.ts';
+import type { Work } from './record.ts';
+import { recordDone, recordSkipped, sendWrite } from './send.ts';
+
+/**
+ * Carries out steps in their order, each through the journal.
+ * @param desired what a key that is made is held against; absent: the steps make none.
+ * @throws KmsFailure when a step fails; a key that was to be disabled at their end is disabled first.
+ */
+export async function applyAll(
+  services: Services,
+  kms: Kms,
+  work: Work,
+  observed: ObservedKey | null,
+  steps: Step[],
+  desired?: DesiredKey,
+): Promise<ObservedKey> {
+  let reached = observed;
+  if (steps.some(({ operation }) => operation === 'CreateKey')) await assertClocksAgree(services, kms);
+  const account = (await kms.identity())?.account ?? null;
+  const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
+  for (const [index, recorded] of journal.entries()) {
+    // A rotation is asked for, and a write of unknown outcome repeated; what else a held generation needs is drift put right.
+    const isMending = isHeld(work.row) && !work.row.writes_open && recorded.step.operation !== 'RotateKeyOnDemand';
+    const entry: JournalEntry = isMending ? { ...recorded, origin: 'drift' } : recorded;
+    try {
+      reached = await applyOne(services, kms, work, reached, entry);
+      if (desired !== undefined && entry.step.operation === 'CreateKey') assertAsAsked(work.row, desired, reached);
+      await notePolicyForm(services, kms, work, reached, entry.step);
+    } catch (error) {
+      await recordSkipped(services, work, journal.slice(index + 1));
+      await goBack(services, kms, work, reached, steps.slice(index), error);
+      throw error;
+    }
+  }
+  if (reached === null) throw new Error(`The plan for key ${work.row.id} leaves it without a KMS key`);
+  return reached;
+}
+
+async function applyOne(
+  services: Services,
+  kms: Kms,
+  work: Work,
+  before: ObservedKey | null,
+  entry: JournalEntry,
+): Promise<ObservedKey> {
+  const { step } = entry;
+  if (step.operation === 'CreateKey') return applyCreate(services, kms, work, { ...entry, step });
+  if (before === null) throw new Error(`${step.operation} is planned for a key that does not exist`);
+  const { key_id: keyId } = before;
+  const answered = await sendWrite(services, kms, work, entry, (permit) => applyStep(kms, keyId, step, permit));
+  const after = afterStep(before, step, answered);
+  await recordDone(services, work, entry, after.key_state === before.key_state ? undefined : after.key_state);
+  return after;
+}
+
+/**
+ * A key that was enabled for a change of its rotation only, or is new, is not to stay usable while what failed waits for
+ * its next turn: it is disabled at once. Should that fail too, the next attempt will have it among its steps.
+ */
+async function goBack(
+  services: Services,
+  kms: Kms,
+  work: Work,
+  reached: ObservedKey | null,
+  [failed, ...skipped]: Step[],
+  error: unknown,
+): Promise<void> {
+  if (!(error instanceof KmsFailure) || services.failurePoints.isOff('no-going-back')) return;
+  const leavesDisabled = skipped.some(({ operation }) => operation === 'DisableKey');
+  const mayBeEnabled = reached?.enabled === true || (failed?.operation === 'EnableKey' && !error.certainlyNotDone);
+  if (reached === null || !leavesDisabled || !mayBeEnabled) return;
+  try {
+    const enabled = { ...reached, key_state: 'Enabled', enabled: true } as const;
+    await applyAll(services, kms, work, enabled, [{ operation: 'DisableKey', field: 'is_enabled', parameters: {} }]);
+  } catch (failure) {
+    if (!(failure instanceof KmsFailure)) throw failure;
+    services.log.warn({ key: work.row.id, code: failure.code }, 'a key that is to be disabled stays enabled for now');
+  }
+}
