@@ -47,6 +47,29 @@ export function planWithin({ fields, tagNames }: Scope, desired: DesiredKey, obs
   return planUpdate({ ...desired, is_enabled }, observed, comparison);
 }
 
+/**
+ * The same steps for a key that is enabled and was not declared to be, as after an end between EnableKey and DisableKey: it is
+ * disabled before anything that may have to wait. What comes first may be the claim, by which IAM tells what may be changed.
+ */
+export function disablingFirst(steps: Step[]): Step[] {
+  const disable = steps.at(-1);
+  if (disable?.operation !== 'DisableKey' || steps.some(({ operation }) => enabling.has(operation))) return steps;
+  const claim = steps[0]?.operation === 'TagResource' ? steps.slice(0, 1) : [];
+  const rest = steps.slice(claim.length, -1);
+  const rotation = rest.find(({ operation }) => /^(En|Dis)ableKeyRotation$/.test(operation));
+  if (rotation === undefined) return [...claim, disable, ...rest];
+  return [...claim, disable, { ...disable, operation: 'EnableKey' }, ...rest, disable];
+}
+
+/** The steps that are carried out while a key is enabled which they leave disabled, from the one that enables it; else none. */
+export function wayThroughEnabled(steps: Step[]): Step[] {
+  const first = steps.findIndex(({ operation }) => enabling.has(operation));
+  const last = steps.findLastIndex(({ operation }) => operation === 'DisableKey');
+  return first < 0 || last < first ? [] : steps.slice(first, last + 1);
+}
+
+const enabling = new Set<Step['operation']>(['CreateKey', 'EnableKey']);
+
 function planCreation(desired: DesiredKey): Step[] {
   const steps: Step[] = [{ operation: 'CreateKey', field: null, parameters: creationParameters(desired) }];
   if (desired.enable_key_rotation) steps.push(enableRotation(desired, 'enable_key_rotation'));

@@ -6,22 +6,27 @@ export class Urgency {
   isInteractive: boolean;
   /** What goes around each wait for a quota; null: nothing does. */
   readonly aroundWait: (<Result>(wait: Promise<Result>) => Promise<Result>) | null;
-  /** The operation whose turn was waited for before the work began; null: none, or it is used up. */
-  #prepaid: string | null;
+  /** Operations whose turns have come, and are not used up. */
+  readonly #prepaid: string[];
   #gotOnAt = performance.now();
   #waits = 0;
 
   constructor(isInteractive: boolean, aroundWait: Urgency['aroundWait'] = null, prepaid: string | null = null) {
     this.isInteractive = isInteractive;
     this.aroundWait = aroundWait;
-    this.#prepaid = prepaid;
+    this.#prepaid = prepaid === null ? [] : [prepaid];
   }
 
-  /** Uses up the turn that was waited for before. @returns whether there was one for this operation. */
+  /** Keeps a turn that has come for a call that is to follow. */
+  prepay(operation: string): void {
+    this.#prepaid.push(operation);
+  }
+
+  /** Uses up a turn that was waited for before. @returns whether there was one for this operation. */
   usePrepaid(operation: string): boolean {
-    if (this.#prepaid !== operation) return false;
-    this.#prepaid = null;
-    return true;
+    const index = this.#prepaid.indexOf(operation);
+    if (index >= 0) this.#prepaid.splice(index, 1);
+    return index >= 0;
   }
 
   /** Milliseconds since the work last got on. To wait for a quota is no standstill, however long the queue is. */

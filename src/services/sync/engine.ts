@@ -32,7 +32,7 @@ import { takeBack } from './refusal.ts';
 import { beginReplacement, homeOf } from './replacement.ts';
 import { isFinal, isRead, mayHeal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
-import { applyAll } from './steps.ts';
+import { applyAll, disabledAtOnce } from './steps.ts';
 import { findInVain, isNotIn, noEffect, sinceInVain, stepsNow, stillShown } from './vain.ts';
 
 /** What was read of a key a while ago, and the status_version that its row had then. */
@@ -162,7 +162,8 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   if (adopted) return adoptDrift(services, work, adopted, found);
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
-  const steps = stepsNow(aim, row, desired, seen.planned, { vain, unknown });
+  const planned = stepsNow(aim, row, desired, seen.planned, { vain, unknown });
+  const steps = await disabledAtOnce(services, work, seen.planned, planned);
   const done = await applyAll(services, kms, known, seen.planned, steps, desired);
   const { reached, settling, noted } = await putRotationRight(services, access, known, desired, seen, { steps, done });
   const unrotated = await rotateOnDemand(services, kms, work, reached, (key, step) =>

@@ -27,6 +27,8 @@ export type JournalEntry<Planned extends Step = Step> = {
   gap: number;
   /** It puts drift right; undefined: it serves the generation at hand. */
   origin?: 'drift';
+  /** Steps that are to follow with no wait in between: their turns in the request quotas are taken along with its own. */
+  following?: Step[];
 };
 
 /** What the journal needs to know of an entry to close it. */

@@ -3,6 +3,7 @@ import type { Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
 import type { Permit } from '../../kms/permit.ts';
+import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { closeEntry, type JournalEntry, outcomeOf, permitFor, refreshEntry } from './journal.ts';
 import type { Work } from './record.ts';
@@ -18,7 +19,11 @@ export async function sendWrite<Answer>(
   recorded: JournalEntry<Step>,
   send: (permit: Permit) => Promise<Answer>,
 ): Promise<Answer> {
-  await waitForTurn(services, kms, work, recorded);
+  try {
+    await waitForTurn(kms, recorded);
+  } catch (error) {
+    throw await recordFailure(services, work, recorded, error);
+  }
   const entry = await refreshEntry(services, work.lease, recorded);
   try {
     const answer = await send(permitFor(services, work.lease, entry));
@@ -31,11 +36,18 @@ export async function sendWrite<Answer>(
 }
 
 /** Before the write's deadline begins, which must not pass with waiting. */
-async function waitForTurn(services: Services, kms: Kms, work: Work, entry: JournalEntry): Promise<void> {
-  try {
-    await kms.quotas.take(entry.step.operation);
-  } catch (error) {
-    throw await recordFailure(services, work, entry, error);
+async function waitForTurn({ quotas }: Kms, { step, following = [] }: JournalEntry): Promise<void> {
+  for (const { operation } of following) {
+    await quotas.take(operation);
+    currentUrgency().prepay(operation);
+  }
+  await quotas.take(step.operation);
+}
+
+/** Gives back the turns that were taken for steps and not used. */
+export function giveTurnsBack({ quotas }: Kms, steps: Step[]): void {
+  for (const { operation } of steps) {
+    if (currentUrgency().usePrepaid(operation)) quotas.giveBack(operation);
   }
 }
 

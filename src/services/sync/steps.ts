@@ -1,18 +1,20 @@
 /** Carries out the steps of a plan. */
 import { afterStep } from '../../domain/after-step.ts';
+import { disablingFirst, wayThroughEnabled } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
+import { observedOf } from '../keys/declared.ts';
 import { assertAsAsked } from './attainable.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { applyCreate } from './creation.ts';
 import { isHeld } from './drift.ts';
-import { type JournalEntry, openJournal } from './journal.ts';
+import { isMadeByUs, type JournalEntry, openJournal } from './journal.ts';
 import { notePolicyForm } from './policy-form.ts';
 import type { Work } from './record.ts';
-import { recordDone, recordSkipped, sendWrite } from './send.ts';
+import { giveTurnsBack, recordDone, recordSkipped, sendWrite } from './send.ts';
 
 /**
  * Carries out steps in their order, each through the journal.
@@ -27,14 +29,29 @@ export async function applyAll(
   steps: Step[],
   desired?: DesiredKey,
 ): Promise<ObservedKey> {
-  let reached = observed;
   if (steps.some(({ operation }) => operation === 'CreateKey')) await assertClocksAgree(services, kms);
+  try {
+    const reached = await applyEach(services, kms, work, observed, steps, desired);
+    if (reached === null) throw new Error(`The plan for key ${work.row.id} leaves it without a KMS key`);
+    return reached;
+  } finally {
+    giveTurnsBack(kms, steps);
+  }
+}
+
+async function applyEach(
+  services: Services,
+  kms: Kms,
+  work: Work,
+  observed: ObservedKey | null,
+  steps: Step[],
+  desired: DesiredKey | undefined,
+): Promise<ObservedKey | null> {
+  let reached = observed;
   const account = (await kms.identity())?.account ?? null;
   const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
   for (const [index, recorded] of journal.entries()) {
-    // A rotation is asked for, and a write of unknown outcome repeated; what else a held generation needs is drift put right.
-    const isMending = isHeld(work.row) && !work.row.writes_open && recorded.step.operation !== 'RotateKeyOnDemand';
-    const entry: JournalEntry = isMending ? { ...recorded, origin: 'drift' } : recorded;
+    const entry = { ...recorded, ...originOf(work, recorded), following: followingAtOnce(steps, recorded.step) };
     try {
       reached = await applyOne(services, kms, work, reached, entry);
       if (desired !== undefined && entry.step.operation === 'CreateKey') assertAsAsked(work.row, desired, reached);
@@ -45,8 +62,36 @@ export async function applyAll(
       throw error;
     }
   }
-  if (reached === null) throw new Error(`The plan for key ${work.row.id} leaves it without a KMS key`);
   return reached;
+}
+
+/** A rotation is asked for, and a write of unknown outcome repeated; what else a held generation needs is drift put right. */
+function originOf({ row }: Work, { step }: JournalEntry): Pick<JournalEntry, 'origin'> {
+  const isMending = isHeld(row) && !row.writes_open && step.operation !== 'RotateKeyOnDemand';
+  return isMending ? { origin: 'drift' } : {};
+}
+
+/** What follows a step that enables a key which is to be disabled: nothing of it is to wait while the key is usable. */
+function followingAtOnce(steps: Step[], step: Step): Step[] {
+  const [first, ...following] = wayThroughEnabled(steps);
+  return step === first ? following : [];
+}
+
+/**
+ * The steps for a key that is enabled and was not declared to be, as after a worker's end on the way: it is disabled first. A key
+ * that its owners use is disabled last, since what comes before may be refused.
+ */
+export async function disabledAtOnce(
+  services: Services,
+  { row }: Work,
+  observed: ObservedKey | null,
+  steps: Step[],
+): Promise<Step[]> {
+  const first = disablingFirst(steps);
+  if (observed?.enabled !== true || first.length === 1 || services.failurePoints.isOff('no-going-back')) return steps;
+  const known = observedOf(row);
+  const wasInUse = known === null ? !(await isMadeByUs(services, row.id, observed.key_id)) : known.enabled === true;
+  return wasInUse ? steps : first;
 }
 
 async function applyOne(
@@ -81,7 +126,7 @@ async function goBack(
   if (!(error instanceof KmsFailure) || services.failurePoints.isOff('no-going-back')) return;
   const leavesDisabled = skipped.some(({ operation }) => operation === 'DisableKey');
   const mayBeEnabled = reached?.enabled === true || (failed?.operation === 'EnableKey' && !error.certainlyNotDone);
-  if (reached === null || !leavesDisabled || !mayBeEnabled) return;
+  if (reached === null || !leavesDisabled || !mayBeEnabled || failed?.operation === 'DisableKey') return;
   try {
     const enabled = { ...reached, key_state: 'Enabled', enabled: true } as const;
     await applyAll(services, kms, work, enabled, [{ operation: 'DisableKey', field: 'is_enabled', parameters: {} }]);
