@@ -1,6 +1,6 @@
 /** After a gap: what is held, what differs, and what to do about it. */
 import { type Static, Type } from 'typebox';
-import { nullable, ref, stringEnum, Timestamp } from './common.ts';
+import { InputError, nullable, ref, stringEnum, Timestamp } from './common.ts';
 
 export const Recovery = Type.Object(
   {
@@ -59,10 +59,25 @@ export const RecoveryResume = Type.Object(
   { $id: 'RecoveryResume', additionalProperties: false },
 );
 
+/** The most refusals that one answer tells of. */
+export const mostRefusals = 100;
+
+const RefusedResume = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    errors: Type.Array(ref(InputError), { description: 'Why what KMS has can not be declared.' }),
+  },
+  { $id: 'RefusedResume', additionalProperties: false },
+);
+
 const RecoveryResumed = Type.Object(
   {
     resumed: Type.Integer({ description: 'Keys that are no longer held.' }),
     not_checked: Type.Integer({ description: 'Keys that were asked for and not compared with KMS yet: ask again.' }),
+    not_resumed: Type.Integer({
+      description: 'Keys that stay held, since what KMS has can not be declared: change them, or resume them as declared.',
+    }),
+    refused: Type.Array(ref(RefusedResume), { description: `Those keys; the first ${mostRefusals}.` }),
   },
   { $id: 'RecoveryResumed', additionalProperties: false },
 );
@@ -81,4 +96,4 @@ export type HeldKeyQuery = Static<typeof HeldKeyQuery>;
 export type RecoveryResume = Static<typeof RecoveryResume>;
 export type RecoveryResumed = Static<typeof RecoveryResumed>;
 
-export const recoverySchemas = [Recovery, HeldDifference, HeldKey, HeldKeyList, RecoveryResume, RecoveryResumed];
+export const recoverySchemas = [Recovery, HeldDifference, HeldKey, HeldKeyList, RecoveryResume, RefusedResume, RecoveryResumed];

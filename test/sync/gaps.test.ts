@@ -1,4 +1,4 @@
-import { DisableKeyCommand } from '@aws-sdk/client-kms';
+import { DisableKeyCommand, TagResourceCommand, UntagResourceCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { startBackends } from '../support/process.ts';
 import { eventually, startService } from '../support/service.ts';
@@ -50,4 +50,32 @@ test('signs of a gap at start: silence, and another database than the one on rec
   );
   t.match((await first.call('GET', `/v1/keys/${kept.id}`)).body.status, { held: false });
   t.ok(await isOver());
+});
+
+test('a key whose state in KMS can not be declared holds up no other when all are resumed', async (t) => {
+  const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
+  const { call, kms, services } = await startService(t, { DATABASE_URL, KMS_ENDPOINT, SETTLE_SECONDS: '0' });
+  await call('PATCH', '/v1/providers/default', { default_tags: { cost: 'shared' } });
+  const [full, disabled] = await Promise.all([{}, {}].map(async (body) => (await call('POST', '/v1/keys', body)).body));
+  const KeyId = full?.key_id ?? '';
+  await kms.send(new UntagResourceCommand({ KeyId, TagKeys: ['cost'] }));
+  const Tags = Array.from({ length: 49 }, (_, index) => ({ TagKey: `tag-${index}`, TagValue: 'x' }));
+  await kms.send(new TagResourceCommand({ KeyId, Tags }));
+  await kms.send(new DisableKeyCommand({ KeyId: disabled?.key_id ?? '' }));
+  await services.database.pool.query("UPDATE installation SET tables = '1/1'");
+  await eventually('both were compared', async () => {
+    const { body } = await call<{ keys_differing: number }>('GET', '/v1/recovery');
+    return body.keys_differing === 2;
+  });
+  const { status, body } = await call('POST', '/v1/recovery/resume', { keys: 'all', as: 'observed' });
+  t.equal(status, 202);
+  t.match(body, {
+    resumed: 1,
+    not_checked: 0,
+    not_resumed: 1,
+    refused: [{ id: full?.id, errors: [{ pointer: '/tags', detail: /50/ }] }],
+  });
+  t.match((await call('GET', `/v1/keys/${full?.id}`)).body.status, { held: true });
+  t.match((await call('GET', `/v1/keys/${disabled?.id}`)).body, { is_enabled: false, status: { held: false } });
+  t.match((await call('POST', '/v1/recovery/resume', { keys: 'all', as: 'declared' })).body, { resumed: 1, refused: [] });
 });

@@ -3,12 +3,12 @@ import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import type { FoundAfterGap } from '../../domain/recorded.ts';
 import type { ObservedKey } from '../../domain/types.ts';
-import type { RecoveryResume, RecoveryResumed } from '../../schemas/recovery.ts';
+import { mostRefusals, type RecoveryResume, type RecoveryResumed } from '../../schemas/recovery.ts';
 import type { Actor, Services } from '../context.ts';
 import { type DeclaredKey, declaredOf } from '../keys/declared.ts';
 import { isUuid } from '../keys/find.ts';
 import { decidedOn, recordChange } from '../keys/intents.ts';
-import { invalidInput, keyNotFound } from '../problems.ts';
+import { invalidInput, keyNotFound, ProblemError } from '../problems.ts';
 import { settingsFor } from '../providers/settings.ts';
 import { declaredAsObserved } from '../sync/adoption.ts';
 import { gapIn, isHeldBack } from './hold.ts';
@@ -17,14 +17,14 @@ import { gapIn, isHeldBack } from './hold.ts';
 const batchSize = 200;
 
 /**
- * Resumes the keys that were compared with KMS and differ.
+ * Resumes the keys that were compared with KMS and differ. One whose state in KMS can't be declared stays held, and is told of.
  * @throws ProblemError not-found for an id that is no key's, invalid-input for a key that is not held.
  */
 export async function resume(services: Services, request: RecoveryResume, by: Actor): Promise<RecoveryResumed> {
   const gap = await gapIn(services.database.prisma);
   if (request.keys !== 'all') await assertHeld(services, request.keys, gap);
   const asked = request.keys === 'all' ? {} : { id: { in: request.keys } };
-  let resumed = 0;
+  const told: Pick<RecoveryResumed, 'resumed' | 'not_resumed' | 'refused'> = { resumed: 0, not_resumed: 0, refused: [] };
   let last: string | undefined;
   for (;;) {
     const rows = await services.database.prisma.key.findMany({
@@ -32,12 +32,21 @@ export async function resume(services: Services, request: RecoveryResume, by: Ac
       orderBy: { id: 'asc' },
       take: batchSize,
     });
-    for (const row of rows) resumed += (await resumeKey(services, row, request.as, by)) ? 1 : 0;
+    for (const row of rows) {
+      try {
+        if (await resumeKey(services, row, request.as, by)) told.resumed += 1;
+      } catch (error) {
+        // What KMS has of one key, as more tags than fit beside the default tags, holds up no other.
+        if (!(error instanceof ProblemError && error.kind === 'invalid-input')) throw error;
+        told.not_resumed += 1;
+        if (told.refused.length < mostRefusals) told.refused.push({ id: row.id, errors: error.errors ?? [] });
+      }
+    }
     last = rows.at(-1)?.id;
     if (rows.length < batchSize) break;
   }
   const unchecked = { ...asked, gap_seen: { lt: gap }, gap_checked: { lt: gap }, state: { not: 'deleted' } };
-  return { resumed, not_checked: await services.database.prisma.key.count({ where: unchecked }) };
+  return { ...told, not_checked: await services.database.prisma.key.count({ where: unchecked }) };
 }
 
 function differing(gap: number) {
