@@ -75,7 +75,8 @@ const RecoveryResumed = Type.Object(
     resumed: Type.Integer({ description: 'Keys that are no longer held.' }),
     not_checked: Type.Integer({ description: 'Keys that were asked for and not compared with KMS yet: ask again.' }),
     not_resumed: Type.Integer({
-      description: 'Keys that stay held, since what KMS has can not be declared: change them, or resume them as declared.',
+      description:
+        'Keys that stay held, since what KMS has can not be declared: change them, or resume them as declared.',
     }),
     refused: Type.Array(ref(RefusedResume), { description: `Those keys; the first ${mostRefusals}.` }),
   },
@@ -96,4 +97,12 @@ export type HeldKeyQuery = Static<typeof HeldKeyQuery>;
 export type RecoveryResume = Static<typeof RecoveryResume>;
 export type RecoveryResumed = Static<typeof RecoveryResumed>;
 
-export const recoverySchemas = [Recovery, HeldDifference, HeldKey, HeldKeyList, RecoveryResume, RefusedResume, RecoveryResumed];
+export const recoverySchemas = [
+  Recovery,
+  HeldDifference,
+  HeldKey,
+  HeldKeyList,
+  RecoveryResume,
+  RefusedResume,
+  RecoveryResumed,
+];

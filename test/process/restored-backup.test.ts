@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import { keysInKms, liveOn, readReport, resume, type Stage, type Story, setStage } from '../support/recovery-drill.ts';
@@ -123,3 +124,26 @@ async function isAccountedFor(t: Test, stage: Stage, story: Story): Promise<void
     'the rest is told of',
   );
 }
+
+test('PostgreSQL that crashes in the middle of writes, and a process that freezes, are no gap', async (t) => {
+  const { call, crash, service } = await setStage(t, { RESUME_GAP_SECONDS: '1' });
+  const writes = Promise.allSettled(
+    Array.from({ length: 20 }, (_, index) => call('POST', '/v1/keys', { description: `${index}` })),
+  );
+  await eventually('some are on record', async () => {
+    const { body } = await call<{ items: Key[] }>('GET', '/v1/keys');
+    return body.items.length > 2;
+  });
+  await crash();
+  await writes;
+  service.child.kill('SIGSTOP');
+  await delay(3000);
+  service.child.kill('SIGCONT');
+  await eventually('all that was accepted is held by KMS', async () => {
+    const { body } = await call<{ items: Key[] }>('GET', '/v1/keys?limit=200');
+    return body.items?.every(({ status }) => status.state === 'in_sync');
+  });
+  t.match(await call('GET', '/v1/recovery'), { body: { held: false, reason: null, since: null } });
+  const { body: events } = await call<{ items: object[] }>('GET', '/v1/events?type=recovery.gap');
+  t.same(events.items, []);
+});

@@ -2,7 +2,7 @@
  * A backup that is put back under a running service, as it was feared: five creates were accepted while KMS was away, the
  * cluster's folder was copied, life went on, and the copy was put back. Real processes, and PostgreSQL's own files.
  */
-import { cp, rm } from 'node:fs/promises';
+import { cp, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { startLocalKms } from '../../src/local/kms/index.ts';
@@ -25,10 +25,12 @@ export type Stage = {
   backUp(): Promise<void>;
   /** Puts the copy in the cluster's place. The service runs on. */
   putBack(): Promise<void>;
+  /** Kills PostgreSQL as a power failure would, and starts it again. */
+  crash(): Promise<void>;
 };
 
 /** Starts PostgreSQL, a local KMS and one process of the service. They end with their owner. */
-export async function setStage(owner: Owner): Promise<Stage> {
+export async function setStage(owner: Owner, environment: Record<string, string> = {}): Promise<Stage> {
   const folder = await temporaryFolder(owner);
   const cluster = path.join(folder, 'postgres');
   let postgres: EmbeddedPostgres = await startEmbeddedPostgres(folder);
@@ -44,6 +46,7 @@ export async function setStage(owner: Owner): Promise<Stage> {
     KMS_ENDPOINT: localKms.url,
     LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'fatal',
     ...times,
+    ...environment,
   });
   const whileStopped = async (act: () => Promise<void>) => {
     proxy.cut();
@@ -65,6 +68,11 @@ export async function setStage(owner: Owner): Promise<Stage> {
         await rm(cluster, { recursive: true });
         await cp(`${cluster}.backup`, cluster, { recursive: true });
       }),
+    crash: async () => {
+      const [pid] = (await readFile(path.join(cluster, 'postmaster.pid'), 'utf8')).split('\n');
+      process.kill(Number(pid), 'SIGKILL');
+      await whileStopped(async () => {});
+    },
   };
 }
 

@@ -77,5 +77,8 @@ test('a key whose state in KMS can not be declared holds up no other when all ar
   });
   t.match((await call('GET', `/v1/keys/${full?.id}`)).body.status, { held: true });
   t.match((await call('GET', `/v1/keys/${disabled?.id}`)).body, { is_enabled: false, status: { held: false } });
-  t.match((await call('POST', '/v1/recovery/resume', { keys: 'all', as: 'declared' })).body, { resumed: 1, refused: [] });
+  t.match((await call('POST', '/v1/recovery/resume', { keys: 'all', as: 'declared' })).body, {
+    resumed: 1,
+    refused: [],
+  });
 });

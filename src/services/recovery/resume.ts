@@ -24,7 +24,11 @@ export async function resume(services: Services, request: RecoveryResume, by: Ac
   const gap = await gapIn(services.database.prisma);
   if (request.keys !== 'all') await assertHeld(services, request.keys, gap);
   const asked = request.keys === 'all' ? {} : { id: { in: request.keys } };
-  const told: Pick<RecoveryResumed, 'resumed' | 'not_resumed' | 'refused'> = { resumed: 0, not_resumed: 0, refused: [] };
+  const told: Pick<RecoveryResumed, 'resumed' | 'not_resumed' | 'refused'> = {
+    resumed: 0,
+    not_resumed: 0,
+    refused: [],
+  };
   let last: string | undefined;
   for (;;) {
     const rows = await services.database.prisma.key.findMany({
