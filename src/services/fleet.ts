@@ -1,7 +1,7 @@
 /** The processes that are alive and call KMS: its request quotas are divided among them. */
 import { randomUUID } from 'node:crypto';
 import type { FastifyBaseLogger } from 'fastify';
-import type { Pool } from 'pg';
+import type { ClientBase, Pool } from 'pg';
 import type { Config } from '../config.ts';
 import { type Database, isDatabaseAway } from '../database/client.ts';
 import type { Limiter } from '../kms/quotas.ts';
@@ -15,6 +15,8 @@ export const silence = 7000;
 const noticed = heartbeat * 1.5;
 /** When the row of a process that died is removed. */
 const forgottenAfter = '10 minutes';
+/** Milliseconds by which the last sign of life may be later than now: statements that wait begin early. */
+const clockSlack = 5000;
 /** The number of an advisory lock; any that nothing else uses. */
 const joiningLock = 0x6b65_7977;
 
@@ -22,23 +24,34 @@ export type Membership = { leave(): Promise<void> };
 
 type Counts = { readers: number; writers: number };
 
+type Queryable = Pick<Pool | ClientBase, 'query'>;
+
+type Fleet = {
+  limiter: Limiter;
+  watch: GapWatch;
+  /** Called when PostgreSQL's clock was set back, with the milliseconds; until it has succeeded once, again. */
+  onClockSetBack(client: Queryable, setBack: number): Promise<void>;
+};
+
 /**
  * Has this process count, and its limiter know of the others.
  * @throws when the database is away; later on, the limiter goes by what it last knew.
  */
 export async function joinFleet(
   { pool }: Database,
-  { limiter, watch }: { limiter: Limiter; watch: GapWatch },
+  fleet: Fleet,
   role: Config['ROLE'],
   log: FastifyBaseLogger,
 ): Promise<Membership> {
+  const { limiter, watch } = fleet;
   const me: [string, string, number] = [randomUUID(), role, silence];
-  const counted = await joinPatiently(pool, watch, me);
+  const counted = await joinPatiently(pool, fleet, me);
   limiter.fleet = { ...counted, isJoining: counted.readers > 1 };
   let isLeaving = false;
   const beat = async () => {
     try {
       await watch.check(pool);
+      await noticeClock(fleet, pool);
       const { rows } = await pool.query<Counts>(signOfLife, me);
       if (rows[0] !== undefined) limiter.fleet = { ...rows[0], isJoining: false };
     } catch (error) {
@@ -70,10 +83,10 @@ export async function joinFleet(
 const joinAttempts = 6;
 
 /** A machine on which much starts at once may be slow to connect. */
-async function joinPatiently(pool: Pool, watch: GapWatch, me: [string, ...unknown[]]): Promise<Counts> {
+async function joinPatiently(pool: Pool, fleet: Fleet, me: [string, ...unknown[]]): Promise<Counts> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await join(pool, watch, me);
+      return await join(pool, fleet, me);
     } catch (error) {
       if (attempt === joinAttempts || !isDatabaseAway(error)) throw error;
     }
@@ -81,13 +94,14 @@ async function joinPatiently(pool: Pool, watch: GapWatch, me: [string, ...unknow
 }
 
 /** Of two processes that join at once, one sees the other. */
-async function join(pool: Pool, watch: GapWatch, me: [string, ...unknown[]]): Promise<Counts> {
+async function join(pool: Pool, fleet: Fleet, me: [string, ...unknown[]]): Promise<Counts> {
   const client = await pool.connect();
   try {
     await client.query('BEGIN');
     await client.query('SELECT pg_advisory_xact_lock($1)', [joiningLock]);
     await client.query(`DELETE FROM workers WHERE heartbeat_at < now() - interval '${forgottenAfter}'`);
-    await watch.join(client, pool, me[0]);
+    await fleet.watch.join(client, pool, me[0]);
+    await noticeClock(fleet, client);
     const { rows } = await client.query<Counts>(signOfLife, me);
     await client.query('COMMIT');
     client.release();
@@ -97,6 +111,12 @@ async function join(pool: Pool, watch: GapWatch, me: [string, ...unknown[]]): Pr
     client.release(true);
     throw error;
   }
+}
+
+/** The last sign of life of any process is later than now where PostgreSQL's clock was set back since. */
+async function noticeClock({ watch, onClockSetBack }: Fleet, client: Queryable): Promise<void> {
+  const setBack = -watch.silence * 1000;
+  if (setBack > clockSlack) await onClockSetBack(client, setBack);
 }
 
 /** A statement doesn't see the row that it writes itself: this process is counted apart. */

@@ -10,7 +10,7 @@ import { ProblemError } from './problems.ts';
 /** For how long an answer is kept. */
 const retention = "interval '24 hours'";
 /** Until a request whose process died may be run again; those that are alive renew it. */
-const claimTime = "interval '20 seconds'";
+export const claimTime = "interval '20 seconds'";
 const renewalMilliseconds = 5000;
 const repeatSeconds = 1;
 

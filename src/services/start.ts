@@ -1,5 +1,6 @@
 /** Opens everything the service needs, in order, and closes it in the opposite order. */
 import type { FastifyBaseLogger } from 'fastify';
+import type { ClientBase } from 'pg';
 import { type Config, dataFolder, propagationTime, resumeGap, settleTime } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
@@ -11,6 +12,7 @@ import { Limiter } from '../kms/quotas.ts';
 import { startLocalKms } from '../local/kms/index.ts';
 import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { openChangeFeed } from './changes.ts';
+import { shortenTimesToCome } from './clock-set-back.ts';
 import type { Services, Times } from './context.ts';
 import { openFailurePoints } from './failure-points.ts';
 import { joinFleet } from './fleet.ts';
@@ -79,10 +81,15 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   if (localKms !== null) onClose(() => localKms.close());
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
   const limiter = new Limiter(config.QUOTA_SHARE);
-  const membership = await joinFleet(databaseOfWorker, { limiter, watch }, config.ROLE, log);
+  const times = timesOf(config);
+  const onClockSetBack = async (client: Pick<ClientBase, 'query'>, setBack: number) => {
+    log.warn({ seconds: Math.round(setBack / 1000) }, "PostgreSQL's clock was set back: times to come are shortened");
+    const { lease, settle, write } = times;
+    await shortenTimesToCome(client, { lease, settle, landsWithin: write.landsWithin }, setBack);
+  };
+  const membership = await joinFleet(databaseOfWorker, { limiter, watch, onClockSetBack }, config.ROLE, log);
   onClose(() => membership.leave());
   const metrics = createMetrics(database, limiter);
-  const times = timesOf(config);
   const expiringWrites = !failurePoints.isOff('no-fencing');
   const clients = openClients({ endpoint, onCall: metrics.kmsCall, times: times.write, expiringWrites }, limiter);
   onClose(async () => clients.close());

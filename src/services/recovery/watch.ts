@@ -17,7 +17,14 @@ type Look = Sighting & {
 };
 
 /** What this process last saw. `times`: how many gaps it has noticed. */
-type Memory = { seen: Sighting; gap: number; reason: string | null; isHeld: boolean; times: number };
+type Memory = {
+  seen: Sighting;
+  silence: number;
+  gap: number;
+  reason: string | null;
+  isHeld: boolean;
+  times: number;
+};
 
 type Options = {
   /** Seconds of silence of all processes that are a gap; 0: none are. */
@@ -46,6 +53,11 @@ export class GapWatch {
   /** Whether some keys are held, as of the last sign of life. */
   get isHeld(): boolean {
     return this.#memory?.isHeld ?? false;
+  }
+
+  /** Seconds from the last sign of life of any process until this one looked; below 0: PostgreSQL's clock was set back. */
+  get silence(): number {
+    return this.#memory?.silence ?? 0;
   }
 
   /** How the last gap was noticed, while keys are held for it; else null. */
@@ -127,8 +139,8 @@ export class GapWatch {
 }
 
 function memoryOf(look: Look, times: number): Memory {
-  const { recorded: _recorded, gap, reason, silence: _silence, lowest, ...seen } = look;
-  return { seen, gap, reason, isHeld: lowest !== null && lowest < gap, times };
+  const { recorded: _recorded, gap, reason, silence, lowest, ...seen } = look;
+  return { seen, silence, gap, reason, isHeld: lowest !== null && lowest < gap, times };
 }
 
 function latest(one: Sighting, other: Sighting): Sighting {

@@ -21,7 +21,7 @@ const isUrgent = `attempts = 0 AND state <> 'failed'
   AND (generation > synced_generation OR requested_observation > served_observation)`;
 
 /** SQL: nothing is to be done but to look whether KMS still holds what it held. */
-const isPlain = `state = 'in_sync' AND lifecycle = 'managed' AND generation = synced_generation
+export const isPlain = `state = 'in_sync' AND lifecycle = 'managed' AND generation = synced_generation
   AND requested_observation = served_observation AND attempts = 0 AND error IS NULL AND drift::text = '[]'
   AND key_id IS NOT NULL AND observed IS NOT NULL AND replacement IS NULL AND default_tags_due IS NULL
   AND (policy_form ->> 'confirmed') IS DISTINCT FROM 'false'

@@ -1,0 +1,53 @@
+/**
+ * PostgreSQL's clock is set back: what it wrote of times to come is later than it was meant. A lease of a worker that died
+ * would hold, and a call that has no answer could land, until the clock has come so far again.
+ */
+import type { ClientBase, Pool } from 'pg';
+import { claimTime } from './idempotency.ts';
+import { isPlain } from './sync/due.ts';
+
+export type TimesToCome = {
+  /** Milliseconds for which a lease holds. */
+  lease: number;
+  /** Milliseconds in which a write lands, or never. */
+  landsWithin: number;
+  /** Milliseconds by which KMS's answers may be older than a write. */
+  settle: number;
+};
+
+/**
+ * Shortens every time to come to what it can be at most by the clock as it is now. Whoever holds a lease goes by a stopwatch
+ * of its own, and renews it as before. Once is enough, and twice does no harm.
+ * @param setBack milliseconds.
+ */
+export async function shortenTimesToCome(
+  client: Pick<Pool | ClientBase, 'query'>,
+  { lease, landsWithin, settle }: TimesToCome,
+  setBack: number,
+): Promise<void> {
+  await client.query(statement, [lease, landsWithin, settle, setBack]);
+}
+
+const after = (parameter: number | string) => `now() + ${parameter}::float8 * interval '1 millisecond'`;
+
+/** A key that nobody waits for is looked at within its provider's interval; any other as long after now as was meant. */
+const statement = `
+  WITH leased AS (
+    UPDATE keys SET lease_until = CASE WHEN lease_until > ${after('$1')} THEN ${after('$1')} ELSE lease_until END,
+      due_at = CASE
+        WHEN (${isPlain}) IS NOT TRUE THEN greatest(now(), due_at - $4::float8 * interval '1 millisecond')
+        ELSE now() + random() * refresh_interval_seconds * interval '1 second' END
+    FROM providers WHERE providers.name = keys.provider AND (
+      lease_until > ${after('$1')}
+      OR due_at > now() AND (${isPlain}) IS NOT TRUE
+      OR due_at > now() + 2 * refresh_interval_seconds * interval '1 second')
+  ), writes AS (
+    UPDATE kms_writes SET lands_until = least(lands_until, ${after('$2')}),
+      finished_at = CASE WHEN finished_at > now() THEN now() ELSE finished_at END
+    WHERE lands_until > ${after('$2')} OR finished_at > now()
+  ), rotations AS (
+    UPDATE on_demand_rotations SET lands_until = ${after('($2 + $3)')} WHERE lands_until > ${after('($2 + $3)')}
+  ), requests AS (
+    UPDATE idempotent_requests SET claimed_until = now() + ${claimTime} WHERE claimed_until > now() + ${claimTime}
+  )
+  UPDATE workers SET heartbeat_at = now() WHERE heartbeat_at > now()`;

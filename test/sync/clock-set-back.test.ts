@@ -1,0 +1,59 @@
+import { Client } from 'pg';
+import { test } from 'tap';
+import { installClock, stepClock } from '../../chaos/database-clock.ts';
+import { metadata } from '../support/kms-truth.ts';
+import { startBackends, startProcess } from '../support/process.ts';
+import { eventually, kmsClient, kmsControl } from '../support/service.ts';
+
+test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had in hand does not wait until then", async (t) => {
+  const { databaseUrl, kmsUrl } = await startBackends(t);
+  const database = new Client({ connectionString: databaseUrl });
+  await database.connect();
+  t.teardown(() => database.end());
+  await installClock(database);
+  const environment = {
+    DATABASE_URL: databaseUrl,
+    KMS_ENDPOINT: kmsUrl,
+    WRITE_DEADLINE_SECONDS: '6',
+    SETTLE_SECONDS: '0',
+    LEASE_SECONDS: '2',
+    LOG_LEVEL: 'silent',
+  };
+  const kms = kmsClient(kmsUrl);
+  t.teardown(() => kms.destroy());
+  const control = kmsControl(kmsUrl);
+  const dying = await startProcess(t, environment);
+  const { body: key } = await dying.call('POST', '/v1/keys', { description: 'before' });
+  await stepClock(database, 660);
+  await eventually('the fleet lives by the fast clock', async () => {
+    const { rows } = await database.query(
+      "SELECT 1 FROM installation WHERE alive_at > pg_catalog.now() + interval '10 minutes'",
+    );
+    return rows.length === 1;
+  });
+  await control.fault({ operation: 'UpdateKeyDescription', kind: 'no_answer_before_effect', times: null });
+  const request = dying.call('PATCH', `/v1/keys/${key.id}`, { description: 'after' }, { 'idempotency-key': 'one' });
+  request.catch(() => {});
+  await eventually('its lease holds until long after now', async () => {
+    const { rows } = await database.query(
+      "SELECT 1 FROM keys WHERE generation = 2 AND lease_until > pg_catalog.now() + interval '10 minutes'",
+    );
+    return rows.length === 1;
+  });
+  dying.child.kill('SIGKILL');
+  await dying.ended;
+  await control.clearFaults();
+  await stepClock(database, 0);
+
+  const { call } = await startProcess(t, environment);
+  const held = await eventually('the change is carried out', async () => {
+    const { body } = await call('GET', `/v1/keys/${key.id}`);
+    return body.status.state === 'in_sync' && body;
+  });
+  t.equal(held.description, 'after');
+  t.equal((await metadata(kms, key.key_id ?? '')).Description, 'after');
+  const { rows } = await database.query(
+    "SELECT 1 FROM idempotent_requests WHERE claimed_until > now() + interval '21 s'",
+  );
+  t.same(rows, [], 'the request can be repeated soon');
+});
