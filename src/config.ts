@@ -104,7 +104,7 @@ export const variables = {
     Type.Union([Type.Null(), Type.Integer({ minimum: 0, maximum: 3600 })]),
     null,
     'seconds, 0 to 3600',
-    "how long KMS's answers may be older than a write; unset: 120, and 5 with the built-in local KMS",
+    "how long KMS's answers may be older than a write, where a provider's quotas don't say; unset: 120, and 5 with the built-in local KMS and at other KMS with quotas none",
     asNumber,
   ),
   PROPAGATION_SECONDS: variable(
@@ -219,9 +219,9 @@ function demandExplicitChoices(environment: NodeJS.ProcessEnv, config: Config): 
   }
 }
 
-/** Milliseconds for which KMS's answers may be older than a write: minutes at AWS, hardly any time where it is all in one process. */
-export function settleTime({ SETTLE_SECONDS: seconds, KMS_ENDPOINT: endpoint }: Config): number {
-  return (seconds ?? (endpoint === 'local' ? 5 : 120)) * 1000;
+/** Milliseconds for which the answers of a KMS that is AWS, or may be, can be older than a write; and of one that is known not to be. */
+export function settleTimes({ SETTLE_SECONDS: seconds }: Config): { aws: number; others: number } {
+  return { aws: (seconds ?? 120) * 1000, others: (seconds ?? 5) * 1000 };
 }
 
 /** Milliseconds until a right or a principal that is new is known everywhere: minutes at AWS. */

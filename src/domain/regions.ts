@@ -23,3 +23,27 @@ export function partitionOf(region: string): string {
 export function partitionIn(arn: string): string {
   return arn.split(':')[1] ?? '';
 }
+
+/** What the names of AWS's hosts end with, in every partition, over IPv4 and IPv6. */
+const awsSuffixes = [
+  'amazonaws.com',
+  'amazonaws.com.cn',
+  'amazonaws.eu',
+  'c2s.ic.gov',
+  'sc2s.sgov.gov',
+  'cloud.adc-e.uk',
+  'csp.hci.ic.gov',
+  'api.aws',
+  'api.amazonwebservices.com.cn',
+  'api.amazonwebservices.eu',
+  'api.aws.ic.gov',
+  'api.aws.scloud',
+  'api.cloud-aws.adc-e.uk',
+  'api.aws.hci.ic.gov',
+];
+
+/** Whether an endpoint is AWS's own; a VPC endpoint is. */
+export function isAwsEndpoint(url: string): boolean {
+  const host = URL.parse(url)?.hostname.replace(/\.$/, '') ?? '';
+  return awsSuffixes.some((suffix) => host.endsWith(`.${suffix}`));
+}

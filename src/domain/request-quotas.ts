@@ -43,3 +43,24 @@ export const standardQuotas: Readonly<Record<string, number>> = {
   UpdateKeyDescription: 5,
   UpdatePrimaryRegion: 5,
 };
+
+/** Requests a second, by operation; what has none is not held back. */
+export type Rates = Readonly<Record<string, number>>;
+
+/** Which quotas calls are held to: these, none, or AWS's while the KMS itself says that it has them. */
+export type QuotaRule = Rates | 'none' | 'as_told';
+
+/** What a provider says of its quotas: AWS's, none, or its own; what it leaves out is by the endpoint. */
+export type ProviderQuotas =
+  | 'aws'
+  | 'none'
+  | { requests_per_second: Record<string, number>; settle_seconds: number | null };
+
+/** @param quotas null: by the endpoint. */
+export function quotaRuleOf(quotas: ProviderQuotas | null, isAws: boolean): QuotaRule {
+  if (quotas === 'none') return 'none';
+  if (quotas === 'aws') return standardQuotas;
+  const rates = quotas?.requests_per_second ?? {};
+  if (isAws) return { ...standardQuotas, ...rates };
+  return Object.keys(rates).length > 0 ? rates : 'as_told';
+}

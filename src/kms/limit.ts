@@ -3,7 +3,7 @@ import { type Bucket, factorAt, fill, type Part, type Rate, rateOf, slowed, wait
 import { NotSent } from './permit.ts';
 import { currentUrgency, type Urgency } from './urgency.ts';
 
-type Waiter = { urgency: Urgency; since: number; go: () => void; giveUp: (reason: NotSent) => void };
+type Waiter = { owner: object; urgency: Urgency; since: number; go: () => void; giveUp: (reason: NotSent) => void };
 
 /** Seconds that calls have waited. */
 export type Waited = { interactive: number; scheduled: number };
@@ -32,8 +32,12 @@ export class Limit {
     return this.#rate(performance.now()).perSecond;
   }
 
-  /** Waits for the turn of the current work's next call. @throws NotSent when the wait is given up. */
-  take(isStopping: boolean): Promise<void> {
+  /**
+   * Waits for the turn of the current work's next call.
+   * @param owner whoever may end the wait.
+   * @throws NotSent when the wait is given up.
+   */
+  take(isStopping: boolean, owner: object = this): Promise<void> {
     const urgency = currentUrgency();
     const rate = this.#fill();
     if (this.#waiting.length === 0 && this.#bucket.tokens >= needOf(urgency, rate)) {
@@ -42,7 +46,7 @@ export class Limit {
     }
     if (isStopping) return Promise.reject(stopping());
     const turn = new Promise<void>((resolve, reject) => {
-      this.#waiting.push({ urgency, since: performance.now(), go: resolve, giveUp: reject });
+      this.#waiting.push({ owner, urgency, since: performance.now(), go: resolve, giveUp: reject });
       this.#serve();
     });
     return urgency.waitFor(turn);
@@ -61,9 +65,11 @@ export class Limit {
     this.#bucket.tokens = Math.min(0, this.#bucket.tokens);
   }
 
-  /** Lets everybody go at once: there is no quota. */
-  letGo(): void {
-    for (const waiter of this.#leave()) this.#go(waiter);
+  /** Ends the waits of one owner, whose calls are not held back here any more. */
+  letGo(owner: object): void {
+    const theirs = this.#waiting.filter((waiter) => waiter.owner === owner);
+    this.#waiting = this.#waiting.filter((waiter) => waiter.owner !== owner);
+    for (const waiter of theirs) this.#go(waiter);
   }
 
   /** Ends all waits: what waited is not sent. */

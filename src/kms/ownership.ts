@@ -12,6 +12,8 @@ export type Wanted = {
   madeSince: Date;
   /** Tells which of these key ids Keyward has records of: they are not looked at. */
   knownAmong: (keyIds: string[]) => Promise<Set<string>>;
+  /** Milliseconds by which reads may be older than a write. */
+  settle: number;
 };
 
 /** A way to find owned keys: listing every key, or AWS's index of tags where that may be used. */
@@ -36,11 +38,10 @@ type Seen = { madeAt: number; seenAt: number; owner?: string | undefined; isSure
  * Lists all keys (1000 a call; KMS gives them in no order of age, and without dates), asks for the date of each that
  * Keyward has no record of (one call, once in the life of the process), and reads the tags (one call) of those alone that
  * are young enough to be the one: again only while a read may be older than the key, whose tags came with it.
- * @param settle milliseconds by which reads may be older than a write.
  */
-export function searchByListing(kms: Kms, ownershipTagName: string, settle: number): OwnershipSearch {
+export function searchByListing(kms: Kms, ownershipTagName: string): OwnershipSearch {
   const seen = new Map<string, Seen>();
-  const carries = async (keyId: string, { owner, madeSince }: Wanted) => {
+  const carries = async (keyId: string, { owner, madeSince, settle }: Wanted) => {
     const key = seen.get(keyId) ?? { madeAt: await creationDateOf(kms, keyId), seenAt: performance.now() };
     seen.set(keyId, key);
     if (!isYoung(key.madeAt, madeSince)) return false;

@@ -2,21 +2,29 @@
  * Spends KMS's request quotas knowingly: calls wait here rather than be refused there. Each account and Region has its own
  * quota for each operation; each process takes a part of a share of it.
  */
-import { standardQuotas } from '../domain/request-quotas.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type QuotaRule, type Rates, standardQuotas } from '../domain/request-quotas.ts';
 import type { Part } from '../domain/token-bucket.ts';
 import { toKmsFailure } from './errors.ts';
 import { Limit, type Waited } from './limit.ts';
 import { currentUrgency } from './urgency.ts';
 
-/** The quotas of one account and Region. */
+/** The quotas that one client's calls are held to. */
 export type Quotas = {
   /** Waits for the turn of a call. @throws NotSent when the process stops meanwhile. */
   take(operation: string): Promise<void>;
   /** Gives back a turn that was not used. */
   giveBack(operation: string): void;
   /** Learns from an answer. */
-  answered(operation: string, told: { isThrottled: boolean; hasNoQuotas: boolean }): void;
+  answered(operation: string, answer: Told): void;
+  /** Goes by another rule from now on. What waits, waits by that. */
+  follow(rule: QuotaRule): void;
+  /** What the calls are held to; null: to nothing, as far as is known. */
+  readonly rates: Rates | null;
 };
+
+/** What an answer tells of quotas. `says`: whether the KMS has any; null: it does not say. */
+export type Told = { isThrottled: boolean; isDone: boolean; says: 'none' | 'some' | null };
 
 /** Processes that share the quotas. */
 export type Fleet = {
@@ -47,12 +55,9 @@ export class Limiter {
     this.#share = share;
   }
 
-  /** The quotas of one scope: the same for everybody who asks by the same name. */
-  scope(name: string): Quotas {
-    const scope = this.#scopes.get(name) ?? new Scope((operation) => this.#part(operation));
-    this.#scopes.set(name, scope);
-    if (this.#isStopping) scope.close();
-    return scope;
+  /** @param place the account and Region: whose clients go by the same rates there share them. */
+  open(place: string, rule: QuotaRule): Quotas {
+    return new HeldCalls((rates) => this.#scope(place, rates), rule);
   }
 
   /** For the metrics: the operations called so far. */
@@ -68,6 +73,14 @@ export class Limiter {
     for (const scope of this.#scopes.values()) scope.close();
   }
 
+  #scope(place: string, rates: Rates): Scope {
+    const name = place + differences(rates);
+    const scope = this.#scopes.get(name) ?? new Scope(rates, (operation) => this.#part(operation));
+    this.#scopes.set(name, scope);
+    if (this.#isStopping) scope.close();
+    return scope;
+  }
+
   #part(operation: string): Part {
     const { readers, writers, isJoining } = this.fleet;
     const share = this.#share * (isJoining ? joiningPart : 1);
@@ -75,38 +88,31 @@ export class Limiter {
   }
 }
 
-class Scope implements Quotas {
-  readonly limits = new Map<string, Limit>();
-  readonly #part: (operation: string) => Part;
-  #noQuotasUntil = 0;
-  #isStopping = false;
+/** What rates say otherwise than AWS does, as a part of a name. */
+function differences(rates: Rates): string {
+  const differing = Object.entries(rates).filter(([operation, rate]) => rate !== standardQuotas[operation]);
+  return differing.map(([operation, rate]) => ` ${operation}=${rate}`).join('');
+}
 
-  constructor(part: (operation: string) => Part) {
+/** The limits that are shared. */
+class Scope {
+  readonly limits = new Map<string, Limit>();
+  readonly #rates: Rates;
+  readonly #part: (operation: string) => Part;
+  isStopping = false;
+
+  constructor(rates: Rates, part: (operation: string) => Part) {
+    this.#rates = rates;
     this.#part = part;
   }
 
-  take(operation: string): Promise<void> {
-    if (currentUrgency().usePrepaid(operation) || performance.now() < this.#noQuotasUntil) return Promise.resolve();
-    return this.#limit(operation)?.take(this.#isStopping) ?? Promise.resolve();
-  }
-
-  giveBack(operation: string): void {
-    this.#limit(operation)?.giveBack();
-  }
-
-  answered(operation: string, { isThrottled, hasNoQuotas }: { isThrottled: boolean; hasNoQuotas: boolean }): void {
-    this.#noQuotasUntil = hasNoQuotas ? performance.now() + noQuotasFor : 0;
-    if (hasNoQuotas) for (const limit of this.limits.values()) limit.letGo();
-    else if (isThrottled) this.#limit(operation)?.slowDown();
-  }
-
   close(): void {
-    this.#isStopping = true;
+    this.isStopping = true;
     for (const limit of this.limits.values()) limit.close();
   }
 
-  #limit(operation: string): Limit | undefined {
-    const quota = standardQuotas[operation];
+  limit(operation: string): Limit | undefined {
+    const quota = this.#rates[operation];
     if (quota === undefined) return undefined;
     const limit = this.limits.get(operation) ?? new Limit(quota, () => this.#part(operation));
     this.limits.set(operation, limit);
@@ -114,7 +120,69 @@ class Scope implements Quotas {
   }
 }
 
-/** What the local KMS says with each answer while it has no quotas: waiting for them would be for nothing. */
+class HeldCalls implements Quotas {
+  readonly #scopeOf: (rates: Rates) => Scope;
+  #rule: QuotaRule;
+  /** null: nothing is held back. */
+  #scope: Scope | null;
+  /** Until when an answer is believed that there are no quotas; 0: none has said so. */
+  #noQuotasUntil = 0;
+
+  constructor(scopeOf: (rates: Rates) => Scope, rule: QuotaRule) {
+    this.#scopeOf = scopeOf;
+    this.#rule = rule;
+    this.#scope = this.#scopeBy(rule);
+  }
+
+  get rates(): Rates | null {
+    if (this.#rule === 'none') return null;
+    if (this.#rule === 'as_told') return this.#noQuotasUntil > 0 ? null : standardQuotas;
+    return this.#rule;
+  }
+
+  async take(operation: string): Promise<void> {
+    if (currentUrgency().usePrepaid(operation)) return;
+    for (let scope: Scope | null = null; scope !== this.#scope; ) {
+      scope = this.#scope;
+      if (performance.now() < this.#noQuotasUntil) return;
+      await scope?.limit(operation)?.take(scope.isStopping, this);
+    }
+  }
+
+  giveBack(operation: string): void {
+    this.#scope?.limit(operation)?.giveBack();
+  }
+
+  answered(operation: string, { isThrottled, isDone, says }: Told): void {
+    const word = says ?? (isDone ? 'none' : null);
+    if (this.#rule === 'as_told' && word === 'some') this.#noQuotasUntil = 0;
+    if (this.#rule === 'as_told' && word === 'none') {
+      this.#noQuotasUntil = performance.now() + noQuotasFor;
+      this.#wake(this.#scope);
+    }
+    if (isThrottled) this.#scope?.limit(operation)?.slowDown();
+  }
+
+  follow(rule: QuotaRule): void {
+    if (isDeepStrictEqual(rule, this.#rule)) return;
+    const before = this.#scope;
+    this.#rule = rule;
+    this.#noQuotasUntil = 0;
+    this.#scope = this.#scopeBy(rule);
+    if (before !== this.#scope) this.#wake(before);
+  }
+
+  #scopeBy(rule: QuotaRule): Scope | null {
+    return rule === 'none' ? null : this.#scopeOf(rule === 'as_told' ? standardQuotas : rule);
+  }
+
+  /** Ends the waits of these calls; others that share the limits wait on. */
+  #wake(scope: Scope | null): void {
+    for (const limit of scope?.limits.values() ?? []) limit.letGo(this);
+  }
+}
+
+/** What the local KMS says with each answer: whether it has quotas (`some`, `none`). Others say nothing, and are taken to have none. */
 const quotaHeader = 'x-local-kms-quotas';
 
 /** Right after the SDK's retries, so that each attempt counts, and before the signature, which would age. */
@@ -134,20 +202,21 @@ export function quotaMiddleware(quotas: Quotas, { waits }: { waits: boolean }) {
       if (waits) await quotas.take(operation);
       try {
         const answer = await next(args);
-        quotas.answered(operation, { isThrottled: false, hasNoQuotas: saysNoQuotas(answer.response) });
+        quotas.answered(operation, { isThrottled: false, isDone: true, says: wordOfQuotas(answer.response) });
         return answer;
       } catch (error) {
         const { $response } = error as { $response?: unknown };
         // Without an answer nothing was learnt.
         if ($response === undefined) throw error;
         const isThrottled = toKmsFailure(error, operation).kind === 'throttled';
-        quotas.answered(operation, { isThrottled, hasNoQuotas: saysNoQuotas($response) });
+        quotas.answered(operation, { isThrottled, isDone: false, says: wordOfQuotas($response) });
         throw error;
       }
     };
 }
 
-function saysNoQuotas(response: unknown): boolean {
+function wordOfQuotas(response: unknown): Told['says'] {
   const { headers } = (response ?? {}) as { headers?: Record<string, string> };
-  return headers?.[quotaHeader] === 'none';
+  const word = headers?.[quotaHeader];
+  return word === 'none' || word === 'some' ? word : null;
 }

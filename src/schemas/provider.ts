@@ -1,6 +1,7 @@
 /** The provider: an account and Region as Terraform's provider block has them. */
 import { type Static, Type } from 'typebox';
 import { regionPattern } from '../domain/regions.ts';
+import { type ProviderQuotas as ProviderQuotasSetting, standardQuotas } from '../domain/request-quotas.ts';
 import { nullable, nullableRef, ref, stringEnum, Tags, Timestamp } from './common.ts';
 import { DriftPolicy, driftPolicies } from './key.ts';
 
@@ -46,6 +47,53 @@ const interval = Type.Integer({
   description: 'How often each key is observed, give or take a tenth.',
 });
 
+const perSecond = Type.Number({ exclusiveMinimum: 0, maximum: 100_000 });
+const quotasParts = {
+  requests_per_second: Type.Object(
+    Object.fromEntries(Object.keys(standardQuotas).map((operation) => [operation, Type.Optional(perSecond)])),
+    {
+      additionalProperties: false,
+      description: "By operation: the KMS's quota, of which QUOTA_SHARE is spent. The others are by the endpoint.",
+      examples: [{ CreateKey: 20, TagResource: 50 }],
+    },
+  ),
+  settle_seconds: Type.Integer({
+    minimum: 0,
+    maximum: 3600,
+    description: "How long this KMS's answers may be older than a write; null: SETTLE_SECONDS.",
+  }),
+};
+
+export const ProviderQuotas = Type.Object(
+  { requests_per_second: quotasParts.requests_per_second, settle_seconds: nullable(quotasParts.settle_seconds) },
+  {
+    $id: 'ProviderQuotas',
+    additionalProperties: false,
+    description: "A KMS's own request quotas, and how stale its answers are.",
+  },
+);
+
+const quotasMeaning =
+  "The request quotas that calls are held to. aws: AWS's; none: none, and answers that are not stale but at AWS; null: by the endpoint, which is AWS's at AWS and none elsewhere.";
+const quotas = Type.Unsafe<ProviderQuotasSetting | null>({
+  anyOf: [stringEnum(['aws', 'none']), ref(ProviderQuotas), { type: 'null' }],
+  description: quotasMeaning,
+});
+/** Of several types at once, so that what is wrong with an object is told at its place. */
+const quotasInput = Type.Optional(
+  Type.Unsafe<'aws' | 'none' | Partial<Static<typeof ProviderQuotas>> | null>({
+    type: ['string', 'object', 'null'],
+    pattern: '^(aws|none)$',
+    properties: {
+      requests_per_second: nullable(quotasParts.requests_per_second),
+      settle_seconds: nullable(quotasParts.settle_seconds),
+    },
+    additionalProperties: false,
+    description: quotasMeaning,
+    examples: ['none', { requests_per_second: { CreateKey: 20 } }],
+  }),
+);
+
 export const AssumeRole = Type.Object(
   {
     role_arn: assumeRole.role_arn,
@@ -72,6 +120,7 @@ const optional = {
   allowed_account_ids: Type.Optional(nullable(accountIds)),
   drift_policy: Type.Optional(nullable(stringEnum(driftPolicies, { description: "Of new keys that don't say." }))),
   refresh_interval_seconds: Type.Optional(nullable(interval)),
+  quotas: quotasInput,
 };
 const assumeRoleInput = Type.Optional(
   nullable(
@@ -163,6 +212,7 @@ export const Provider = Type.Object(
     ignore_tags: ref(IgnoreTags),
     drift_policy: ref(DriftPolicy),
     refresh_interval_seconds: interval,
+    quotas,
     progress: ref(ProviderProgress),
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -222,6 +272,7 @@ export type ProviderListQuery = Static<typeof ProviderListQuery>;
 export const providerSchemas = [
   AssumeRole,
   IgnoreTags,
+  ProviderQuotas,
   ProviderCreate,
   ProviderPatch,
   ProviderProgress,

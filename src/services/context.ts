@@ -10,6 +10,7 @@ import type { FailurePoints } from './failure-points.ts';
 import type { Unmade } from './keys/unmade.ts';
 import type { Metrics } from './metrics.ts';
 import type { Clients } from './providers/access.ts';
+import type { ProviderRules } from './providers/quotas.ts';
 import type { Pulse } from './pulse.ts';
 import type { GapWatch } from './recovery/watch.ts';
 
@@ -20,7 +21,7 @@ export type Times = {
   /** How long a sync may stand still before its key is left to others. */
   standstill: number;
   write: WriteTimes;
-  /** How long KMS's answers may be older than a write. */
+  /** How long KMS's answers may be older than a write: of the provider that is asked, or of KMS_ENDPOINT. */
   settle: number;
   /** How long a right or a principal that is new may not be known to KMS. */
   propagation: number;
@@ -33,6 +34,7 @@ export type Services = {
   metrics: Metrics;
   /** The clients of each provider. `accessTo` checks that they lead to the right account before it gives them out. */
   clients: Clients;
+  rules: ProviderRules;
   /** Which share of KMS's request quotas all processes together spend. */
   quotaShare: number;
   ownershipTagName: string;

@@ -1,7 +1,7 @@
 /** Opens everything the service needs, in order, and closes it in the opposite order. */
 import type { FastifyBaseLogger } from 'fastify';
 import type { ClientBase } from 'pg';
-import { type Config, dataFolder, propagationTime, resumeGap, settleTime } from '../config.ts';
+import { type Config, dataFolder, propagationTime, resumeGap, settleTimes } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { type Queue, startQueue } from '../database/queue.ts';
@@ -21,6 +21,7 @@ import { Unmade } from './keys/unmade.ts';
 import { createMetrics } from './metrics.ts';
 import { openClients } from './providers/access.ts';
 import { watchEndpoint } from './providers/endpoint.ts';
+import { ProviderRules } from './providers/quotas.ts';
 import { seedProvider } from './providers/seed.ts';
 import { Pulse } from './pulse.ts';
 import { GapWatch } from './recovery/watch.ts';
@@ -81,7 +82,9 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   if (localKms !== null) onClose(() => localKms.close());
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
   const limiter = new Limiter(config.QUOTA_SHARE);
-  const times = timesOf(config);
+  const isBuiltIn = config.KMS_ENDPOINT === 'local';
+  const rules = new ProviderRules({ endpoint, isBuiltIn, settle: settleTimes(config) });
+  const times = timesOf(config, rules);
   const onClockSetBack = async (client: Pick<ClientBase, 'query'>, setBack: number) => {
     log.warn({ seconds: Math.round(setBack / 1000) }, "PostgreSQL's clock was set back: times to come are shortened");
     const { lease, settle, write } = times;
@@ -91,7 +94,8 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   onClose(() => membership.leave());
   const metrics = createMetrics(database, limiter);
   const expiringWrites = !failurePoints.isOff('no-fencing');
-  const clients = openClients({ endpoint, onCall: metrics.kmsCall, times: times.write, expiringWrites }, limiter);
+  const shared = { endpoint, onCall: metrics.kmsCall, times: times.write, expiringWrites };
+  const clients = openClients(shared, limiter, rules);
   onClose(async () => clients.close());
   await seedProvider(database, config, log);
 
@@ -101,6 +105,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     changes,
     metrics,
     clients,
+    rules,
     quotaShare: config.QUOTA_SHARE,
     ownershipTagName: config.OWNERSHIP_TAG,
     asksTagging: config.OWNERSHIP_SEARCH === 'tagging',
@@ -144,12 +149,12 @@ function knownUnmade(queue: Queue): Unmade {
  */
 const longestStandstill = 120_000;
 
-function timesOf(config: Config): Times {
+function timesOf(config: Config, rules: ProviderRules): Times {
   return {
     lease: config.LEASE_SECONDS * 1000,
     standstill: longestStandstill,
     write: writeTimes(config.WRITE_DEADLINE_SECONDS * 1000),
-    settle: settleTime(config),
+    settle: rules.settling({ endpoint: null, quotas: null }),
     propagation: propagationTime(config),
   };
 }
@@ -157,8 +162,7 @@ function timesOf(config: Config): Times {
 /** One search for each account and Region, since a search may remember what it saw. */
 function ownershipSearches(config: Config): Services['ownershipSearchFor'] {
   const { OWNERSHIP_SEARCH: way, OWNERSHIP_TAG: tagName } = config;
-  const open = (kms: Kms) =>
-    way === 'tagging' ? searchByTaggingApi(kms, tagName) : searchByListing(kms, tagName, settleTime(config));
+  const open = (kms: Kms) => (way === 'tagging' ? searchByTaggingApi(kms, tagName) : searchByListing(kms, tagName));
   const searches = new WeakMap<Kms, OwnershipSearch>();
   return (kms) => {
     const search = searches.get(kms) ?? open(kms);

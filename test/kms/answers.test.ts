@@ -22,7 +22,7 @@ test('an answer to a call', async (t) => {
     onCall: () => {},
     times: { ...writeTimes(30_000), requestTimeout: 700 },
     expiringWrites: false,
-    quotas: new Limiter(1).scope('test'),
+    quotas: new Limiter(1).open('test', 'none'),
   });
   t.teardown(() => kms.close());
   const Tags = [{ TagKey: 'a', TagValue: 'b' }];

@@ -38,7 +38,7 @@ test('a write goes out with leave only, and AWS refuses it soon after', async (t
   const address = server.address();
   const endpoint = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
   const times = writeTimes(30_000);
-  const quotas = new Limiter(1).scope('test');
+  const quotas = new Limiter(1).open('test', 'none');
   const target = { endpoint, region: 'us-east-1', assumeRole: null, quotas };
   const kms = openKms({ ...target, times, expiringWrites: true, onCall: () => {} });
   t.teardown(() => kms.close());

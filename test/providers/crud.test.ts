@@ -15,6 +15,7 @@ test('providers: made, read, changed and deleted', async (t) => {
     ignore_tags: { keys: [], key_prefixes: [] },
     drift_policy: 'enforce',
     refresh_interval_seconds: 600,
+    quotas: null,
     progress: { keys_total: 0, keys_in_sync: 0, keys_pending: 0, started_at: null, expected_until: null },
   };
   const full = {
@@ -27,6 +28,7 @@ test('providers: made, read, changed and deleted', async (t) => {
     ignore_tags: { keys: ['scanned'], key_prefixes: ['backup:'] },
     drift_policy: 'report',
     refresh_interval_seconds: 60,
+    quotas: { requests_per_second: { CreateKey: 20, TagResource: 12.5 }, settle_seconds: 30 },
   };
 
   t.test('there is one from the first start on, made from the environment', async (t) => {
@@ -50,7 +52,7 @@ test('providers: made, read, changed and deleted', async (t) => {
 
   t.test('null stands for the default', async (t) => {
     const nulls = { endpoint: null, assume_role: null, allowed_account_ids: null, default_tags: null };
-    const rest = { ignore_tags: null, drift_policy: null, refresh_interval_seconds: null };
+    const rest = { ignore_tags: null, drift_policy: null, refresh_interval_seconds: null, quotas: null };
     const { status, body } = await call<Provider>('POST', path, {
       name: 'nulls',
       region: 'us-west-2',
@@ -93,6 +95,15 @@ test('providers: made, read, changed and deleted', async (t) => {
         '/ignore_tags/names',
         '/refresh_interval_seconds',
       ],
+      [{ name: 'x', region: 'us-west-2', quotas: 'azure' }, '/quotas'],
+      [{ name: 'x', region: 'us-west-2', quotas: 5 }, '/quotas'],
+      [
+        { name: 'x', region: 'us-west-2', quotas: { requests_per_second: { CreateKey: 0, MakeKey: 1 }, share: 1 } },
+        '/quotas/requests_per_second/CreateKey',
+        '/quotas/requests_per_second/MakeKey',
+        '/quotas/share',
+      ],
+      [{ name: 'x', region: 'us-west-2', quotas: { settle_seconds: 3601 } }, '/quotas/settle_seconds'],
     ] as [object, ...string[]][]) {
       const answer = await call<Problem>('POST', path, body);
       t.equal(answer.status, 422, JSON.stringify(body));

@@ -39,7 +39,7 @@ const insertKeys = `
   FROM json_to_recordset($1::json) AS key (id uuid, arn text, key_id text, description text, observed json)`;
 
 async function observe(endpoint: string, keyId: string): Promise<ObservedKey> {
-  const quotas = new Limiter(1).scope('bench');
+  const quotas = new Limiter(1).open('bench', 'as_told');
   const times = writeTimes(30_000);
   const target = { endpoint, region: 'us-east-1', assumeRole: null, quotas };
   const kms = openKms({ ...target, onCall: () => {}, times, expiringWrites: false });

@@ -98,7 +98,7 @@ async function answer(
     return send(response, { status: 200, type: 'application/json', body: JSON.stringify(result) });
   }
   // A caller that spends quotas with care need not where there are none.
-  if (control.settings.quotas === false) response.setHeader('x-local-kms-quotas', 'none');
+  response.setHeader('x-local-kms-quotas', control.settings.quotas === false ? 'none' : 'some');
   response.setHeader('date', new Date(control.clock.wallClock()).toUTCString());
   const caller = callerOf(request.headers, store.identities, control.clock.wallClock());
   const { operation, parameters: given } = protocol.read(request.headers, body);

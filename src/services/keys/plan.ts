@@ -12,6 +12,7 @@ import { parametersOf } from '../../kms/parameters.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
 import { accessToKey } from '../providers/access.ts';
+import { servicesWith } from '../providers/quotas.ts';
 import { isHeld, withSince } from '../sync/drift.ts';
 import { withUntold } from '../sync/look.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
@@ -90,8 +91,8 @@ async function observe(
   desired: DesiredKey,
 ): Promise<{ written: ObservedKey; seen: ObservedKey } | 'gone'> {
   try {
-    const { kms } = await accessToKey(services, row);
-    const writes = await findRecentWrites(services, row.id);
+    const { kms, settings } = await accessToKey(services, row);
+    const writes = await findRecentWrites(servicesWith(services, settings), row.id);
     const read = withUntold(row, desired, await observeKey(kms, keyId));
     const expected = observedOf(row);
     const seen = expected === null ? read : withoutStaleFields(read, expected, writes);

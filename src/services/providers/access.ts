@@ -1,11 +1,13 @@
 /** The way to a provider's KMS, once it is certain that it is the right one. */
 import type { KeyRow } from '../../database/client.ts';
+import type { Rates } from '../../domain/request-quotas.ts';
 import type { KmsTarget } from '../../kms/client.ts';
 import { type Kms, openKms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { CallerIdentity } from '../../kms/identity.ts';
 import type { Limiter } from '../../kms/quotas.ts';
 import type { Services } from '../context.ts';
+import type { ProviderRules } from './quotas.ts';
 import { findSettings, type ProviderSettings } from './settings.ts';
 
 /** Milliseconds for which calls under way may go on by a client whose settings have changed. */
@@ -17,14 +19,22 @@ export type Clients = {
   of(name: string, settings: ProviderSettings): Kms;
   /** For a look by settings that no provider has (yet). Whoever opens it closes it. */
   open(settings: ProviderSettings): Kms;
+  /** Requests a second that a provider's KMS takes, as far as is known; null: any. */
+  rates(name: string, settings: ProviderSettings): Rates | null;
   close(): void;
 };
 
 /** @param shared what is the same for all providers; `endpoint` is for those that have none of their own. */
-export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole' | 'quotas'>, limiter: Limiter): Clients {
+export function openClients(
+  shared: Omit<KmsTarget, 'region' | 'assumeRole' | 'quotas'>,
+  limiter: Limiter,
+  rules: ProviderRules,
+): Clients {
   const known = new Map<string, { target: string; kms: Kms }>();
-  const open = ({ region, endpoint, assume_role: assumeRole }: ProviderSettings) => {
-    const quotas = limiter.scope(scopeOf({ region, assumeRole }));
+  const open = (settings: ProviderSettings) => {
+    const { region, endpoint, assume_role: assumeRole } = settings;
+    const place = placeOf({ region, assumeRole }) + rules.place(endpoint);
+    const quotas = limiter.open(place, rules.quotas(settings));
     return openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, region, assumeRole, quotas });
   };
   return {
@@ -32,11 +42,19 @@ export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole' | 'q
     of: (name, settings) => {
       const target = JSON.stringify([settings.region, settings.endpoint, settings.assume_role]);
       const last = known.get(name);
-      if (last?.target === target) return last.kms;
+      if (last?.target === target) {
+        last.kms.quotas.follow(rules.quotas(settings));
+        return last.kms;
+      }
       if (last !== undefined) setTimeout(last.kms.close, closingDelay).unref();
       const kms = open(settings);
       known.set(name, { target, kms });
       return kms;
+    },
+    rates: (name, settings) => {
+      const rule = rules.quotas(settings);
+      if (rule === 'as_told') return known.get(name)?.kms.quotas.rates ?? null;
+      return rule === 'none' ? null : rule;
     },
     close: () => {
       for (const { kms } of known.values()) kms.close();
@@ -45,7 +63,7 @@ export function openClients(shared: Omit<KmsTarget, 'region' | 'assumeRole' | 'q
 }
 
 /** Providers of one account and Region spend the same quotas. `own`: of whatever account the service's credentials are. */
-function scopeOf({ region, assumeRole }: Pick<KmsTarget, 'region' | 'assumeRole'>): string {
+function placeOf({ region, assumeRole }: Pick<KmsTarget, 'region' | 'assumeRole'>): string {
   const account = assumeRole?.role_arn.split(':')[4] ?? 'own';
   return `${account}/${region}`;
 }

@@ -152,8 +152,8 @@ async function hasten(transaction: Transaction, name: string, { refresh_interval
 }
 
 function columnsOf(settings: ProviderSettings) {
-  const { assume_role, ...rest } = settings;
-  return { ...rest, assume_role: assume_role ?? Prisma.DbNull };
+  const { assume_role, quotas, ...rest } = settings;
+  return { ...rest, assume_role: assume_role ?? Prisma.DbNull, quotas: quotas ?? Prisma.DbNull };
 }
 
 async function recordEvent(

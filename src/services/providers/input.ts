@@ -45,7 +45,17 @@ function complete(given: Given): ProviderSettings {
     ignore_tags: { keys: ignored?.keys ?? [], key_prefixes: ignored?.key_prefixes ?? [] },
     drift_policy: given.drift_policy ?? 'enforce',
     refresh_interval_seconds: given.refresh_interval_seconds ?? standardRefreshInterval,
+    quotas: completeQuotas(given.quotas),
   };
+}
+
+/** An object that says nothing says no more than null. */
+function completeQuotas(given: Given['quotas']): ProviderSettings['quotas'] {
+  if (typeof given !== 'object' || given === null) return given ?? null;
+  const requests_per_second = (given.requests_per_second ?? {}) as Record<string, number>;
+  const settle_seconds = given.settle_seconds ?? null;
+  if (Object.keys(requests_per_second).length === 0 && settle_seconds === null) return null;
+  return { requests_per_second, settle_seconds };
 }
 
 function checked(settings: ProviderSettings, ownershipTagName: string): ProviderSettings {

@@ -1,6 +1,6 @@
 /** Providers, as the HTTP contract shows them, with how far a change of their tags has come. */
 import { Prisma, type ProviderRow } from '../../database/client.ts';
-import { standardQuotas } from '../../domain/request-quotas.ts';
+import type { Rates } from '../../domain/request-quotas.ts';
 import { type Provider, type ProviderListQuery, type ProviderProgress, providerName } from '../../schemas/provider.ts';
 import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
@@ -56,6 +56,7 @@ type Counts = { provider: string; total: number; in_sync: number; pending: numbe
 
 async function progressOf(services: Services, rows: ProviderRow[]) {
   if (rows.length === 0) return new Map<string, Omit<ProviderProgress, 'started_at'>>();
+  const rates = new Map(rows.map((row) => [row.name, services.clients.rates(row.name, settingsOf(row))]));
   const counts = await services.database.prisma.$queryRaw<Counts[]>`
     SELECT provider, count(*)::int AS total,
       count(*) FILTER (WHERE state = 'in_sync' AND default_tags_due IS NULL)::int AS in_sync,
@@ -76,16 +77,19 @@ async function progressOf(services: Services, rows: ProviderRow[]) {
         keys_in_sync: in_sync,
         keys_pending: pending,
         expected_until:
-          pending === 0 ? null : expectedUntil(services, { TagResource: to_tag, UntagResource: to_untag }),
+          pending === 0
+            ? null
+            : expectedUntil(services, rates.get(provider) ?? null, { TagResource: to_tag, UntagResource: to_untag }),
       },
     ]),
   );
 }
 
 /** Each operation has its own quota, so that the slower one decides. */
-function expectedUntil({ quotaShare }: Services, calls: Record<string, number>): string {
-  const seconds = Object.entries(calls).map(
-    ([operation, count]) => count / ((standardQuotas[operation] ?? 1) * quotaShare),
-  );
+function expectedUntil({ quotaShare }: Services, rates: Rates | null, calls: Record<string, number>): string {
+  const seconds = Object.entries(calls).map(([operation, count]) => {
+    const rate = rates?.[operation];
+    return rate === undefined ? 0 : count / (rate * quotaShare);
+  });
   return new Date(Date.now() + Math.max(...seconds) * 1000).toISOString();
 }

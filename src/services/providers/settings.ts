@@ -1,5 +1,6 @@
 /** What a provider says: where its keys are, how to get there, and what holds for all of them. */
 import type { ProviderRow, Transaction } from '../../database/client.ts';
+import type { ProviderQuotas } from '../../domain/request-quotas.ts';
 import type { TagSettings } from '../../domain/tags.ts';
 import { unstorableText } from '../../domain/text.ts';
 import type { AssumeRole } from '../../kms/credentials.ts';
@@ -19,6 +20,8 @@ export type ProviderSettings = TagSettings & {
   /** Of new keys that don't say. */
   drift_policy: 'enforce' | 'report' | 'adopt';
   refresh_interval_seconds: number;
+  /** null: by the endpoint. */
+  quotas: ProviderQuotas | null;
 };
 
 /** A provider by its name. */
@@ -35,6 +38,7 @@ export function settingsOf(row: ProviderRow): ProviderSettings {
     ignore_tags: row.ignore_tags as ProviderSettings['ignore_tags'],
     drift_policy: row.drift_policy as ProviderSettings['drift_policy'],
     refresh_interval_seconds: row.refresh_interval_seconds,
+    quotas: row.quotas as ProviderQuotas | null,
   };
 }
 

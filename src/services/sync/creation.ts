@@ -109,9 +109,11 @@ export async function assertNoSuspects(services: Services, unread: string[], sin
  * @throws KmsFailure
  */
 export async function search(services: Services, kms: Kms, row: KeyRow, madeSince: Date) {
+  const { settle } = services.times;
+  const among = (keyIds: string[]) => knownAmong(services, kms.region, keyIds, row.id);
   const { owned, unread } = await services
     .ownershipSearchFor(kms)
-    .find({ owner: row.id, madeSince, knownAmong: (keyIds) => knownAmong(services, kms.region, keyIds, row.id) })
+    .find({ owner: row.id, madeSince, knownAmong: among, settle })
     .catch(asFault);
   await services.failurePoints.pass('search-done');
   if (owned.length > 1) {

@@ -13,6 +13,7 @@ import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, driftOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
+import { servicesFor } from '../providers/quotas.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
 import { aimOf, isToBeMended, nextLook } from './aims.ts';
 import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
@@ -75,7 +76,8 @@ async function syncWhileAsked(services: Services, { row: taken, lease }: Work, s
 }
 
 /** @returns the row when it asks for another round, else null. */
-async function syncOnce(services: Services, asTaken: Work): Promise<KeyRow | null> {
+async function syncOnce(anywhere: Services, asTaken: Work): Promise<KeyRow | null> {
+  const services = await servicesFor(anywhere, asTaken.row.provider);
   let work = asTaken;
   try {
     if (isOnHold(work)) {

@@ -63,15 +63,15 @@ export class RefreshBatch {
     return this.#held.has(keyId);
   }
 
-  /** The keys' latest writes, oldest first. */
-  async recentWrites(): Promise<Map<string, RecentWrite[]>> {
+  /** The keys' writes of so many last milliseconds, oldest first. */
+  async recentWrites(settle: number): Promise<Map<string, RecentWrite[]>> {
     const { rows } = await this.#services.database.pool.query<RecentWrite & { key_ref: string }>({
       name: 'recent_writes',
       text: `SELECT key_ref, operation, parameters, before, finished_at FROM kms_writes
         WHERE key_ref = ANY($1::uuid[]) AND outcome = 'done'
           AND finished_at > clock_timestamp() - $2 * interval '1 millisecond'
         ORDER BY finished_at, id`,
-      values: [[...this.rows.keys()], this.#services.times.settle],
+      values: [[...this.rows.keys()], settle],
     });
     return Map.groupBy(rows, ({ key_ref }) => key_ref);
   }

@@ -14,6 +14,7 @@ import { Urgency, withUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, observedOf } from '../keys/declared.ts';
 import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
+import { servicesWith } from '../providers/quotas.ts';
 import { isHeldBack } from '../recovery/hold.ts';
 import { nextLook } from './aims.ts';
 import type { Seen } from './engine.ts';
@@ -111,14 +112,15 @@ export class Refresher {
 
   async #refresh(batch: RefreshBatch, readers: Places): Promise<void> {
     const access = await accessFor(this.#services, batch.provider);
-    const writes = await batch.recentWrites();
+    const services = access === null ? this.#services : servicesWith(this.#services, access.settings);
+    const writes = await batch.recentWrites(services.times.settle);
     const looks = new Map<string, Look>();
     await Promise.all(
       [...batch.rows.values()].map(async (row) => {
         await readers.take();
         try {
           if (this.#urgent.isBusy) await delay(courtesy);
-          const look = () => lookAt(this.#services, access, { row, gap: batch.gap }, writes.get(row.id) ?? []);
+          const look = () => lookAt(services, access, { row, gap: batch.gap }, writes.get(row.id) ?? []);
           looks.set(row.id, batch.holds(row.id) ? await withUrgency(new Urgency(false), look) : { kind: 'unknown' });
         } finally {
           readers.giveBack();

@@ -12,7 +12,8 @@ import type { Hands } from './hands.ts';
 export class Turns {
   readonly #services: Services;
   readonly #hands: Hands;
-  readonly #waiting = new Set<string>();
+  /** The provider of each. */
+  readonly #waiting = new Map<string, string>();
 
   constructor(services: Services, hands: Hands) {
     this.#services = services;
@@ -27,7 +28,7 @@ export class Turns {
   /** Has a key synced when its CreateKey may be sent. A key that waits already goes on waiting. */
   async take(keyId: string, provider: string): Promise<void> {
     if (this.#waiting.has(keyId)) return;
-    this.#waiting.add(keyId);
+    this.#waiting.set(keyId, provider);
     try {
       const quotas = await this.#quotasOf(provider);
       await quotas?.take('CreateKey');
@@ -38,6 +39,11 @@ export class Turns {
     } finally {
       this.#waiting.delete(keyId);
     }
+  }
+
+  /** What waits goes by the quotas of its provider as they are now: somebody may have changed them. */
+  async followQuotas(): Promise<void> {
+    for (const provider of new Set(this.#waiting.values())) await this.#quotasOf(provider);
   }
 
   /** @returns null when KMS can't be asked: the key's own sync says so. */

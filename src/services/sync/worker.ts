@@ -68,6 +68,7 @@ export async function startWorker(services: Services, concurrency: number): Prom
   const sweep = async () => {
     try {
       await wakeDueKeys(services, batchSize, (keyId) => turns.isWaiting(keyId));
+      await turns.followQuotas();
       services.pulse?.beat();
     } catch (error) {
       services.log.warn({ err: error }, 'could not look for keys that are due');
