@@ -64,10 +64,15 @@ export function demandAnswers({ middlewareStack }: AnyClient, rules: AnswerRules
   (middlewareStack as KMSClient['middlewareStack']).add(
     (next) => async (args) => {
       const end = performance.now() + rules.deadline;
-      const result = await next(args);
-      const answer = result.response as Answer;
+      const received = async () => {
+        const result = await next(args);
+        const answer = result.response as Answer;
+        return { result, answer, body: await readBody(answer, { ...rules, ...asked, end }) };
+      };
       const asked = askedBy(args.request as Request);
-      const body = await readBody(answer, { ...rules, ...asked, end });
+      const { result, answer, body } = await received().catch((error: Error) => {
+        throw saidPlainly(error, asked);
+      });
       if (!isItsOwn(answer, body, rules.protocol)) {
         throw notItsOwn(answer, body, { ...rules, ...asked, secrets: secretsOf(args.request as Request) });
       }
@@ -77,6 +82,26 @@ export function demandAnswers({ middlewareStack }: AnyClient, rules: AnswerRules
     // The provider of a role's credentials adds its plugins again at each call.
     { step: 'deserialize', priority: 'low', name: 'keywardAnswers', override: true },
   );
+}
+
+/** Node's codes for a connection that never came about: the request was not sent. */
+export const neverConnected = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN']);
+
+/** Node's codes for a connection that broke. */
+const broken = new Set(['ECONNRESET', 'EPIPE']);
+
+/** Puts the call, and whom it was sent to, into what the SDK and Node say of a connection that fails. */
+function saidPlainly(error: Error & { code?: string }, { operation, endpoint }: Asked): Error {
+  const { name, message, code = '' } = error;
+  if (error instanceof AnswerTooLarge || error instanceof AnswerTooLate) return error;
+  if (neverConnected.has(code)) error.message = `${operation}: there is no connection to ${endpoint}: ${code}`;
+  if (broken.has(code)) error.message = `${operation}: ${endpoint} closed the connection before the end of its answer`;
+  if (name === 'TimeoutError') {
+    const time = /[\d.]+ ?ms/.exec(message)?.[0] ?? 'its time';
+    const what = /establish a connection/.test(message) ? 'took no connection' : 'gave no answer';
+    error.message = `${operation}: ${endpoint} ${what} within ${time}`;
+  }
+  return error;
 }
 
 type Asked = { operation: string; endpoint: string };

@@ -6,7 +6,7 @@ import {
   throttlingErrors,
   unknownOperationErrors,
 } from '../domain/documented-errors.ts';
-import { notKmsAnswer } from './answers.ts';
+import { neverConnected, notKmsAnswer } from './answers.ts';
 import { NotSent } from './permit.ts';
 import { currentUrgency } from './urgency.ts';
 
@@ -56,9 +56,6 @@ const unknownOperation = new Set<string>(unknownOperationErrors);
 const stateTrouble = new Set(['KMSInvalidStateException', 'DisabledException', 'ConflictException']);
 
 const accessTrouble = new Set(['AccessDenied', 'AccessDeniedException', 'NotAuthorized']);
-
-/** Node's codes for a connection that never came about: the request was not sent. */
-const neverConnected = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN']);
 
 const unknownPrincipal = /invalid principals?/i;
 

@@ -15,7 +15,7 @@ test('an answer to a call', async (t) => {
   const { url, create } = await startKms(t);
   const { KeyId } = await create();
   const gateway = await startGateway(t, url);
-  const kms = openKms({
+  const settings = {
     endpoint: gateway.url,
     region: 'us-east-1',
     assumeRole: null,
@@ -23,7 +23,8 @@ test('an answer to a call', async (t) => {
     times: { ...writeTimes(30_000), requestTimeout: 700 },
     expiringWrites: false,
     quotas: new Limiter(1).open('test', 'none'),
-  });
+  };
+  const kms = openKms(settings);
   t.teardown(() => kms.close());
   const Tags = [{ TagKey: 'a', TagValue: 'b' }];
   const tag = () =>
@@ -35,7 +36,7 @@ test('an answer to a call', async (t) => {
     for (const stallsAfter of [0, 1]) {
       gateway.answer({ operation: 'TagResource', isCarriedOut: true, body: '{}', headers: json, stallsAfter });
       const start = performance.now();
-      await t.rejects(tag(), { ...unknown, code: 'TimeoutError' });
+      await t.rejects(tag(), { ...unknown, code: 'TimeoutError', message: /^TagResource: http:.* within 700 ms$/ });
       t.ok(performance.now() - start < 5000, 'within the deadline, give or take a busy machine');
     }
   });
@@ -81,5 +82,14 @@ test('an answer to a call', async (t) => {
   await t.test('that breaks off is none', async (t) => {
     gateway.answer({ operation: 'ListKeys', body: (own) => own.slice(0, 20), headers: json });
     await t.rejects(list(), { ...unknown, code: 'NotKmsAnswer' });
+  });
+  await t.test('that never comes, since nobody is there, says who was to be reached', async (t) => {
+    // A port that only root may listen at.
+    const away = 'http://127.0.0.1:1';
+    const nobody = openKms({ ...settings, endpoint: away });
+    t.teardown(() => nobody.close());
+    const asked = call('ListKeys', () => nobody.reads.send(new ListKeysCommand({})));
+    const message = `ListKeys: there is no connection to ${away}: ECONNREFUSED`;
+    await t.rejects(asked, { kind: 'fault', certainlyNotDone: true, message });
   });
 });
