@@ -1,7 +1,9 @@
 /** Sends answers: as they are, or as a fault on purpose spoils them on the way. */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+
 import type { ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { KmsError } from './errors.ts';
 import type { Fault } from './faults.ts';
 
@@ -71,11 +73,14 @@ const filler = 'x'.repeat(64 * 1024);
 
 /** An answer with a member that goes on and on, as long as somebody reads it. */
 async function swell(response: ServerResponse, { status, type }: Written, bytes: number | null): Promise<void> {
-  response.writeHead(status, headersOf(type)).write('{"Filler":"');
-  for (let sent = 0; (bytes === null || sent < bytes) && !response.destroyed; sent += filler.length) {
-    if (!response.write(filler)) await Promise.race([once(response, 'drain'), once(response, 'close')]).catch(() => {});
-  }
-  if (!response.destroyed) response.end('"}');
+  response.writeHead(status, headersOf(type));
+  await pipeline(Readable.from(swollen(bytes)), response).catch(() => {});
+}
+
+function* swollen(bytes: number | null): Generator<string> {
+  yield '{"Filler":"';
+  for (let sent = 0; bytes === null || sent < bytes; sent += filler.length) yield filler;
+  yield '"}';
 }
 
 /** An answer in which a fault leaves a member out, or puts another value. */
