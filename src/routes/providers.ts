@@ -146,7 +146,7 @@ const patchRoute =
           tags: ['Providers'],
           summary: 'Change a provider',
           description:
-            'JSON Merge Patch (RFC 7396): each field is one value, replaced whole; default_tags alone merge, by name. A change of default_tags or ignore_tags is accepted at once for all keys; `progress` tells how far KMS is.',
+            'JSON Merge Patch (RFC 7396): each field is one value, replaced whole; default_tags alone merge, by name. A change of default_tags or ignore_tags holds at once for what is declared from then on; `progress` tells how far the other keys are. It is answered when all records have it, or after ten seconds.',
           consumes: ['application/merge-patch+json', 'application/json'],
           params: ProviderParams,
           headers: conditionalHeaders,

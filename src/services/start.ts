@@ -20,6 +20,7 @@ import { startHousekeeping } from './housekeeping.ts';
 import { Unmade } from './keys/unmade.ts';
 import { createMetrics } from './metrics.ts';
 import { openClients } from './providers/access.ts';
+import { startBringingAlong } from './providers/bring-along.ts';
 import { watchEndpoint } from './providers/endpoint.ts';
 import { ProviderRules } from './providers/quotas.ts';
 import { seedProvider } from './providers/seed.ts';
@@ -121,6 +122,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const ofWorker: Services = Object.create(services, { database: { value: databaseOfWorker } });
   const worker = config.ROLE === 'api' ? null : await startWorker(ofWorker, config.WORKER_CONCURRENCY);
   if (worker !== null) await startHousekeeping(ofWorker);
+  const bringing = worker === null ? null : startBringingAlong(ofWorker);
   // AWS and the built-in KMS are known to speak it.
   const isForeign = config.KMS_ENDPOINT !== 'aws' && config.KMS_ENDPOINT !== 'local';
   const endpointWatch = isForeign ? watchEndpoint(services) : null;
@@ -128,6 +130,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const stopWork = async () => {
     limiter.close();
     await endpointWatch?.stop();
+    await bringing?.stop();
     await worker?.stop(stopGrace);
     changes.close();
   };

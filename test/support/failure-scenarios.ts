@@ -214,4 +214,20 @@ export const scenarios: Scenario[] = [
     act: ({ call }, key) => call('POST', `${key}/rotate`),
     wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1,
   },
+  {
+    name: "change of a provider's default tags",
+    points: ['intent-recorded', 'keys-brought-along'],
+    prepare: async (stage) => {
+      await stage.call('POST', '/v1/providers', { name: 'tagging', region: 'us-east-1' });
+      return create(stage, { provider: 'tagging' });
+    },
+    act: async ({ call }, key) => {
+      await call('PATCH', '/v1/providers/tagging', { default_tags: { env: 'prod' } });
+      return eventually('it has reached KMS', async () => (await call('GET', key)).body.status.state === 'in_sync');
+    },
+    wanted: (row) => {
+      const tags = row?.['tags_all'] as Record<string, string> | undefined;
+      return tags?.['env'] === 'prod' && row?.['state'] === 'in_sync' && row['default_tags_due'] === null;
+    },
+  },
 ];

@@ -6,7 +6,7 @@ import { scenarios } from '../support/failure-scenarios.ts';
 import { eventually, startService } from '../support/service.ts';
 
 const ourTables =
-  /^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+("public"\.)?"?(keys|revisions|events|kms_writes|former_keys|on_demand_rotations)\b/i;
+  /^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+("public"\.)?"?(keys|revisions|events|kms_writes|former_keys|on_demand_rotations|provider_changes)\b/i;
 const renewal = /^\s*UPDATE keys SET lease_until/;
 
 /**

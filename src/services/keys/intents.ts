@@ -44,7 +44,7 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
   const first = await services.database.prisma.$transaction(async (transaction) => {
     const gap = await gapIn(transaction);
     const generation = key.isNewId ? 1 : nextGeneration(0, gap);
-    const settings = await holdSettings(transaction, key.provider);
+    const settings = await holdSettings(transaction, key.provider, null);
     assertTagsFit(key.declared, settings, services.ownershipTagName);
     await transaction.key.create({
       data: {
@@ -87,7 +87,7 @@ export async function recordChange(
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
     const gap = await gapIn(transaction);
     const generation = nextGeneration(row.generation, gap);
-    const settings = await holdSettings(transaction, row.provider);
+    const settings = await holdSettings(transaction, row.provider, row.id);
     if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
     const { count } = await transaction.key.updateMany({
       where: { id: row.id, generation: row.generation },

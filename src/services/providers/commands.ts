@@ -6,15 +6,16 @@ import { unstorableText } from '../../domain/text.ts';
 import type { Actor, Services } from '../context.ts';
 import type { Input } from '../keys/input.ts';
 import { conflict, ProblemError } from '../problems.ts';
+import { beginChange, bringAlong, type Concern } from './bring-along.ts';
 import { settingsByCreate, settingsByPatch } from './input.ts';
 import { assertKeysAreThere } from './sample.ts';
 import { findProviderRow, type ProviderSettings, settingsOf, standardProvider } from './settings.ts';
-import { recordTagsChange } from './tags-change.ts';
+import { assertRoomForTags, type Horizon, horizonOf } from './tags-limit.ts';
 
 export type { ProviderRow };
 
-/** Milliseconds that the keys of a provider take at most, when its tags change: there may be a hundred thousand. */
-const longestChange = 120_000;
+/** Milliseconds for which a change is not answered while it has not reached all keys: there may be a hundred thousand. */
+const longestWait = 10_000;
 
 /** @throws ProblemError invalid-input, conflict when there is one of that name. */
 export async function createProvider(services: Services, input: Input, by: Actor): Promise<ProviderRow> {
@@ -34,7 +35,7 @@ export async function createProvider(services: Services, input: Input, by: Actor
 }
 
 /**
- * Changes a provider. A change of its tags is recorded for all of its keys; their syncs carry it out.
+ * Changes a provider. Its keys are brought along afterwards where the change concerns them; their syncs carry it out.
  * @param ifMatch an ETag, or undefined.
  * @throws ProblemError not-found, stale-generation, invalid-input (also when a key would have too many tags), conflict when
  * the Region of a provider with keys would change, or its endpoint or role to one that has none of them.
@@ -47,57 +48,71 @@ export async function updateProvider(
 ): Promise<ProviderRow> {
   for (;;) {
     const seen = await findProviderRow(services, name);
-    if (seen !== null) await assertKeysAreThere(services, seen, input);
-    try {
-      const row = await recordUpdate(services, name, input, { ...by, seen: seen?.version });
-      if (row !== null) return row;
-    } catch (error) {
-      // It locks many keys, and others may have locked some of them in another order.
-      if (!isDeadlock(error)) throw error;
-    }
+    if (seen === null) throw providerNotFound(name);
+    assertMatches(seen, by.ifMatch);
+    const before = settingsOf(seen);
+    const after = settingsByPatch(before, input, services.ownershipTagName);
+    if (isDeepStrictEqual(before, after)) return seen;
+    await assertKeysAreThere(services, name, { before, after });
+    const concern = concernOf(before, after);
+    const horizon = await horizonOf(services.database.prisma);
+    if (concern.tags) await assertRoomForTags(services.database.prisma, name, after, { ...services, since: null });
+    const row = await recordUpdate(services, { seen, before, after, concern, horizon }, by);
+    if (row === null) continue;
+    await services.failurePoints.pass('intent-recorded');
+    if (concern.tags || concern.hastens) await bringAlong(services, name, longestWait);
+    return row;
   }
 }
 
-/** @returns null when the provider has changed since it was looked at: decide again. */
-function recordUpdate(
-  services: Services,
-  name: string,
-  input: Input,
-  by: Actor & { ifMatch: string | undefined; seen: number | undefined },
-): Promise<ProviderRow | null> {
-  return services.database.prisma.$transaction(
-    async (transaction) => {
-      const row = await lock(transaction, name);
-      assertMatches(row, by.ifMatch);
-      if (row.version !== by.seen) return null;
-      const before = settingsOf(row);
-      const after = settingsByPatch(before, input, services.ownershipTagName);
-      if (isDeepStrictEqual(before, after)) return row;
+/** What a change is to do with the provider's keys. */
+function concernOf(before: ProviderSettings, after: ProviderSettings): Concern {
+  const tags = ({ default_tags, ignore_tags }: ProviderSettings) => [default_tags, ignore_tags];
+  return {
+    tags: !isDeepStrictEqual(tags(before), tags(after)),
+    hastens: after.refresh_interval_seconds < before.refresh_interval_seconds,
+  };
+}
+
+type Update = {
+  seen: ProviderRow;
+  before: ProviderSettings;
+  after: ProviderSettings;
+  concern: Concern;
+  /** When its keys were looked at. */
+  horizon: Horizon;
+};
+
+/** The provider has changed since it was looked at. */
+class Superseded extends Error {}
+
+/** Locks the provider's row alone, and for a moment. @returns null when it has changed since it was looked at: decide again. */
+async function recordUpdate(services: Services, update: Update, by: Actor): Promise<ProviderRow | null> {
+  const { seen, before, after, concern, horizon } = update;
+  const { name } = seen;
+  try {
+    return await services.database.prisma.$transaction(async (transaction) => {
+      if (concern.tags || concern.hastens) await beginChange(transaction, name, concern);
+      if ((await lock(transaction, name)).version !== seen.version) throw new Superseded();
       if (before.region !== after.region) await assertNoKeys(transaction, name, "its Region can't be changed");
-      const changesTags = !isDeepStrictEqual(
-        [before.default_tags, before.ignore_tags],
-        [after.default_tags, after.ignore_tags],
-      );
-      if (changesTags) await recordTagsChange(transaction, name, after, services.ownershipTagName);
-      if (after.refresh_interval_seconds < before.refresh_interval_seconds) await hasten(transaction, name, after);
+      // Those that were declared meanwhile, by the settings as they were.
+      if (concern.tags) await assertRoomForTags(transaction, name, after, { ...services, since: horizon });
       await recordEvent(transaction, name, 'provider.updated', changedFields(before, after), by);
-      return transaction.provider.update({
-        where: { name },
-        data: {
-          ...columnsOf(after),
-          version: { increment: 1 },
-          updated_at: new Date(),
-          ...(changesTags ? { tags_changed_at: new Date() } : {}),
-        },
-      });
-    },
-    { timeout: longestChange },
-  );
+      const now = new Date();
+      const data = { ...columnsOf(after), version: { increment: 1 }, updated_at: now };
+      const began = concern.tags ? { tags_changed_at: now } : {};
+      return transaction.provider.update({ where: { name }, data: { ...data, ...began } });
+    });
+  } catch (error) {
+    if (error instanceof Superseded || isDeadlock(error)) return null;
+    throw error;
+  }
 }
 
 /** @throws ProblemError not-found, conflict for one that has keys, and for the standard one. */
 export async function deleteProvider(services: Services, name: string, by: Actor & { ifMatch: string | undefined }) {
   await services.database.prisma.$transaction(async (transaction) => {
+    await transaction.providerChange.deleteMany({ where: { provider: name } });
     const row = await lock(transaction, name);
     assertMatches(row, by.ifMatch);
     await assertNoKeys(transaction, name, "it can't be deleted");
@@ -142,13 +157,6 @@ function assertMatches(row: ProviderRow, ifMatch: string | undefined): void {
   const tags = ifMatch.split(',').map((tag) => tag.trim());
   if (tags.includes(providerTag(row))) return;
   throw new ProblemError('stale-generation', `The provider is at ${providerTag(row)}; If-Match names ${ifMatch}.`);
-}
-
-/** Keys that are observed on schedule are due no later than by the new interval, each at a time of its own. */
-async function hasten(transaction: Transaction, name: string, { refresh_interval_seconds }: ProviderSettings) {
-  await transaction.$executeRaw`
-    UPDATE keys SET due_at = least(due_at, now() + random() * ${refresh_interval_seconds} * interval '1 second')
-    WHERE provider = ${name} AND lifecycle = 'managed' AND state IN ('in_sync', 'drifted')`;
 }
 
 function columnsOf(settings: ProviderSettings) {

@@ -58,17 +58,19 @@ async function progressOf(services: Services, rows: ProviderRow[]) {
   if (rows.length === 0) return new Map<string, Omit<ProviderProgress, 'started_at'>>();
   const rates = new Map(rows.map((row) => [row.name, services.clients.rates(row.name, settingsOf(row))]));
   const counts = await services.database.prisma.$queryRaw<Counts[]>`
-    SELECT provider, count(*)::int AS total,
-      count(*) FILTER (WHERE state = 'in_sync' AND default_tags_due IS NULL)::int AS in_sync,
-      count(default_tags_due)::int AS pending,
-      count(*) FILTER (WHERE tags_all ?| names)::int AS to_tag,
+    SELECT keys.provider, count(*)::int AS total,
+      count(*) FILTER (WHERE state = 'in_sync' AND default_tags_due IS NULL AND NOT is_behind)::int AS in_sync,
+      count(*) FILTER (WHERE default_tags_due IS NOT NULL OR is_behind)::int AS pending,
+      count(*) FILTER (WHERE tags_all ?| names OR is_behind)::int AS to_tag,
       count(*) FILTER (WHERE NOT tags_all ?& names)::int AS to_untag
     FROM keys
+    LEFT JOIN provider_changes AS change ON change.provider = keys.provider AND change.tags
     CROSS JOIN LATERAL (
-      SELECT array(SELECT jsonb_array_elements_text(default_tags_due) WHERE default_tags_due IS NOT NULL) AS names
+      SELECT array(SELECT jsonb_array_elements_text(default_tags_due) WHERE default_tags_due IS NOT NULL) AS names,
+        coalesce(keys.id > change.reached, false) AS is_behind
     ) AS due
-    WHERE provider IN (${Prisma.join(rows.map(({ name }) => name))}) AND lifecycle = 'managed' AND state <> 'deleted'
-    GROUP BY provider`;
+    WHERE keys.provider IN (${Prisma.join(rows.map(({ name }) => name))}) AND lifecycle = 'managed' AND state <> 'deleted'
+    GROUP BY keys.provider`;
   return new Map(
     counts.map(({ provider, total, in_sync, pending, to_tag, to_untag }) => [
       provider,

@@ -6,6 +6,7 @@ import { unstorableText } from '../../domain/text.ts';
 import type { AssumeRole } from '../../kms/credentials.ts';
 import type { Services } from '../context.ts';
 import { invalidInput, ProblemError } from '../problems.ts';
+import { bringKeyAlong } from './bring-along.ts';
 
 /** The provider of keys that name none. */
 export const standardProvider = 'default';
@@ -68,11 +69,17 @@ export async function settingsFor(services: Services, name: string): Promise<Pro
 /**
  * The settings, which stay as they are until the transaction ends: what is declared of a key by them must not miss a change
  * of theirs.
+ * @param keyId of a key that may have been declared before a change that has not reached it yet; null: it is new.
  * @throws ProblemError invalid-input
  */
-export async function holdSettings(transaction: Transaction, name: string): Promise<ProviderSettings> {
+export async function holdSettings(
+  transaction: Transaction,
+  name: string,
+  keyId: string | null,
+): Promise<ProviderSettings> {
   const [row] = await transaction.$queryRaw<ProviderRow[]>`SELECT * FROM providers WHERE name = ${name} FOR SHARE`;
   if (row === undefined) throw noSuchProvider(name);
+  if (keyId !== null) await bringKeyAlong(transaction, row, keyId);
   return settingsOf(row);
 }
 

@@ -9,12 +9,15 @@ import { type DeclaredKey, declaredOf } from '../keys/declared.ts';
 import { isUuid } from '../keys/find.ts';
 import { decidedOn, recordChange } from '../keys/intents.ts';
 import { invalidInput, keyNotFound, ProblemError } from '../problems.ts';
+import { bringAllAlong } from '../providers/bring-along.ts';
 import { settingsFor } from '../providers/settings.ts';
 import { declaredAsObserved } from '../sync/adoption.ts';
 import { gapIn, isHeldBack } from './hold.ts';
 
 /** Keys read at once. */
 const batchSize = 200;
+/** Milliseconds for which keys are brought along with changes of their providers. */
+const longestBringing = 60_000;
 
 /**
  * Resumes the keys that were compared with KMS and differ. One whose state in KMS can't be declared stays held, and is told of.
@@ -23,6 +26,8 @@ const batchSize = 200;
 export async function resume(services: Services, request: RecoveryResume, by: Actor): Promise<RecoveryResumed> {
   const gap = await gapIn(services.database.prisma);
   if (request.keys !== 'all') await assertHeld(services, request.keys, gap);
+  // What is kept of a key's tags is told from its provider's by the settings as they are.
+  await bringAllAlong(services, AbortSignal.timeout(longestBringing));
   const asked = request.keys === 'all' ? {} : { id: { in: request.keys } };
   const told: Pick<RecoveryResumed, 'resumed' | 'not_resumed' | 'refused'> = {
     resumed: 0,

@@ -69,9 +69,9 @@ export async function adoptDrift(
 ): Promise<KeyRow> {
   const generation = nextGeneration(row.generation, lease.gap);
   const adopted = await services.database.prisma.$transaction(async (transaction) => {
-    const settings = await holdSettings(transaction, row.provider);
+    const settings = await holdSettings(transaction, row.provider, row.id);
     const [changed] = await transaction.key.updateManyAndReturn({
-      where: { ...lease.fence, generation: row.generation },
+      where: { ...lease.fence, generation: row.generation, tags_version: row.tags_version },
       data: {
         ...columnsOf(declared, settings),
         generation,
@@ -81,7 +81,7 @@ export async function adoptDrift(
         updated_at: new Date(),
       },
     });
-    // A change of the owner's came first: it counts.
+    // A change of the owner's came first, which counts, or one of the provider's tags, by which they are looked at again.
     if (changed === undefined) return transaction.key.findFirst({ where: lease.fence });
     await recordDriftEvents(transaction, row, drift);
     const revision = { keyId: row.id, generation, origin: 'drift' as const, declared, before: declaredOf(row) };
