@@ -49,6 +49,7 @@ export const failureSwitches = [
   'one-not-found-is-final',
   'no-effect-check',
   'no-going-back',
+  'tags-are-believed',
 ] as const;
 
 /** The variables, in the order of the documentation. */

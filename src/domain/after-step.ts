@@ -10,7 +10,7 @@ export type Answered = { deletion_date: string | null; key_state: string | null 
 const nothing: Answered = { deletion_date: null, key_state: null };
 
 /**
- * The key after one update step.
+ * The key after one update step, in the state that KMS documents for it.
  * @param answered by ScheduleKeyDeletion: what its answer says counts.
  */
 export function afterStep(key: ObservedKey, step: UpdateStep, answered: Answered = nothing): ObservedKey {

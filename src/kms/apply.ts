@@ -25,15 +25,22 @@ import { type Permit, withPermit } from './permit.ts';
 /** A step for a key that exists. */
 export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
 
+/** A key that KMS has made. `described` is null where the answer lacks something that it says of every key. */
+export type MadeKey = { arn: string; key_id: string; key_state: string | null; described: DescribedKey | null };
+
 /**
  * Sends CreateKey once. There is no way to make it idempotent: after a failure that is not `certainlyNotDone`, the
  * caller must look for the ownership tag before it calls again.
  * @throws KmsFailure
  */
-export async function createKey(kms: Kms, parameters: CreateKeyParameters, permit: Permit): Promise<DescribedKey> {
+export async function createKey(kms: Kms, parameters: CreateKeyParameters, permit: Permit): Promise<MadeKey> {
   const command = new CreateKeyCommand(creationInput(parameters));
   const { KeyMetadata } = await call('CreateKey', () => withPermit(permit, () => kms.writes.send(command)));
-  return toDescribedKey('CreateKey', KeyMetadata);
+  const { Arn, KeyId, KeyState, KeyUsage, KeySpec, CustomerMasterKeySpec, Origin, MultiRegion } = KeyMetadata ?? {};
+  if (Arn === undefined || KeyId === undefined) throw unusableAnswer('CreateKey', "the key's Arn and KeyId");
+  const told = [KeyState, KeyUsage, KeySpec ?? CustomerMasterKeySpec, Origin, MultiRegion];
+  const described = told.includes(undefined) ? null : toDescribedKey('CreateKey', KeyMetadata);
+  return { arn: Arn, key_id: KeyId, key_state: KeyState ?? null, described };
 }
 
 /**

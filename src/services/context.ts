@@ -13,6 +13,7 @@ import type { Clients } from './providers/access.ts';
 import type { ProviderRules } from './providers/quotas.ts';
 import type { Pulse } from './pulse.ts';
 import type { GapWatch } from './recovery/watch.ts';
+import type { TagTrial } from './sync/tag-trial.ts';
 
 /** Milliseconds. */
 export type Times = {
@@ -42,6 +43,8 @@ export type Services = {
   asksTagging: boolean;
   /** The way to find a key by its ownership tag. */
   ownershipSearchFor(kms: Kms): OwnershipSearch;
+  /** What is known of whether a KMS keeps the tags that CreateKey gives. */
+  tagTrialOf(kms: Kms): TagTrial;
   unmade: Unmade;
   /** Knows whether the database is as new as the world. */
   watch: GapWatch;

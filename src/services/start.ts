@@ -6,7 +6,7 @@ import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { type Queue, startQueue } from '../database/queue.ts';
 import type { Kms } from '../kms/client.ts';
-import { type OwnershipSearch, searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
+import { searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
 import { writeTimes } from '../kms/permit.ts';
 import { Limiter } from '../kms/quotas.ts';
 import { startLocalKms } from '../local/kms/index.ts';
@@ -26,6 +26,7 @@ import { ProviderRules } from './providers/quotas.ts';
 import { seedProvider } from './providers/seed.ts';
 import { Pulse } from './pulse.ts';
 import { GapWatch } from './recovery/watch.ts';
+import { TagTrial } from './sync/tag-trial.ts';
 import { startWorker } from './sync/worker.ts';
 
 /** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
@@ -111,6 +112,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     ownershipTagName: config.OWNERSHIP_TAG,
     asksTagging: config.OWNERSHIP_SEARCH === 'tagging',
     ownershipSearchFor: ownershipSearches(config),
+    tagTrialOf: perKms(() => new TagTrial()),
     unmade,
     watch,
     times,
@@ -166,11 +168,16 @@ function timesOf(config: Config, rules: ProviderRules): Times {
 function ownershipSearches(config: Config): Services['ownershipSearchFor'] {
   const { OWNERSHIP_SEARCH: way, OWNERSHIP_TAG: tagName } = config;
   const open = (kms: Kms) => (way === 'tagging' ? searchByTaggingApi(kms, tagName) : searchByListing(kms, tagName));
-  const searches = new WeakMap<Kms, OwnershipSearch>();
+  return perKms(open);
+}
+
+/** One for each account and Region at an endpoint, as long as a provider leads there. */
+function perKms<Made>(make: (kms: Kms) => Made): (kms: Kms) => Made {
+  const known = new WeakMap<Kms, { made: Made }>();
   return (kms) => {
-    const search = searches.get(kms) ?? open(kms);
-    searches.set(kms, search);
-    return search;
+    const { made } = known.get(kms) ?? { made: make(kms) };
+    known.set(kms, { made });
+    return made;
   };
 }
 

@@ -25,10 +25,12 @@ const unknownCreation =
 /** An earlier CreateKey may still take effect, or its key not be seen yet: nothing may be created before `until`. */
 export class CreationUnsettled extends Error {
   readonly until: Date;
+  readonly code: string;
 
-  constructor(until: Date, message: string = unknownCreation) {
+  constructor(until: Date, message: string = unknownCreation, code = 'CreateKeyOutcomeUnknown') {
     super(message);
     this.until = until;
+    this.code = code;
   }
 }
 
@@ -139,8 +141,10 @@ export async function applyCreate(
   entry: JournalEntry<Extract<Step, { operation: 'CreateKey' }>>,
 ): Promise<ObservedKey> {
   const { parameters } = entry.step;
-  const described = await sendWrite(services, kms, work, entry, (permit) => createKey(kms, parameters, permit));
-  await recordCreated(services, work, { ...entry, madeKeyId: described.key_id }, described);
+  const made = await sendWrite(services, kms, work, entry, (permit) => createKey(kms, parameters, permit));
+  await recordCreated(services, work, { ...entry, madeKeyId: made.key_id }, made);
+  // What the answer does not say is read.
+  const described = made.described ?? (await describeKey(kms, made.key_id));
   return afterCreate(knownOf(described), parameters, await policyOf(kms, described, parameters));
 }
 
@@ -157,9 +161,8 @@ async function recordCreated(
   services: Services,
   { row, lease }: Work,
   entry: RecordedWrite & { madeKeyId?: string },
-  described: DescribedKey,
+  { arn, key_id, key_state }: { arn: string; key_id: string; key_state: string | null },
 ): Promise<void> {
-  const { arn, key_id, key_state } = described;
   const isOurs = await services.database.prisma.$transaction(async (transaction) => {
     // The row before the journal, as everywhere: in another order two workers could wait for each other.
     await transaction.$executeRaw`SELECT 1 FROM keys WHERE id = ${row.id}::uuid FOR UPDATE`;

@@ -34,6 +34,7 @@ import { beginReplacement, homeOf } from './replacement.ts';
 import { isFinal, isRead, mayHeal } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { applyAll, disabledAtOnce } from './steps.ts';
+import { assertTagsKept } from './tags-kept.ts';
 import { findInVain, isNotIn, noEffect, sinceInVain, stepsNow, stillShown } from './vain.ts';
 
 /** What was read of a key a while ago, and the status_version that its row had then. */
@@ -97,7 +98,7 @@ async function syncOnce(anywhere: Services, asTaken: Work): Promise<KeyRow | nul
 
 async function recordFailure(services: Services, work: Work, error: unknown): Promise<KeyRow | null> {
   if (error instanceof CreationUnsettled) {
-    const failure = new KmsFailure('fault', 'CreateKeyOutcomeUnknown', error.message, 'CreateKey', false);
+    const failure = new KmsFailure('fault', error.code, error.message, 'CreateKey', false);
     return recordRetry(services, work, failure, { noLaterThan: error.until });
   }
   if (isMisunderstanding(error)) return recordRetry(services, work, misunderstood(error));
@@ -155,6 +156,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   const desired = desiredOf(row, settings, services.ownershipTagName);
   assertAttainable(aim, row, desired, observed);
   if (aim === 'enforce') assertAsAsked(row, desired, observed);
+  if (observed !== null) await assertTagsKept(services, kms, row, observed, seen.read?.tags);
   const unknown = row.writes_open && isHeld(row) ? await findUnverifiedWrites(services, row) : [];
   const differing = observed === null ? [] : await findDrift(services, settings, row, observed, unknown);
   const vain = aim === 'adopt' || aim === 'claim' ? [] : await findInVain(services, row, desired, observed, differing);
@@ -167,7 +169,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   const planned = stepsNow(aim, row, desired, seen.planned, { vain, unknown });
   const steps = await disabledAtOnce(services, work, seen.planned, planned);
   const done = await applyAll(services, kms, known, seen.planned, steps, desired);
-  const { reached, settling, noted } = await putRotationRight(services, access, known, desired, seen, { steps, done });
+  const { reached, settling, noted } = await putCancelledRight(services, access, known, desired, seen, { steps, done });
   const unrotated = await rotateOnDemand(services, kms, work, reached, (key, step) =>
     applyAll(services, kms, work, key, [step]),
   );
@@ -217,10 +219,10 @@ function assertOwn(row: KeyRow, { arn, tags }: ObservedKey, ownershipTagName: st
 }
 
 /**
- * Of a key pending deletion KMS says that it does not rotate. What comes back with the cancelling and was not declared is
- * turned off along with the rest.
+ * Of a key pending deletion KMS says that it does not rotate, and a key may come out of that enabled. What comes back with the
+ * cancelling and was not declared is turned off along with the rest.
  */
-async function putRotationRight(
+async function putCancelledRight(
   services: Services,
   { kms, settings }: Access,
   work: Work,
@@ -230,17 +232,19 @@ async function putRotationRight(
 ): Promise<{ reached: ObservedKey; settling: number; noted: Work }> {
   const isCancelled = steps.some(({ operation }) => operation === 'CancelKeyDeletion');
   const isWritten = steps.some(({ operation }) => /^(En|Dis)ableKeyRotation$/.test(operation));
-  if (observed === null || !isCancelled || isWritten || !mayRotate(done)) {
-    return { reached: done, settling, noted: work };
-  }
-  const { rotation } = believe({ ...observed, rotation: await readRotation(kms, done.key_id) });
+  if (observed === null || !isCancelled) return { reached: done, settling, noted: work };
+  const isRead = !isWritten && mayRotate(done);
+  const read = isRead ? believe({ ...observed, rotation: await readRotation(kms, done.key_id) }) : done;
+  const comesRotating = isRead && read.rotation?.enabled === true;
   // That it does not rotate may be an answer from before the cancelling.
-  if (!rotation?.enabled) return { reached: done, settling: services.times.settle, noted: work };
-  const restored = { ...done, rotation };
+  const settlingNow = isRead && !comesRotating ? services.times.settle : settling;
+  const comesEnabled = done.enabled === true && !desired.is_enabled;
+  if (!comesRotating && !comesEnabled) return { reached: done, settling: settlingNow, noted: work };
+  const restored = { ...done, rotation: comesRotating ? read.rotation : done.rotation };
   const found = await findDrift(services, settings, work.row, restored);
   const noted = found.length > 0 ? await recordDriftFound(services, work, found) : work;
   const reached = await applyAll(services, kms, noted, restored, plan(desired, restored));
-  return { reached, settling, noted };
+  return { reached, settling: settlingNow, noted };
 }
 
 function untold({ key_state: state }: ObservedKey): KmsFailure {

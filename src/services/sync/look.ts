@@ -17,6 +17,8 @@ import type { Work } from './record.ts';
  * believe of a further read, and from which state to plan.
  */
 export type Look = {
+  /** What KMS answered, whatever is believed of it. */
+  read: ObservedKey | null;
   observed: ObservedKey | null;
   planned: ObservedKey | null;
   settling: number;
@@ -26,7 +28,14 @@ export type Look = {
 };
 
 /** The look at a key that KMS does not have yet. */
-export const noLook: Look = { observed: null, planned: null, settling: 0, believe: (read) => read, at: new Date(0) };
+export const noLook: Look = {
+  read: null,
+  observed: null,
+  planned: null,
+  settling: 0,
+  believe: (read) => read,
+  at: new Date(0),
+};
 
 /** What KMS holds. Keyward's own latest writes count for more than a read that lacks them. @throws KmsFailure */
 export async function look(
@@ -53,7 +62,7 @@ export async function look(
   // Asked outright, what may have been undone is written again.
   const isAskedFor = isHeld(row) && row.enforce_through > row.served_observation;
   const planned = isStale && isAskedFor ? withDoubt(whole, observed) : observed;
-  return { observed, planned, settling: isStale ? services.times.settle : 0, believe, at };
+  return { read, observed, planned, settling: isStale ? services.times.settle : 0, believe, at };
 }
 
 /** A read with what KMS does not tell as it is known, or, where KMS was made to hold the declared state, as that has it. */

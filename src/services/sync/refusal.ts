@@ -14,6 +14,10 @@ import { LeaseLost } from './lease.ts';
 import { finalError, recordFailed, refuseRevisions, type Work } from './record.ts';
 import { keyToReturnTo, recordReturn } from './replacement.ts';
 import { pauseAfterRefusal } from './retry.ts';
+import { tagsNotKept } from './tags-kept.ts';
+
+/** What KMS made of a CreateKey is not what was asked for: it is left as it is. */
+const notAsAsked = new Set([immutableFieldDiffers, tagsNotKept]);
 
 /**
  * Records the refusal and turns the desired state back, as a new generation, to the last one that KMS held; the sync
@@ -35,7 +39,7 @@ export async function takeBack(services: Services, work: Work, failure: KmsFailu
     const error = { ...finalError(row, failure), next_attempt_at: due_at.toISOString() };
     return recordFailed(services, work, failure, { state, due_at, error });
   }
-  const isLeft = failure.code === immutableFieldDiffers;
+  const isLeft = notAsAsked.has(failure.code);
   const target = await stateToReturnTo(services, row, refused?.origin, { isLeft });
   if (target === null) {
     return recordFailed(services, work, isLeft ? failure : tellingOfTheKey(row, refused?.origin, failure));
@@ -87,7 +91,7 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
     });
     // A newer change overtook the refused one: it is tried as it stands.
     if (reverted === undefined) return currentRow(transaction, lease.fence);
-    await recordReturn(transaction, row, former, { isLeft: failure.code === immutableFieldDiffers });
+    await recordReturn(transaction, row, former, { isLeft: notAsAsked.has(failure.code) });
     await refuseRevisions(transaction, row, error);
     const by = { actor: 'keyward', requestId: (await requestOf(transaction, row)) ?? 'none' };
     const revision = {

@@ -158,6 +158,8 @@ export async function recordReturn(
     const refused = { reason: 'refused', deletion: isLeft ? 'left' : 'waiting', window_in_days: shortestWindow };
     await transaction.formerKey.create({ data: { id, key_ref: row.id, key_id, arn, generation, ...refused } });
     await moveJournal(transaction, row.id, id);
+    const event = { key_ref: row.id, type: 'key.stray', generation, actor: 'keyward' };
+    if (isLeft) await transaction.event.create({ data: { ...event, data: { arn, arn_on_record: former.arn } } });
   }
   // What was written to a key that is lost tells nothing of where it is now.
   if (former.reason === 'replaced') await moveJournal(transaction, former.id, row.id);

@@ -1,20 +1,23 @@
 /** Carries out the steps of a plan. */
-import { afterStep } from '../../domain/after-step.ts';
+import { type Answered, afterStep } from '../../domain/after-step.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
 import { disablingFirst, wayThroughEnabled } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
+import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { observedOf } from '../keys/declared.ts';
 import { assertAsAsked } from './attainable.ts';
 import { assertClocksAgree } from './clocks.ts';
-import { applyCreate } from './creation.ts';
+import { applyCreate, CreationUnsettled } from './creation.ts';
 import { isHeld } from './drift.ts';
 import { isMadeByUs, type JournalEntry, openJournal } from './journal.ts';
 import { notePolicyForm } from './policy-form.ts';
 import type { Work } from './record.ts';
 import { giveTurnsBack, recordDone, recordSkipped, sendWrite } from './send.ts';
+import { assertMayCreate, assertTagsKept } from './tags-kept.ts';
 
 /**
  * Carries out steps in their order, each through the journal.
@@ -29,13 +32,16 @@ export async function applyAll(
   steps: Step[],
   desired?: DesiredKey,
 ): Promise<ObservedKey> {
-  if (steps.some(({ operation }) => operation === 'CreateKey')) await assertClocksAgree(services, kms);
+  const makesKey = steps.some(({ operation }) => operation === 'CreateKey');
+  if (makesKey) await assertClocksAgree(services, kms);
+  if (makesKey) await assertMayCreate(services, kms, work.row);
   try {
     const reached = await applyEach(services, kms, work, observed, steps, desired);
     if (reached === null) throw new Error(`The plan for key ${work.row.id} leaves it without a KMS key`);
     return reached;
   } finally {
     giveTurnsBack(kms, steps);
+    if (makesKey) services.tagTrialOf(kms).leave(work.row.id);
   }
 }
 
@@ -54,7 +60,10 @@ async function applyEach(
     const entry = { ...recorded, ...originOf(work, recorded), following: followingAtOnce(steps, recorded.step) };
     try {
       reached = await applyOne(services, kms, work, reached, entry);
-      if (desired !== undefined && entry.step.operation === 'CreateKey') assertAsAsked(work.row, desired, reached);
+      if (desired !== undefined && entry.step.operation === 'CreateKey') {
+        assertAsAsked(work.row, desired, reached);
+        await assertTagsKept(services, kms, work.row, reached);
+      }
       await notePolicyForm(services, kms, work, reached, entry.step);
     } catch (error) {
       await recordSkipped(services, work, journal.slice(index + 1));
@@ -107,8 +116,27 @@ async function applyOne(
   const { key_id: keyId } = before;
   const answered = await sendWrite(services, kms, work, entry, (permit) => applyStep(kms, keyId, step, permit));
   const after = afterStep(before, step, answered);
-  await recordDone(services, work, entry, after.key_state === before.key_state ? undefined : after.key_state);
-  return after;
+  const isTold = tellsState(step, answered);
+  const isChanged = after.key_state !== before.key_state;
+  await recordDone(services, work, entry, isTold && isChanged ? after.key_state : undefined);
+  return isTold ? after : readState(kms, after);
+}
+
+/** Whether it is known by the answer in which state the key is, or KMS documents one for it. Of a cancelling it depends on the KMS. */
+function tellsState({ operation }: Step, { key_state, deletion_date }: Answered): boolean {
+  if (operation === 'CancelKeyDeletion') return false;
+  return (
+    operation !== 'ScheduleKeyDeletion' ||
+    (key_state !== null && (key_state !== 'PendingDeletion' || deletion_date !== null))
+  );
+}
+
+/** What KMS shows of the key's state, unless that is from before the call. @throws KmsFailure */
+async function readState(kms: Kms, after: ObservedKey): Promise<ObservedKey> {
+  const read = await describeKey(kms, after.key_id);
+  if (isPendingDeletion(read) !== isPendingDeletion(after)) return after;
+  const { key_state, enabled, deletion_date } = read;
+  return { ...after, key_state, enabled, deletion_date };
 }
 
 /**
@@ -123,9 +151,12 @@ async function goBack(
   [failed, ...skipped]: Step[],
   error: unknown,
 ): Promise<void> {
-  if (!(error instanceof KmsFailure) || services.failurePoints.isOff('no-going-back')) return;
+  const isWaiting = error instanceof KmsFailure || error instanceof CreationUnsettled;
+  if (!isWaiting || services.failurePoints.isOff('no-going-back')) return;
   const leavesDisabled = skipped.some(({ operation }) => operation === 'DisableKey');
-  const mayBeEnabled = reached?.enabled === true || (failed?.operation === 'EnableKey' && !error.certainlyNotDone);
+  const mayBeEnabled =
+    reached?.enabled === true ||
+    (failed?.operation === 'EnableKey' && error instanceof KmsFailure && !error.certainlyNotDone);
   if (reached === null || !leavesDisabled || !mayBeEnabled || failed?.operation === 'DisableKey') return;
   try {
     const enabled = { ...reached, key_state: 'Enabled', enabled: true } as const;

@@ -1,0 +1,85 @@
+/**
+ * Whether a KMS keeps the tags that CreateKey gives a key. Finding a key again by its ownership tag rests on it (I3), so the
+ * tag of one key is read before a second one is made.
+ */
+import type { KeyRow } from '../../database/client.ts';
+import type { ObservedKey, Tags } from '../../domain/types.ts';
+import type { Kms } from '../../kms/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import { readTags } from '../../kms/observe.ts';
+import { currentUrgency } from '../../kms/urgency.ts';
+import type { Services } from '../context.ts';
+import { CreationUnsettled } from './creation.ts';
+import { timeToLose } from './lost.ts';
+
+/** The code of the error of a key that KMS has made without its tags, and of those that are not made for it. */
+export const tagsNotKept = 'TagsNotKept';
+
+/** Looks that it takes at least until a tag is taken for dropped. */
+const fewestLooks = 3;
+
+/**
+ * Before CreateKey: lets one key at a time be made until one has told that tags are kept.
+ * @throws CreationUnsettled while another one is to tell, KmsFailure when it has told that they are not.
+ */
+export async function assertMayCreate(services: Services, kms: Kms, { id }: KeyRow): Promise<void> {
+  const trial = services.tagTrialOf(kms);
+  while (!trial.isKept && !services.failurePoints.isOff('tags-are-believed')) {
+    if (trial.dropped !== null) throw notKept(services, trial.dropped, 'None is made there.');
+    const other = trial.enter(id, services.times.write.landsWithin + timeToLose(services.times));
+    if (other === null) return;
+    if (other.hasLooked) throw unseen(`the first key that was made here, of record ${other.id},`, other.until);
+    await currentUrgency().waitFor(other.looked.promise);
+  }
+}
+
+/**
+ * After CreateKey, and at each look until KMS holds the key: its tags tell.
+ * @param tags as they were read; undefined: they are to be.
+ * @throws CreationUnsettled while a read may be older than the key, KmsFailure when KMS has dropped the tags.
+ */
+export async function assertTagsKept(
+  services: Services,
+  kms: Kms,
+  row: KeyRow,
+  { arn, key_id }: Pick<ObservedKey, 'arn' | 'key_id'>,
+  tags?: Tags,
+): Promise<void> {
+  const trial = services.tagTrialOf(kms);
+  const isNew = row.synced_generation === 0 || row.replacement === 'begun';
+  if (trial.isKept || !isNew || row.lifecycle !== 'managed' || services.failurePoints.isOff('tags-are-believed'))
+    return;
+  const age = await timeSinceMade(services, row, key_id);
+  if (age === null) return;
+  const read = tags ?? (await readTags(kms, key_id).catch(asNone));
+  if (read[services.ownershipTagName] === row.id) return trial.settle(arn, true);
+  const left = timeToLose(services.times) - age;
+  trial.lookedAt(row.id);
+  if (left > 0 || row.attempts + 1 < fewestLooks) throw unseen(arn, performance.now() + left);
+  trial.settle(arn, false);
+  throw notKept(services, arn, 'It is left as it is.');
+}
+
+/** Milliseconds since KMS answered the record's CreateKey with this key; null: it has not, and its tags may be of others. */
+async function timeSinceMade({ database }: Services, { id }: KeyRow, keyId: string): Promise<number | null> {
+  const [made] = await database.prisma.$queryRaw<{ age: number }[]>`
+    SELECT extract(epoch FROM clock_timestamp() - finished_at)::float8 * 1000 AS age FROM kms_writes
+    WHERE key_ref = ${id}::uuid AND operation = 'CreateKey' AND made_key_id = ${keyId}`;
+  return made?.age ?? null;
+}
+
+/** A new key may not be seen yet. */
+function asNone(error: unknown): Tags {
+  if (error instanceof KmsFailure && error.kind === 'not_found') return {};
+  throw error;
+}
+
+function unseen(whose: string, until: number): CreationUnsettled {
+  const message = `Keyward waits for ${whose} to show the ownership tag that CreateKey gave it, before it relies on that`;
+  return new CreationUnsettled(new Date(Date.now() + until - performance.now()), message, 'TagsNotSeen');
+}
+
+function notKept({ ownershipTagName: name }: Services, arn: string, aftermath: string): KmsFailure {
+  const words = `${arn} was made with the tag ${name} and does not have it: this KMS drops the tags that CreateKey gives, without which Keyward can't find a key again whose making it lost sight of.`;
+  return new KmsFailure('refused', tagsNotKept, `${words} ${aftermath}`, 'CreateKey', true);
+}
