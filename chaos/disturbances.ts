@@ -9,18 +9,21 @@ import type { Kind, Mix } from './mix.ts';
 import type { Random } from './random.ts';
 import type { Replica } from './replica.ts';
 import { planRestore, restore } from './restore.ts';
+import type { Trap } from './traps.ts';
 
 export type Disturbance = { kind: Kind; name: string; at: number; run(): Promise<void> };
 
 /** Chooses some disturbances. All are over when their promises are, but for what `calm` has to put right. */
 export function planDisturbances(random: Random, world: World, mark: string): Disturbance[] {
   const { mix, lab } = world;
-  if (mix.has('restore', random, 0.03)) return planForRestore(random, world);
+  if (mix.has('restore', random, 0.1)) return planForRestore(random, world);
   const chosen: Disturbance[] = [];
   const add = (kind: Kind, name: string, latest: number, run: () => Promise<unknown>) =>
     chosen.push({ kind, name, at: random.between(0, latest), run: async () => void (await run()) });
   for (const [index, replica] of lab.replicas.entries()) {
     const armed = mix.has('failure-points', random, 0.8) ? choosePoints(random, `${mark}-${index}`) : [];
+    // Only where it is asked for: it takes minutes until a sync is known to have stood still.
+    if (mix.has('hang', random, 0)) armed.push({ ...pointOfHanging, id: `${mark}-${index}-hang` });
     const names = armed.map(({ point, action, pass }) => `${action} replica ${index} at ${point}, pass ${pass}`);
     add('failure-points', `arm replica ${index}: ${names.join('; ') || 'nothing'}`, 0, () => replica.arm(armed));
     if (mix.has('kill', random, 0.12)) add('kill', `kill replica ${index}`, 1200, () => replica.kill());
@@ -37,7 +40,7 @@ export function planDisturbances(random: Random, world: World, mark: string): Di
       await lab.startPostgres();
     });
   }
-  if (mix.has('black-hole-postgres', random, 0.03)) {
+  if (mix.has('black-hole-postgres', random, 0.1)) {
     add('black-hole-postgres', 'black hole: connections to PostgreSQL', 900, async () => lab.blackholePostgres());
   }
   const moveClockBy = (seconds: number, lasts: number) => {
@@ -60,6 +63,12 @@ export function planDisturbances(random: Random, world: World, mark: string): Di
 
 type World = { mix: Mix; lab: Lab; ledger: Ledger; ids: string[] };
 
+/** No process dies, and PostgreSQL stays: what befalls the keys is what was arranged. */
+export function planForTrap(random: Random, { mix, lab }: World, { kind, takesFaults }: Trap): Disturbance[] {
+  const trap: Disturbance = { kind, name: `a trap: ${kind}`, at: 0, run: async () => {} };
+  return [trap, ...(takesFaults ? planKmsDisturbances(random, mix, lab) : [])];
+}
+
 /** Nothing else befalls the processes then: a frozen one would go on with what it knew before. */
 function planForRestore(random: Random, { mix, lab, ledger, ids }: World): Disturbance[] {
   const planned = planRestore(random);
@@ -78,6 +87,9 @@ function planForRestore(random: Random, { mix, lab, ledger, ids }: World): Distu
     ...planKmsDisturbances(random, mix, lab).filter(({ kind }) => /^(answers|bursts|stale-reads)$/.test(kind)),
   ];
 }
+
+/** Whoever comes by here has a lease, and has sent nothing. */
+const pointOfHanging = { point: 'writes-recorded', action: 'hang', pass: 1 } as const;
 
 /** Several at once: some points are seldom come by. */
 function choosePoints(random: Random, mark: string): ArmedPoint[] {

@@ -1,7 +1,7 @@
 /** One run: owners do things while everything goes wrong; then it is quiet, and all must come right. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { calm, type Disturbance, planDisturbances, wake } from './disturbances.ts';
+import { calm, type Disturbance, planDisturbances, planForTrap, wake } from './disturbances.ts';
 import { unrecordedWrites, violations } from './invariants.ts';
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
@@ -9,12 +9,14 @@ import type { Mix } from './mix.ts';
 import { type Operation, planOperations } from './operations.ts';
 import type { Random } from './random.ts';
 import { recover, writesBeforeTheGo } from './restore.ts';
+import { layTrap, type Trap } from './traps.ts';
 import { unsettledKeys } from './truth.ts';
 import { unaskedDoings } from './unasked.ts';
-import { makeWard, planForWard } from './wards.ts';
+import { anyDriftPolicy, makeWard, planForWard } from './wards.ts';
 
-/** Milliseconds in which all must come right. */
+/** Milliseconds in which all must come right. A sync that hangs is given up after two minutes. */
 const patience = 60_000;
+const patienceWithHanging = 200_000;
 
 export type Outcome = {
   violations: string[];
@@ -35,13 +37,16 @@ export type World = { lab: Lab; mix: Mix; ledger: Ledger; ids: string[] };
 
 /** @param mark names the run in all that it makes. */
 export async function experiment(world: World, random: Random, mark: string): Promise<Outcome> {
-  const { lab, ledger, ids } = world;
+  const { lab, mix, ledger, ids } = world;
   ledger.begin();
-  const operations = await planOperations(random, { kms: lab.kms, control: lab.control, ledger, ids, mark });
+  const operations = await planOperations(random, { kms: lab.kms, control: lab.control, mix, ledger, ids, mark });
   operations.push(...(await planWard(world, random, mark)));
-  const before = { accepted: ledger.accepted.length, seq: await lastEvent(await lab.database()) };
+  const trap = await layTrap(random, world, mark);
+  if (trap?.ward !== undefined) ledger.noteWard(trap.ward);
+  operations.push(...(trap?.operations ?? []));
+  const before = { accepted: ledger.accepted.length, seq: await lastEvent(await lab.database()), trap };
   await lab.control.clear();
-  const disturbances = planDisturbances(random, world, mark);
+  const disturbances = trap === null ? planDisturbances(random, world, mark) : planForTrap(random, world, trap);
   const targets = new Map(operations.map((operation) => [operation, random.pick(lab.replicas).service.url]));
   const sleeper = random.chance(0.3) ? random.pick(lab.replicas) : null;
   const plan = [...operations, ...disturbances].sort((a, b) => a.at - b.at).map(({ at, name }) => `${at} ms: ${name}`);
@@ -59,11 +64,11 @@ export async function experiment(world: World, random: Random, mark: string): Pr
     return null;
   });
   const quietSince = performance.now();
-  let open = await untilSettled(lab);
+  let open = await untilSettled(lab, mix);
   const convergence = performance.now() - quietSince;
   if (sleeper !== null) {
     await wake(sleeper);
-    open ??= await untilSettled(lab);
+    open ??= await untilSettled(lab, mix);
   }
   const calls = countedBy(await lab.control.calls({ reads: true }), ({ operation }) => operation);
   const found = open === null ? await checkAtRest(world, before) : [open];
@@ -82,15 +87,14 @@ export async function experiment(world: World, random: Random, mark: string): Pr
 }
 
 /** What the run begins with. */
-type Before = { accepted: number; seq: string };
+type Before = { accepted: number; seq: string; trap: Trap | null };
 
 /** A key that is left to itself, but for what somebody does to it in KMS. */
 async function planWard({ lab, mix, ledger }: World, random: Random, mark: string): Promise<Operation[]> {
   if (!mix.has('wards', random, 0.3)) return [];
-  const ward = await makeWard(random, lab.replicas[0].service.url, mark);
+  const ward = await makeWard(lab.replicas[0].service.url, mark, anyDriftPolicy(random));
   if (ward === null) return [];
-  ledger.wards.set(ward.id, ward);
-  ledger.allWards.add(ward.id);
+  ledger.noteWard(ward);
   return planForWard(random, lab, ward, mark);
 }
 
@@ -100,7 +104,7 @@ async function checkAtRest(world: World, before: Before): Promise<string[]> {
     const seq = await lastEvent(await world.lab.database());
     const found = await check(world, before);
     if ((await lastEvent(await world.lab.database())) === seq) return found;
-    const open = await untilSettled(world.lab);
+    const open = await untilSettled(world.lab, world.mix);
     if (open !== null) return [open];
   }
 }
@@ -120,8 +124,8 @@ async function recordedChanges(database: Client, sinceSeq: string): Promise<numb
 
 async function check({ lab, ledger, ids }: World, before: Before): Promise<string[]> {
   const { kms } = lab;
-  const { lost, rotatedUnseen, wards } = ledger;
-  const decidedOn = ledger.recovery.decided === null ? new Set<string>() : ledger.allWards;
+  const { lost, rotatedUnseen, wards, allWards } = ledger;
+  const decidedOn = new Set(ledger.recovery.decided === null ? [] : allWards.keys());
   const database = await lab.database();
   const calls = await lab.control.calls();
   await ledger.noteReleased(kms, database);
@@ -132,7 +136,8 @@ async function check({ lab, ledger, ids }: World, before: Before): Promise<strin
     ...(await writesBeforeTheGo(ledger, database, calls)),
     ...(await ledger.missing(database, before.accepted)),
     ...(await unrecordedWrites(database, calls)),
-    ...(await unaskedDoings({ kms, database, calls, wards, decidedOn, lost }, before.seq)),
+    ...((await before.trap?.violations(calls, database)) ?? []),
+    ...(await unaskedDoings({ kms, database, calls, wards, allWards, decidedOn, lost }, before.seq)),
   ];
 }
 
@@ -163,8 +168,9 @@ function deaths(lab: Lab): string[] {
 }
 
 /** @returns null when all is settled; else what was open when patience ended. */
-async function untilSettled(lab: Lab): Promise<string | null> {
-  const deadline = performance.now() + patience;
+async function untilSettled(lab: Lab, mix: Mix): Promise<string | null> {
+  const longest = mix.isChosen('hang') ? patienceWithHanging : patience;
+  const deadline = performance.now() + longest;
   let open: unknown = 'nothing was looked at';
   while (performance.now() < deadline) {
     // One that had killed itself may not have been dead yet.
@@ -178,7 +184,7 @@ async function untilSettled(lab: Lab): Promise<string | null> {
   }
   const calls = (await lab.control.calls({ reads: true })).slice(-30);
   const lastCalls = calls.map(({ at, operation, key_id: keyId }) => `${at} ${operation} ${keyId}`);
-  return `not settled after ${patience} ms: ${JSON.stringify(open)}; the last calls: ${lastCalls.join(', ')}`;
+  return `not settled after ${longest} ms: ${JSON.stringify(open)}; the last calls: ${lastCalls.join(', ')}`;
 }
 
 /** Only so many keys are kept in play, and those that are gone are not. */

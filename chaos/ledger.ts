@@ -21,8 +21,8 @@ export class Ledger {
   readonly lost = new Set<string>();
   /** The keys of this run that somebody else changes in KMS, by their records. */
   readonly wards = new Map<string, Ward>();
-  /** The records of the wards of all runs. */
-  readonly allWards = new Set<string>();
+  /** The wards of all runs: what somebody made of one may be mended or adopted long after. */
+  readonly allWards = new Map<string, Ward>();
   /** The rotations that the service has accepted. */
   readonly rotations: { id: string; asked: Date }[] = [];
   /** Records whose keys may have been rotated in a time of which the database has lost the memory. */
@@ -61,6 +61,11 @@ export class Ledger {
       const mayKeepTag = held.key_state === 'PendingDeletion';
       if (mayKeepTag || !Object.hasOwn(held.tags, 'keyward:id')) this.outsiders.set(keyId, held);
     }
+  }
+
+  noteWard(ward: Ward): void {
+    this.wards.set(ward.id, ward);
+    this.allWards.set(ward.id, ward);
   }
 
   begin(): void {

@@ -5,6 +5,7 @@ export const kinds = [
   'failure-points',
   'kill',
   'freeze',
+  'hang',
   'answers',
   'odd-answers',
   'strays',
@@ -24,6 +25,9 @@ export const kinds = [
   'refresh',
   'guest',
   'wards',
+  'planted-key',
+  'insistence',
+  'throttled-rotation',
 ] as const;
 
 export type Kind = (typeof kinds)[number];
@@ -42,6 +46,11 @@ export class Mix {
     if (unknown !== undefined) throw new Error(`There is no kind ${unknown}, only ${kinds.join(', ')}`);
     this.#chosen = chosen.length === 0 ? null : new Set(chosen);
     this.#without = new Set(without);
+  }
+
+  /** Whether it was chosen by its name. */
+  isChosen(kind: Kind): boolean {
+    return this.#chosen?.has(kind) === true;
   }
 
   /** Whether it happens in this run. @param usually its probability where nothing was chosen. */

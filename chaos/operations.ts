@@ -3,6 +3,7 @@ import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { ownPolicy } from '../test/support/kms-truth.ts';
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
+import type { Mix } from './mix.ts';
 import type { Random } from './random.ts';
 import { heldKey } from './truth.ts';
 
@@ -18,7 +19,7 @@ const immutable: readonly [object, ...object[]] = [
 
 export type Operation = { name: string; at: number; run(url: string): Promise<void> };
 
-type World = { kms: KMSClient; control: Lab['control']; ledger: Ledger; ids: string[]; mark: string };
+type World = { kms: KMSClient; control: Lab['control']; mix: Mix; ledger: Ledger; ids: string[]; mark: string };
 type Body = { id?: string; arn?: string | null; status?: { generation?: number } };
 
 /** Some operations for one run, on its own new keys and on some older ones. */
@@ -58,6 +59,14 @@ export async function planOperations(random: Random, world: World): Promise<Oper
   if (random.chance(0.25)) {
     const keyId = await foreignKey(world);
     add('import', (url) => importKey(world, keyId, url));
+  }
+  if (world.mix.has('states', random, 0.12)) {
+    const keyId = await foreignKey(world);
+    const state = random.pick(['Updating', 'Unavailable', 'PendingImport']);
+    add(`import while KMS tells that the key is ${state}`, async (url) => {
+      await world.control.settings({ key_states: [{ key_id: keyId, state, seconds: 0.5 }] });
+      await importKey(world, keyId, url);
+    });
   }
   return operations;
 }

@@ -100,15 +100,17 @@ type Recovery = { held: boolean; keys_total: number; keys_checked: number };
  * @throws when keys are held for ever.
  */
 export async function recover(replica: Replica, as: 'observed' | 'declared'): Promise<Date | null> {
-  const call = caller(replica.service.url);
   const deadline = performance.now() + patience;
   let decided: Date | null = null;
   while (performance.now() < deadline) {
-    const { status, body } = await call<Recovery>('GET', '/v1/recovery');
-    if (status === 200 && !body.held) return decided;
-    if (status === 200 && body.keys_checked === body.keys_total) {
+    // One that had killed itself may not have been dead yet when all was calmed.
+    await replica.start();
+    const call = caller(replica.service.url);
+    const seen = await call<Recovery>('GET', '/v1/recovery').catch(() => null);
+    if (seen?.status === 200 && !seen.body.held) return decided;
+    if (seen?.status === 200 && seen.body.keys_checked === seen.body.keys_total) {
       decided ??= new Date();
-      await call('POST', '/v1/recovery/resume', { keys: 'all', as });
+      await call('POST', '/v1/recovery/resume', { keys: 'all', as }).catch(() => {});
     }
     await delay(100);
   }

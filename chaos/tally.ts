@@ -1,6 +1,7 @@
 /** Counts what the runs saw. */
 import type { Outcome } from './experiment.ts';
 import type { Lab } from './lab.ts';
+import { kinds } from './mix.ts';
 
 export class Tally {
   readonly #labs: Lab[];
@@ -53,9 +54,9 @@ export class Tally {
     const total = calls.reduce((sum, [, times]) => sum + times, 0);
     const each = (times: number) => (times / Math.max(1, this.#changes)).toFixed(1);
     const points = new Set(fired.map(({ point }) => point)).size;
-    const others = [...this.#disturbances]
-      .filter(([kind]) => !/^(failure-points|kill|freeze|kill-postgres)$/.test(kind))
-      .map(([kind, times]) => `${kind} ${times}`)
+    const others = kinds
+      .filter((kind) => !/^(failure-points|kill|freeze|kill-postgres)$/.test(kind))
+      .map((kind) => `${kind} ${count(kind)}`)
       .join(', ');
     const lines = [
       '',

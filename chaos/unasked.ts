@@ -10,8 +10,9 @@ export type Watched = {
   database: Client;
   /** The calls of the run. */
   calls: LoggedCall[];
-  /** Those whose foreign changes are known. */
+  /** Those whose foreign changes are known: of this run, and of all. */
   wards: ReadonlyMap<string, Ward>;
+  allWards: ReadonlyMap<string, Ward>;
   /** Records of which an operator decided in this run what KMS is to hold, whatever their drift policies say. */
   decidedOn: ReadonlySet<string>;
   /** Keys that somebody else made away with. */
@@ -41,7 +42,7 @@ const declaredDisabled = `
   FROM (SELECT id, key_id FROM keys UNION SELECT key_ref, key_id FROM former_keys) k WHERE k.key_id = ANY($1)`;
 
 /** Nobody declared that these are disabled: then there is no way to them by which they are disabled or enabled. */
-async function switchedKeys({ database, calls, wards, decidedOn }: Watched): Promise<string[]> {
+async function switchedKeys({ database, calls, allWards, decidedOn }: Watched): Promise<string[]> {
   const switched = carriedOut(calls, /^(Enable|Disable)Key$/);
   const { rows } = await database.query<{ id: string; key_id: string; is_declared: boolean }>(declaredDisabled, [
     switched.map(({ key_id }) => key_id),
@@ -51,7 +52,7 @@ async function switchedKeys({ database, calls, wards, decidedOn }: Watched): Pro
   );
   return switched.flatMap(({ key_id, operation, at }) => {
     const id = undeclared.get(key_id ?? '');
-    const ward = wards.get(id ?? '');
+    const ward = allWards.get(id ?? '');
     const isMending = ward?.drift_policy === 'enforce' && ward.theirs?.enabled === false && operation === 'EnableKey';
     return id === undefined || isMending
       ? []
@@ -77,14 +78,14 @@ async function deletedKeys({ database, calls }: Watched): Promise<string[]> {
 }
 
 /** What was adopted must be what somebody made of the key. */
-async function adoptions({ database, wards }: Watched, sinceSeq: string): Promise<string[]> {
+async function adoptions({ database, allWards }: Watched, sinceSeq: string): Promise<string[]> {
   const { rows } = await database.query<{ key_ref: string; changes: Record<string, { after: unknown }> }>(
     `SELECT r.key_ref, r.changes FROM revisions r JOIN events e ON e.key_ref = r.key_ref AND e.generation = r.generation
      WHERE r.origin = 'drift' AND e.type = 'desired_state.changed' AND e.seq > $1`,
     [sinceSeq],
   );
   return rows.flatMap(({ key_ref, changes }) => {
-    const ward = wards.get(key_ref);
+    const ward = allWards.get(key_ref);
     const said: Record<string, unknown> =
       ward?.drift_policy === 'adopt' && ward.theirs !== null
         ? { description: ward.theirs.description, is_enabled: ward.theirs.enabled }

@@ -20,9 +20,8 @@ export type Ward = {
 const provider = 'wards';
 
 /** Makes a ward while all is calm. */
-export async function makeWard(random: Random, url: string, mark: string): Promise<Ward | null> {
+export async function makeWard(url: string, mark: string, drift_policy: Ward['drift_policy']): Promise<Ward | null> {
   const call = caller(url);
-  const drift_policy = random.pick(['report', 'report', 'adopt', 'enforce'] as const);
   await call('POST', '/v1/providers', { name: provider, region: 'us-east-1' });
   const made = await call('POST', '/v1/keys', { provider, drift_policy, description: `${mark} ward` });
   const { id } = made.body;
@@ -32,6 +31,10 @@ export async function makeWard(random: Random, url: string, mark: string): Promi
     return seen.body.status.state === 'in_sync' && seen;
   });
   return { id, keyId: body.key_id ?? '', arn: body.arn ?? '', drift_policy, theirs: null };
+}
+
+export function anyDriftPolicy(random: Random): Ward['drift_policy'] {
+  return random.pick(['report', 'report', 'adopt', 'enforce'] as const);
 }
 
 /** What somebody does to it, and when Keyward looks at it or has something to write to it. */

@@ -48,6 +48,7 @@ export const failureSwitches = [
   'states-are-guessed',
   'one-not-found-is-final',
   'no-effect-check',
+  'no-standstill-bound',
   'no-going-back',
   'tags-are-believed',
 ] as const;

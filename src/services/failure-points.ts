@@ -1,6 +1,6 @@
 /**
- * Places in the path of a change where a test can kill or freeze this process: between every committed step (a
- * transaction of ours, a write to KMS) and the next. In production they do nothing.
+ * Places in the path of a change where a test can kill or freeze this process, or have a sync hang: between every committed
+ * step (a transaction of ours, a write to KMS) and the next. In production they do nothing.
  */
 import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -45,7 +45,8 @@ export type ArmedPoint = {
   /** Each fires once, also across restarts. */
   id: string;
   point: FailurePoint;
-  action: 'kill' | 'freeze';
+  /** hang: who comes by never gets on. */
+  action: 'kill' | 'freeze' | 'hang';
   /** At which pass, counted since it was armed; 1 is the first. */
   pass: number;
 };
@@ -66,6 +67,7 @@ function armedBy(folder: string): FailurePoints['pass'] {
       passes.set(armed.id, count);
       if (count !== armed.pass || hasFired(folder, armed.id)) continue;
       appendFileSync(path.join(folder, 'fired.log'), `${JSON.stringify({ ...armed, pid: process.pid })}\n`);
+      if (armed.action === 'hang') return new Promise(() => {});
       process.kill(process.pid, armed.action === 'kill' ? 'SIGKILL' : 'SIGSTOP');
       // Who has been woken up is not to be frozen again by what was armed before that.
       return;

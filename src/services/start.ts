@@ -14,7 +14,7 @@ import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { openChangeFeed } from './changes.ts';
 import { shortenTimesToCome } from './clock-set-back.ts';
 import type { Services, Times } from './context.ts';
-import { openFailurePoints } from './failure-points.ts';
+import { type FailurePoints, openFailurePoints } from './failure-points.ts';
 import { joinFleet } from './fleet.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { Unmade } from './keys/unmade.ts';
@@ -86,7 +86,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const limiter = new Limiter(config.QUOTA_SHARE);
   const isBuiltIn = config.KMS_ENDPOINT === 'local';
   const rules = new ProviderRules({ endpoint, isBuiltIn, settle: settleTimes(config) });
-  const times = timesOf(config, rules);
+  const times = timesOf(config, rules, failurePoints);
   const onClockSetBack = async (client: Pick<ClientBase, 'query'>, setBack: number) => {
     log.warn({ seconds: Math.round(setBack / 1000) }, "PostgreSQL's clock was set back: times to come are shortened");
     const { lease, settle, write } = times;
@@ -154,10 +154,10 @@ function knownUnmade(queue: Queue): Unmade {
  */
 const longestStandstill = 120_000;
 
-function timesOf(config: Config, rules: ProviderRules): Times {
+function timesOf(config: Config, rules: ProviderRules, failurePoints: FailurePoints): Times {
   return {
     lease: config.LEASE_SECONDS * 1000,
-    standstill: longestStandstill,
+    standstill: failurePoints.isOff('no-standstill-bound') ? Number.POSITIVE_INFINITY : longestStandstill,
     write: writeTimes(config.WRITE_DEADLINE_SECONDS * 1000),
     settle: rules.settling({ endpoint: null, quotas: null }),
     propagation: propagationTime(config),

@@ -1,0 +1,168 @@
+/**
+ * Arrangements in which one safeguard alone keeps harm away. Their records are not in play for anything else, and in their runs
+ * no process dies: what befalls the keys is then what was arranged.
+ */
+import { CreateKeyCommand } from '@aws-sdk/client-kms';
+import type { Client } from 'pg';
+import { metadata } from '../test/support/kms-truth.ts';
+import { type Call, caller, eventually, type LoggedCall } from '../test/support/service.ts';
+import type { Lab } from './lab.ts';
+import type { Kind, Mix } from './mix.ts';
+import type { Operation } from './operations.ts';
+import type { Random } from './random.ts';
+import { makeWard, type Ward } from './wards.ts';
+
+export type Trap = {
+  kind: Kind;
+  /** Whether other faults of KMS are let into the run. */
+  takesFaults: boolean;
+  /** The key that somebody changes, if it is one. */
+  ward?: Ward;
+  operations: Operation[];
+  /** @returns a sentence for each violation, when all is settled. @param calls those of the run. */
+  violations(calls: LoggedCall[], database: Client): Promise<string[]>;
+};
+
+type World = { lab: Lab; mix: Mix };
+
+/** Chooses one, and makes the key that it needs, while all is calm. */
+export async function layTrap(random: Random, { lab, mix }: World, mark: string): Promise<Trap | null> {
+  if (mix.has('planted-key', random, 0.07)) return plantedKey(lab, mark);
+  if (mix.has('insistence', random, 0.07)) return insistence(random, lab, mark);
+  return mix.has('throttled-rotation', random, 0.07) ? throttledRotation(lab, mark) : null;
+}
+
+/**
+ * CreateKey does not arrive, somebody makes a key with the record's ownership tag, and KMS refuses what that lacks: the key is
+ * nobody's to delete.
+ */
+function plantedKey(lab: Lab, mark: string): Trap {
+  let keyId: string | null = null;
+  const run = async (url: string) => {
+    const call = caller(url);
+    await lab.control.fault({ operation: 'CreateKey', kind: 'reset_before_effect', times: null, seconds: 1.5 });
+    const body = { description: `${mark} planted`, is_enabled: false };
+    const { body: made } = await call('POST', '/v1/keys', body, { prefer: 'respond-async' });
+    await eventually('CreateKey is sent in vain', async () => {
+      return (await lab.control.calls()).some(({ parameters }) => JSON.stringify(parameters).includes(made.id));
+    });
+    const planted = await eventually('a key is planted', () => plant(lab, made.id).catch(() => undefined));
+    keyId = planted;
+    const refused = { operation: 'DisableKey', key_id: planted, kind: 'error', type: 'ValidationException' };
+    await lab.control.fault({ ...refused, message: 'Refused.', times: null });
+    // A record that failed stays so: it is let go of, and the key is somebody's again.
+    if ((await endOf(call, made.id)) === 'failed') await call('POST', `/v1/keys/${made.id}/release`);
+  };
+  const violations = async () => {
+    if (keyId === null) return [];
+    const { KeyState } = await metadata(lab.kms, keyId);
+    return KeyState === 'PendingDeletion' ? [`deleted: ${keyId}, which only its tag told to be Keyward's`] : [];
+  };
+  return {
+    kind: 'planted-key',
+    takesFaults: false,
+    operations: [{ name: 'somebody plants a key', at: 0, run }],
+    violations,
+  };
+}
+
+async function plant(lab: Lab, id: string): Promise<string> {
+  const Tags = [{ TagKey: 'keyward:id', TagValue: id }];
+  const { KeyMetadata } = await lab.kms.send(new CreateKeyCommand({ Description: 'Planted', Tags }));
+  return KeyMetadata?.KeyId ?? '';
+}
+
+/** Milliseconds in which a record comes to one of the states. */
+const patience = 60_000;
+
+async function endOf(call: Call, id: string): Promise<string> {
+  return eventually(
+    'the record has an end',
+    async () => {
+      const { body } = await call('GET', `/v1/keys/${id}`);
+      return /^(failed|pending_deletion|deleted)$/.test(body.status.state) && body.status.state;
+    },
+    patience,
+  );
+}
+
+/** How often a key is put right against somebody who changes it back at once. Nobody wins that. */
+const mostMends = 3;
+const insisting = { rounds: 6, milliseconds: 1200 };
+
+/** Whatever Keyward writes, the key is as before at the next look: it is not told for ever. */
+async function insistence(random: Random, lab: Lab, mark: string): Promise<Trap | null> {
+  const ward = await makeWard(lab.replicas[0].service.url, `${mark} insisted`, 'enforce');
+  if (ward === null) return null;
+  const theirs = { description: `${mark} insisted, theirs`, enabled: true };
+  const run = async () => {
+    ward.theirs = theirs;
+    const insist = setInterval(() => lab.control.changeKey(ward.arn, theirs).catch(() => {}), 60);
+    for (let round = 0; round < insisting.rounds; round += 1) {
+      await dueNow(lab, ward.id);
+      await new Promise((resolve) => setTimeout(resolve, insisting.milliseconds));
+    }
+    clearInterval(insist);
+  };
+  const violations = async (_calls: LoggedCall[], database: Client) => {
+    const { rows } = await database.query<{ count: number }>(
+      `SELECT count(*)::int FROM kms_writes WHERE key_ref = $1 AND operation = 'UpdateKeyDescription' AND outcome = 'done'`,
+      [ward.id],
+    );
+    const count = rows[0]?.count ?? 0;
+    return count > mostMends ? [`in vain: UpdateKeyDescription of ${ward.keyId} of ${ward.id}, ${count} times`] : [];
+  };
+  const operations = [{ name: `somebody insists on ward ${ward.id}`, at: random.between(0, 300), run }];
+  return { kind: 'insistence', takesFaults: true, operations, violations, ward };
+}
+
+/** PostgreSQL may be away. */
+async function dueNow(lab: Lab, id: string): Promise<void> {
+  const due = 'UPDATE keys SET due_at = now() WHERE id = $1 AND due_at > now()';
+  await lab
+    .database()
+    .then((database) => database.query(due, [id]))
+    .catch(() => {});
+}
+
+/** Milliseconds for which a key that is declared disabled may be enabled on the way, with nothing else going wrong. */
+const longestEnabled = 4000;
+const throttledFor = 8;
+
+/** A key has to be enabled for a change of its rotation, and KMS has no time for that: it is not left usable meanwhile. */
+async function throttledRotation(lab: Lab, mark: string): Promise<Trap> {
+  const call = caller(lab.replicas[0].service.url);
+  const { body: made } = await call('POST', '/v1/keys', { description: `${mark} disabled`, is_enabled: false });
+  const { body } = await eventually('the disabled key is made', async () => {
+    const seen = await call('GET', `/v1/keys/${made.id}`);
+    return seen.body.status.state === 'in_sync' && seen;
+  });
+  const keyId = body.key_id ?? '';
+  const run = async (url: string) => {
+    const throttled = { operation: 'EnableKeyRotation', key_id: keyId, kind: 'throttle' };
+    await lab.control.fault({ ...throttled, times: null, seconds: throttledFor });
+    await caller(url)('PATCH', `/v1/keys/${body.id}`, { enable_key_rotation: true }, { prefer: 'respond-async' });
+    await new Promise((resolve) => setTimeout(resolve, throttledFor * 1000));
+  };
+  const violations = async (calls: LoggedCall[]) => {
+    const longest = longestTimeEnabled(calls.filter(({ key_id, error }) => key_id === keyId && error === null));
+    return longest > longestEnabled ? [`usable: ${keyId} of ${body.id}, declared disabled, for ${longest} ms`] : [];
+  };
+  return {
+    kind: 'throttled-rotation',
+    takesFaults: false,
+    operations: [{ name: 'the rotation of a disabled key changes, and is throttled', at: 0, run }],
+    violations,
+  };
+}
+
+function longestTimeEnabled(calls: LoggedCall[]): number {
+  let [since, longest] = [0, 0];
+  for (const { operation, at } of calls) {
+    if (operation === 'EnableKey') since ||= Date.parse(at);
+    if (operation !== 'DisableKey' || since === 0) continue;
+    longest = Math.max(longest, Date.parse(at) - since);
+    since = 0;
+  }
+  return since === 0 ? longest : Number.POSITIVE_INFINITY;
+}
