@@ -2,7 +2,7 @@ import { type Test, test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import { allKeyIds, metadata, tags } from '../support/kms-truth.ts';
 import { startBackends } from '../support/process.ts';
-import { eventually, startService } from '../support/service.ts';
+import { eventually, type Problem, startService } from '../support/service.ts';
 
 type Service = Awaited<ReturnType<typeof startService>>;
 
@@ -48,9 +48,13 @@ for (const OWNERSHIP_SEARCH of ['listing', 'tagging']) {
 
     const { body: doomed } = await call('POST', '/v1/keys', { description: 'doomed' });
     await forgetMaking(service, doomed);
-    const { status, body } = await call('DELETE', `/v1/keys/${doomed.id}`);
-    t.equal(status, 202, 'a record whose key is in KMS is not dropped as one that KMS never had');
-    t.equal(body.key_id, doomed.key_id);
+    const refused = await call<Problem>('DELETE', `/v1/keys/${doomed.id}`);
+    t.equal(refused.status, 409, 'a record whose key is in KMS is not dropped as one that KMS never had');
+    t.match(refused.body, { id: doomed.id, detail: new RegExp(`key ${doomed.key_id} .*/resolve`) });
+    t.equal((await metadata(kms, doomed.key_id ?? '')).KeyState, 'Enabled', 'nor deleted for its tag');
+    const said = { key_id: doomed.key_id, is_mine: true };
+    const { body } = await call('POST', `/v1/keys/${doomed.id}/resolve`, said);
+    t.match(body, { key_id: doomed.key_id, status: { state: 'pending_deletion', error: null } });
     t.equal((await metadata(kms, doomed.key_id ?? '')).KeyState, 'PendingDeletion');
     t.same(new Set(await allKeyIds(kms)), new Set([made.key_id, doomed.key_id]));
   });

@@ -3,7 +3,7 @@ import { test } from 'tap';
 import type { Event } from '../../src/schemas/history.ts';
 import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
 import { metadata } from '../support/kms-truth.ts';
-import { eventually, startService } from '../support/service.ts';
+import { eventually, type Problem, startService } from '../support/service.ts';
 
 const replacement = { multi_region: true, enable_key_rotation: true };
 
@@ -51,6 +51,37 @@ test('a key that only its ownership tag tells to be of a record is never schedul
     t.match(await untilInState(body.id, 'failed'), { key_id: null });
     await untouched(keyId);
     await control.clearFaults();
+  });
+
+  t.test('when the record is deleted that its tag names', async (t) => {
+    await refuses('CreateKey');
+    const { body } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
+    await untilInState(body.id, 'failed');
+    await control.clearFaults();
+    const keyId = await foreignKey(kms, body.id);
+    for (const attempt of ['first', 'second']) {
+      const { status, body: problem } = await call<Problem>('DELETE', `/v1/keys/${body.id}`);
+      t.equal(status, 409, attempt);
+      t.match(problem, { type: '/problems/conflict', id: body.id, detail: keyId });
+    }
+    t.match((await call('GET', `/v1/keys/${body.id}`)).body.status.error, { code: 'KeyNotProven' });
+    await untouched(keyId);
+    await call('POST', `/v1/keys/${body.id}/resolve`, { key_id: keyId, is_mine: false });
+    await eventually('the record goes', async () => (await call('GET', `/v1/keys/${body.id}`)).status === 404);
+    await untouched(keyId);
+  });
+
+  t.test('but for one that an unanswered CreateKey of its record may have made', async (t) => {
+    await control.fault({ operation: 'CreateKey', kind: 'reset_after_effect' });
+    await control.fault({ operation: 'ListKeys', kind: 'throttle', times: 2 });
+    const { body } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
+    t.equal((await call('DELETE', `/v1/keys/${body.id}`, undefined, { prefer: 'wait=30' })).status, 202);
+    const { key_id: keyId } = await untilInState(body.id, 'pending_deletion');
+    const doomed = await eventually('its deletion is scheduled', async () => {
+      const seen = (await call('GET', `/v1/keys/${body.id}`)).body;
+      return seen.status.key_state === 'PendingDeletion' && seen;
+    });
+    t.equal((await metadata(kms, doomed.key_id ?? keyId ?? '')).KeyState, 'PendingDeletion');
   });
 
   t.test('when a search finds it and KMS then refuses the rest of the creation', async (t) => {

@@ -16,7 +16,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Keys'],
         summary: 'Say whether a KMS key is the one of this record',
         description:
-          'For a record whose `status.error` is KeyNotReadable or DuplicateKeys: a CreateKey may have made a key that KMS does not let Keyward read, or several keys carry the ownership tag.',
+          'For a record whose `status.error` is KeyNotReadable, DuplicateKeys or KeyNotProven: a CreateKey may have made a key that KMS does not let Keyward read, several keys carry the ownership tag, or the key of a record that is to be deleted is known by its tag alone.',
         params: KeyParams,
         headers: conditionalWriteHeaders,
         body: ref(KeyResolution),

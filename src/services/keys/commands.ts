@@ -6,7 +6,8 @@ import type { Actor, Services } from '../context.ts';
 import { findEarlierRun } from '../history/revisions.ts';
 import { conflict, keyNotFound } from '../problems.ts';
 import { isHeldBack, lastGap } from '../recovery/hold.ts';
-import { type DeclaredKey, declaredOf } from './declared.ts';
+import { keyNotProven } from '../sync/first-creation.ts';
+import { type DeclaredKey, declaredOf, errorOf } from './declared.ts';
 import { findKey, lookUpKey } from './find.ts';
 import { declaredByCreate, declaredByPatch, type Input, patchTarget } from './input.ts';
 import { type Origin, recordChange, recordNewKey } from './intents.ts';
@@ -107,7 +108,8 @@ export function updateKey(services: Services, id: string, input: Input, command:
  * Schedules a key's deletion. Asking again changes nothing.
  * @param windowInDays 7 to 30; undefined: the key's own.
  * @returns null when the record is gone, because KMS never had the key.
- * @throws ProblemError not-found, stale-generation, conflict with deletion_protection, refused-by-kms.
+ * @throws ProblemError not-found, stale-generation, refused-by-kms; conflict with deletion_protection, and where a key carries the
+ * record's ownership tag that may be somebody else's.
  */
 export async function deleteKey(
   services: Services,
@@ -115,7 +117,7 @@ export async function deleteKey(
   windowInDays: number | undefined,
   command: Command,
 ): Promise<Accepted | null> {
-  const settlement = await declareChange(services, id, command, 'delete', (row) => {
+  const decide = (row: KeyRow): DeclaredKey => {
     const declared = declaredOf(row);
     if (row.lifecycle === 'pending_deletion') return declared;
     assertManaged(row);
@@ -124,8 +126,17 @@ export async function deleteKey(
       throw conflict('The key has deletion_protection; set it to false before deleting the key.', id);
     }
     return { ...declared, lifecycle: 'pending_deletion', pending_window_in_days: windowInDays ?? null };
-  });
-  return settlement.kind === 'removed' ? null : keptRow(settlement, id);
+  };
+  const settlement = await declareChange(services, id, command, 'delete', decide, isNotProven);
+  if (settlement.kind === 'removed') return null;
+  const { row, pending } = keptRow(settlement, id);
+  if (pending && isNotProven(row)) throw conflict(`${errorOf(row)?.message}. The deletion goes on with that.`, id);
+  return { row, pending };
+}
+
+/** Whether a key that is to be deleted may be somebody else's. */
+function isNotProven(row: KeyRow): boolean {
+  return row.lifecycle === 'pending_deletion' && errorOf(row)?.code === keyNotProven;
 }
 
 /** Takes a deletion back. @throws ProblemError not-found, stale-generation, conflict, refused-by-kms. */
@@ -214,25 +225,31 @@ async function declareChange(
   command: Command,
   origin: Origin,
   decide: Decision,
+  isStuck?: (row: KeyRow) => boolean,
 ): Promise<Settlement> {
   for (;;) {
     const row = await lookUpKey(services, id);
     // Asked after the row was read: what another run records from here on, recordChange takes note of.
     const earlier = await findEarlierRun(services, command);
-    if (earlier !== null) return waitForGeneration(services, id, earlier.generation, command.wait);
+    if (earlier !== null) return waitForGeneration(services, id, earlier.generation, command.wait, isStuck);
     if (row === undefined) throw keyNotFound(id);
     assertMatches(row, command.ifMatch);
     const declared = await decide(row);
     // Of a held key nobody knows whether KMS has it so: what is asked for is recorded as asked for now, and carried out.
     const isSame = isDeepStrictEqual(declared, declaredOf(row)) && !isHeldBack(row, services.watch.gap);
-    if (isSame) return settled(services, row, command);
+    if (isSame) return settled(services, row, command, isStuck);
     const generation = await recordChange(services, row, { declared, origin }, command);
-    if (generation !== null) return waitForGeneration(services, id, generation, command.wait);
+    if (generation !== null) return waitForGeneration(services, id, generation, command.wait, isStuck);
   }
 }
 
 /** Nothing was to be changed: what was asked before may still be on its way. */
-function settled(services: Services, row: KeyRow, { wait }: Command): Promise<Settlement> {
+function settled(
+  services: Services,
+  row: KeyRow,
+  { wait }: Command,
+  isStuck?: (row: KeyRow) => boolean,
+): Promise<Settlement> {
   if (row.synced_generation >= row.generation) return Promise.resolve({ kind: 'held', row });
-  return waitForGeneration(services, row.id, row.generation, wait);
+  return waitForGeneration(services, row.id, row.generation, wait, isStuck);
 }

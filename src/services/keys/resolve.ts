@@ -9,6 +9,7 @@ import type { KeyResolution } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { conflict, invalidInput } from '../problems.ts';
 import { accessToKey, homeElsewhere } from '../providers/access.ts';
+import { keyNotProven } from '../sync/first-creation.ts';
 import { closeEntry } from '../sync/journal.ts';
 import { homeOf } from '../sync/replacement.ts';
 import type { Accepted, Command } from './commands.ts';
@@ -19,7 +20,7 @@ import { assertMatches } from './preconditions.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
 /** What a record says that waits for such a word. Its message names the keys. */
-const open = new Set(['KeyNotReadable', 'DuplicateKeys']);
+const open = new Set(['KeyNotReadable', 'DuplicateKeys', keyNotProven]);
 
 /**
  * Takes the key for the record's, or for another's, and has the sync go on.

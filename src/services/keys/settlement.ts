@@ -22,14 +22,22 @@ export type Settlement =
 
 type Ended = Exclude<Settlement, { kind: 'pending' }>;
 
-/** Waits until KMS holds the generation, or refuses it, or the time is up. */
+/**
+ * Waits until KMS holds the generation, or refuses it, or the time is up.
+ * @param isStuck tells of what no wait will end.
+ */
 export async function waitForGeneration(
   services: Services,
   id: string,
   generation: number,
   waitMilliseconds: number,
+  isStuck: (row: KeyRow) => boolean = () => false,
 ): Promise<Settlement> {
-  const ended = await services.changes.waitFor(id, waitMilliseconds, () => lookAtGeneration(services, id, generation));
+  const ended = await services.changes.waitFor(id, waitMilliseconds, async () => {
+    const row = await lookUpKey(services, id);
+    if (row !== undefined && isStuck(row)) return { kind: 'pending' as const, row };
+    return lookAtGeneration(services, row, generation);
+  });
   if (ended !== undefined) return ended;
   const row = await lookUpKey(services, id);
   if (row === undefined) return { kind: 'removed' };
@@ -37,8 +45,11 @@ export async function waitForGeneration(
   return (await refusalOf(services, row, generation)) ?? { kind: 'pending', row };
 }
 
-async function lookAtGeneration(services: Services, id: string, generation: number): Promise<Ended | undefined> {
-  const row = await lookUpKey(services, id);
+async function lookAtGeneration(
+  services: Services,
+  row: KeyRow | undefined,
+  generation: number,
+): Promise<Ended | undefined> {
   if (row === undefined) return { kind: 'removed' };
   const isTakenBack = row.synced_generation === row.generation || row.state === 'failed';
   if (row.generation > generation || row.state === 'failed') {

@@ -5,24 +5,39 @@
 import type { KeyRow } from '../../database/client.ts';
 import { timeInUuid } from '../../domain/uuid.ts';
 import type { Kms } from '../../kms/client.ts';
+import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { timeUntilGapSettled } from '../recovery/hold.ts';
 import { asFault, assertNoSuspects, CreationUnsettled, search } from './creation.ts';
+import { isMadeByUs } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
 
 /**
  * Looks for the key of a record that has none, unless this process knows that there is none.
  * @returns the row, with the key's identity where the search by ownership tag found the key.
- * @throws KmsFailure when the search fails, or a key that can't be read may be the one; LeaseLost.
+ * @throws KmsFailure when the search fails, a key that can't be read may be the one, or one is to be deleted that nothing proves
+ * to be the record's; LeaseLost.
  */
 export async function findFormerCreation(services: Services, kms: Kms, work: Work): Promise<KeyRow> {
   const { row } = work;
   if (row.key_id !== null || services.unmade.take(row.id)) return row;
   if (services.failurePoints.isOff('no-search-before-create')) return row;
   const keyId = await searchAfterGap(services, kms, row);
-  return keyId === null ? row : recordFound(services, kms, work, keyId);
+  if (keyId === null) return row;
+  if (row.lifecycle === 'pending_deletion') await assertProven(services, row, keyId);
+  return recordFound(services, kms, work, keyId);
+}
+
+/** The code of the error of a record that is to be deleted, and whose key only its tag tells to be this record's. */
+export const keyNotProven = 'KeyNotProven';
+
+/** Only what is ours is destroyed (I11). @throws KmsFailure */
+async function assertProven(services: Services, { id }: KeyRow, keyId: string): Promise<void> {
+  if (await isMadeByUs(services, id, keyId)) return;
+  const message = `KMS has the key ${keyId} with the ownership tag of this record, and no CreateKey on record made it; whoever may tag keys can have done that. Its deletion is not scheduled until somebody says whose it is: POST /v1/keys/${id}/resolve`;
+  throw new KmsFailure('refused', keyNotProven, message, 'ListResourceTags', true);
 }
 
 /**
