@@ -40,7 +40,7 @@ export class Urgency {
   }
 
   /** Waits for the work's turn. */
-  async waitFor(turn: Promise<void>): Promise<void> {
+  async waitFor(turn: Promise<unknown>): Promise<void> {
     this.#waits += 1;
     try {
       await (this.aroundWait === null ? turn : this.aroundWait(turn));

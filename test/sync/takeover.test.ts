@@ -45,3 +45,24 @@ test('a sync that stands still loses its key, however alive its worker is', asyn
   );
   sleeper.wake();
 });
+
+test('a refresh that stands still loses its keys too, and each is looked at all the same', async (t) => {
+  const service = await startService(t, { SETTLE_SECONDS: '0', LEASE_SECONDS: '2' });
+  const { call, kms, services } = service;
+  services.times.standstill = 1000;
+  const create = async () => (await call('POST', '/v1/keys', { description: 'mine' })).body;
+  const [healthy, drifted] = [await create(), await create()];
+  const KeyId = drifted.key_id ?? '';
+  await kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'theirs' }));
+  // When the keys are looked at, and those of them that are well are on record.
+  const sleeper = freezeAt(service, 'sync-recorded');
+  await services.database.prisma.$executeRaw`
+    UPDATE keys SET due_at = now() WHERE id IN (${healthy.id}::uuid, ${drifted.id}::uuid)`;
+  await sleeper.frozen;
+  await eventually(
+    'the drift is put right by another',
+    async () => (await metadata(kms, KeyId)).Description === 'mine',
+    takeoverTime,
+  );
+  sleeper.wake();
+});

@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { isDatabaseAway, type KeyRow } from '../../database/client.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
 import type { ObservedKey } from '../../domain/types.ts';
+import { Urgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { takePlainKeys } from './due.ts';
+import { StoodStill } from './lease.ts';
 
 /** How often the leases are renewed in the time for which they hold. */
 const renewals = 3;
@@ -31,6 +33,9 @@ export class RefreshBatch {
   /** The number of the last gap when the keys were taken: those with a lower gap_seen are held. */
   readonly gap: number;
   readonly rows: ReadonlyMap<string, KeyRow>;
+  /** All that is done with the batch: it tells when that last got on. */
+  readonly work = new Urgency(false);
+  readonly #givenUp = Promise.withResolvers<never>();
   readonly #services: Services;
   readonly #token: string;
   readonly #held: Set<string>;
@@ -43,6 +48,7 @@ export class RefreshBatch {
     this.#token = token;
     this.rows = new Map(rows.map((row) => [row.id, row]));
     this.#held = new Set(this.rows.keys());
+    this.#givenUp.promise.catch(() => {});
     this.#timer = setInterval(() => this.#renew().catch(() => {}), services.times.lease / renewals);
     this.#timer.unref();
   }
@@ -143,6 +149,11 @@ export class RefreshBatch {
     return this.#held.has(keyId) && (await this.#release([keyId], false)).length > 0;
   }
 
+  /** Never fulfilled. Rejected when the batch has stood still for so long that its keys are left to others. */
+  get standstill(): Promise<never> {
+    return this.#givenUp.promise;
+  }
+
   /** Ends the renewal. */
   stop(): void {
     clearInterval(this.#timer);
@@ -169,6 +180,11 @@ export class RefreshBatch {
   }
 
   async #renew(): Promise<void> {
+    if (this.work.standstill > this.#services.times.standstill) {
+      this.stop();
+      this.#givenUp.reject(new StoodStill([...this.#held].join(', ')));
+      return;
+    }
     await this.#services.database.pool.query(
       `UPDATE keys SET lease_until = now() + $3 * interval '1 millisecond' WHERE id = ANY($1::uuid[]) AND lease_token = $2::uuid`,
       [[...this.#held], this.#token, this.#services.times.lease],

@@ -10,7 +10,7 @@ import { type RecentWrite, withoutStaleFields } from '../../domain/recent-writes
 import { changedSince } from '../../domain/recorded.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
-import { Urgency, withUrgency } from '../../kms/urgency.ts';
+import { withUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { desiredOf, observedOf } from '../keys/declared.ts';
 import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
@@ -19,6 +19,7 @@ import { isHeldBack } from '../recovery/hold.ts';
 import { nextLook } from './aims.ts';
 import type { Seen } from './engine.ts';
 import type { Hands } from './hands.ts';
+import { StoodStill } from './lease.ts';
 import { withUntold } from './look.ts';
 import { Places } from './places.ts';
 import { RefreshBatch, type Unchanged } from './refresh-batch.ts';
@@ -35,6 +36,8 @@ const courtesy = 50;
 
 /** unknown: the key could not be read, or was given up meanwhile. */
 type Look = { kind: 'unchanged'; unchanged: Unchanged } | { kind: 'differs'; seen: Seen } | { kind: 'unknown' };
+
+const unknown: Look = { kind: 'unknown' };
 
 export class Refresher {
   readonly #services: Services;
@@ -88,7 +91,10 @@ export class Refresher {
       const batch = await this.#take(provider);
       if (batch === null) return;
       try {
-        await this.#refresh(batch, readers);
+        await Promise.race([this.#refresh(batch, readers), batch.standstill]);
+      } catch (error) {
+        if (!(error instanceof StoodStill)) throw error;
+        this.#services.log.error({ err: error, provider }, 'a refresh stood still: its keys are left to others');
       } finally {
         batch.stop();
         this.#batches.delete(batch);
@@ -117,11 +123,13 @@ export class Refresher {
     const looks = new Map<string, Look>();
     await Promise.all(
       [...batch.rows.values()].map(async (row) => {
-        await readers.take();
+        // To wait for a place is no standstill: others hold theirs as long as they get on.
+        await batch.work.waitFor(readers.take());
         try {
           if (this.#urgent.isBusy) await delay(courtesy);
           const look = () => lookAt(services, access, { row, gap: batch.gap }, writes.get(row.id) ?? []);
-          looks.set(row.id, batch.holds(row.id) ? await withUrgency(new Urgency(false), look) : { kind: 'unknown' });
+          const looking = batch.holds(row.id) ? withUrgency(batch.work, look) : unknown;
+          looks.set(row.id, await Promise.race([looking, batch.standstill]));
         } finally {
           readers.giveBack();
         }
