@@ -1,8 +1,8 @@
 /** The connection to PostgreSQL: Prisma, and the pool beneath it for the few statements that have to be quick. */
 import { PrismaPg } from '@prisma/adapter-pg';
-import { type Client, type ClientBase, Pool } from 'pg';
+import { Client, type ClientBase, type ClientConfig, Pool } from 'pg';
 import { PrismaClient } from '../generated/prisma/client.ts';
-import { closeWhenSilent, lively } from './liveness.ts';
+import { closeWhenSilent, lively, longestSilence } from './liveness.ts';
 
 export type {
   Event,
@@ -21,8 +21,17 @@ export type Database = { prisma: PrismaClient; pool: Pool; close(): Promise<void
 /** What a statement can run on: Prisma itself or one of its transactions. */
 export type Transaction = Omit<PrismaClient, '$connect' | '$disconnect' | '$on' | '$transaction' | '$extends' | '$use'>;
 
+/** Milliseconds for which one waits for a connection that others use: as long as one that is dead is still taken for alive. */
+const longestQueue = longestSilence;
 /** Milliseconds that a transaction may pause between two statements. */
 const longestPause = 5000;
+
+/** One that gives a server up sooner than the pool gives up a wait for a connection, which is the same setting there. */
+class LivelyClient extends Client {
+  constructor(config?: string | ClientConfig) {
+    super(typeof config === 'string' ? config : { ...config, ...lively });
+  }
+}
 
 /**
  * Opens the pool. Connections are made when first used.
@@ -36,6 +45,8 @@ export function openDatabase(
 ): Database {
   const pool = new Pool({
     ...lively,
+    Client: LivelyClient,
+    connectionTimeoutMillis: longestQueue,
     connectionString,
     max: 15,
     application_name: 'keyward',
@@ -54,7 +65,7 @@ export function openDatabase(
   const statementNames = new Map<string, string>();
   const prisma = new PrismaClient({
     adapter: new PrismaPg(pool, { statementNameGenerator: ({ sql }) => nameOfStatement(statementNames, sql) }),
-    transactionOptions: { maxWait: 5000, timeout: 10_000 },
+    transactionOptions: { maxWait: longestQueue, timeout: 10_000 },
   });
   return {
     prisma,
@@ -95,6 +106,11 @@ export function isDatabaseAway(error: unknown): boolean {
       String(error),
     )
   );
+}
+
+/** Whether an error says that others have used all connections for too long: nothing was done. */
+export function isDatabaseBusy(error: unknown): boolean {
+  return /timeout exceeded when trying to connect|Unable to start a transaction in the given time/.test(String(error));
 }
 
 /** Whether PostgreSQL ended a transaction because two waited for each other: it can be run again. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { isDatabaseAway } from '../database/client.ts';
+import { isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { parameterViolations } from './validation.ts';
 
@@ -13,6 +13,9 @@ const retryAfter = 5;
 /** A connection can break while the database commits: then nobody knows, and it would be wrong to say otherwise. */
 const databaseAway =
   'The database is away. Nothing was recorded, unless its answer was lost at the very end: look before trying again.';
+
+const databaseBusy =
+  'There are more requests than Keyward can carry out at once. Nothing was recorded: try again later.';
 
 const kindsByStatus: Record<number, ProblemKind> = {
   400: 'malformed-request',
@@ -89,6 +92,7 @@ function toProblem(error: FastifyError, request: FastifyRequest): ProblemError {
     const detail = errors.map(({ pointer, detail }) => `${pointer}: ${detail}`).join(' ');
     return new ProblemError('malformed-request', detail, { errors });
   }
+  if (isDatabaseBusy(error)) return new ProblemError('temporarily-unavailable', databaseBusy);
   if (isDatabaseAway(error)) {
     return new ProblemError('temporarily-unavailable', databaseAway);
   }

@@ -104,3 +104,20 @@ test('a connection that breaks between two statements of its borrower fails the 
   borrowed.release(true);
   t.equal((await call('POST', '/v1/keys', {})).status, 201);
 });
+
+test('a request that comes when all connections are in use waits for one, and is told so when none comes free', async (t) => {
+  const { call, services } = await startService(t);
+  const { pool } = services.database;
+  const held = await Promise.all(Array.from({ length: pool.options.max }, () => pool.connect()));
+  const start = performance.now();
+  const { status, headers, body } = await call<Problem>('POST', '/v1/keys', {});
+  t.ok(performance.now() - start > 10_000, 'a burst is over by then');
+  t.match(
+    { status, body },
+    { status: 503, body: { detail: /^There are more requests than Keyward can carry out at once/ } },
+  );
+  t.match(headers.get('retry-after'), /^\d+$/);
+  const later = call('POST', '/v1/keys', {});
+  for (const connection of held) connection.release();
+  t.equal((await later).status, 201);
+});
