@@ -2,7 +2,7 @@
  * Arrangements in which one safeguard alone keeps harm away. Their records are not in play for anything else, and in their runs
  * no process dies: what befalls the keys is then what was arranged.
  */
-import { CreateKeyCommand } from '@aws-sdk/client-kms';
+import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import { metadata } from '../test/support/kms-truth.ts';
 import { type Call, caller, eventually, type LoggedCall } from '../test/support/service.ts';
@@ -46,10 +46,11 @@ function plantedKey(lab: Lab, mark: string): Trap {
     await eventually('CreateKey is sent in vain', async () => {
       return (await lab.control.calls()).some(({ parameters }) => JSON.stringify(parameters).includes(made.id));
     });
-    const planted = await eventually('a key is planted', () => plant(lab, made.id).catch(() => undefined));
-    keyId = planted;
-    const refused = { operation: 'DisableKey', key_id: planted, kind: 'error', type: 'ValidationException' };
+    const planted = await eventually('somebody makes a key', () => theirKey(lab.kms, mark).catch(() => undefined));
+    keyId = planted.keyId;
+    const refused = { operation: 'DisableKey', key_id: keyId, kind: 'error', type: 'ValidationException' };
     await lab.control.fault({ ...refused, message: 'Refused.', times: null });
+    await lab.control.changeKey(planted.arn, { tags: { 'keyward:id': made.id } });
     // A record that failed stays so: it is let go of, and the key is somebody's again.
     if ((await endOf(call, made.id)) === 'failed') await call('POST', `/v1/keys/${made.id}/release`);
   };
@@ -66,10 +67,9 @@ function plantedKey(lab: Lab, mark: string): Trap {
   };
 }
 
-async function plant(lab: Lab, id: string): Promise<string> {
-  const Tags = [{ TagKey: 'keyward:id', TagValue: id }];
-  const { KeyMetadata } = await lab.kms.send(new CreateKeyCommand({ Description: 'Planted', Tags }));
-  return KeyMetadata?.KeyId ?? '';
+async function theirKey(kms: KMSClient, mark: string): Promise<{ keyId: string; arn: string }> {
+  const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: `${mark} theirs` }));
+  return { keyId: KeyMetadata?.KeyId ?? '', arn: KeyMetadata?.Arn ?? '' };
 }
 
 /** Milliseconds in which a record comes to one of the states. */

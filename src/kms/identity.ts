@@ -6,6 +6,8 @@ export type CallerIdentity = { account: string; arn: string };
 
 /** Milliseconds for which the answer is taken to be so. */
 const knownFor = 300_000;
+/** The same for none, of an STS that may just have failed: what waits for the account waits no longer than a retry does. */
+const unknownFor = 2000;
 
 /**
  * One GetCallerIdentity call, which needs no permission.
@@ -32,8 +34,10 @@ export function rememberedIdentity(sts: STSClient, roleArn: string | null): () =
       last = await readCallerIdentity(sts);
       return last;
     } catch (error) {
-      if (error instanceof KmsFailure && error.kind !== 'credentials') return last;
-      throw error;
+      if (!(error instanceof KmsFailure) || error.kind === 'credentials') throw error;
+      const isWithout = error.kind === 'unsupported';
+      if (last === null && !isWithout && known !== undefined) known.until = Date.now() + unknownFor;
+      return last;
     }
   };
   return () => {

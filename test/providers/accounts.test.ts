@@ -74,6 +74,20 @@ test('keys of two accounts and three Regions in one service', { buffered: true }
   t.same(unmanaged.body.items, [], 'a key that is managed under another provider of the account is no unmanaged one');
 });
 
+test('an answer of STS that is lost holds a change up no longer than a retry', { buffered: true }, async (t) => {
+  const { call, control } = await startService(t);
+  await control.fault({ operation: 'GetCallerIdentity', kind: 'internal_error', times: 3 });
+  const provider = await addProvider(call, { name: 'lost', region: 'us-east-1', allowed_account_ids: [own] });
+  const { status, body: key } = await call('POST', '/v1/keys', { provider }, { prefer: 'respond-async' });
+  t.equal(status, 202);
+  t.match((await untilTold(call, key)).status.error, { code: 'AccountNotAllowed' });
+  await eventually(
+    'it is asked again',
+    async () => (await call('GET', `/v1/keys/${key.id}`)).body.arn !== null,
+    30_000,
+  );
+});
+
 /** As a change of the credentials themselves does: a PATCH would first look for the keys there. */
 function leadElsewhere({ database }: Services, name: string, assume_role: object | null) {
   const value = assume_role === null ? null : JSON.stringify(assume_role);
