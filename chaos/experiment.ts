@@ -8,7 +8,7 @@ import type { Ledger } from './ledger.ts';
 import type { Mix } from './mix.ts';
 import { type Operation, planOperations } from './operations.ts';
 import type { Random } from './random.ts';
-import { recover, writesBeforeTheGo } from './restore.ts';
+import { recover, tellWhoseKeysAre, writesBeforeTheGo } from './restore.ts';
 import { layTrap, type Trap } from './traps.ts';
 import { unsettledKeys } from './truth.ts';
 import { unaskedDoings } from './unasked.ts';
@@ -177,7 +177,10 @@ async function untilSettled(lab: Lab, mix: Mix): Promise<string | null> {
     for (const replica of lab.replicas) await replica.start();
     open = await lab
       .database()
-      .then(unsettledKeys)
+      .then(async (database) => {
+        await tellWhoseKeysAre(lab.replicas[0], database);
+        return unsettledKeys(database);
+      })
       .catch((error: Error) => error.message);
     if (Array.isArray(open) && open.length === 0) return null;
     await delay(100);

@@ -117,6 +117,19 @@ export async function recover(replica: Replica, as: 'observed' | 'declared'): Pr
   throw new Error(`Keys are held ${patience} ms after all was calm`);
 }
 
+/** What an operator says of a key that the restored database does not know to be its own, and whose owner wants it deleted. */
+export async function tellWhoseKeysAre(replica: Replica, database: Client): Promise<void> {
+  const { rows } = await database.query<{ id: string; message: string }>(
+    "SELECT id, error->>'message' AS message FROM keys WHERE key_id IS NULL AND error->>'code' = 'KeyNotProven'",
+  );
+  for (const { id, message } of rows) {
+    const keyId = /the key (\S+)/.exec(message)?.[1];
+    await caller(replica.service.url)('POST', `/v1/keys/${id}/resolve`, { key_id: keyId, is_mine: true }).catch(
+      () => {},
+    );
+  }
+}
+
 /**
  * A key that KMS does not hold as the restored database has it is only looked at, until somebody decides.
  * @returns a sentence for each violation.
