@@ -10,6 +10,7 @@ import { readTags } from '../../kms/observe.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { CreationUnsettled } from './creation.ts';
+import { isMadeByUs } from './journal.ts';
 import { timeToLose } from './lost.ts';
 
 /** The code of the error of a key that KMS has made without its tags, and of those that are not made for it. */
@@ -26,9 +27,9 @@ export async function assertMayCreate(services: Services, kms: Kms, { id }: KeyR
   const trial = services.tagTrialOf(kms);
   while (!trial.isKept && !services.failurePoints.isOff('tags-are-believed')) {
     if (trial.dropped !== null) throw notKept(services, trial.dropped, 'None is made there.');
-    const other = trial.enter(id, services.times.write.landsWithin + timeToLose(services.times));
+    const other = trial.enter(id, longestTrial(services));
     if (other === null) return;
-    if (other.hasLooked) throw unseen(`the first key that was made here, of record ${other.id},`, other.until);
+    if (other.looks > 0) throw unseen(`the first key that was made here, of record ${other.id},`, other.until);
     await currentUrgency().waitFor(other.looked.promise);
   }
 }
@@ -49,23 +50,23 @@ export async function assertTagsKept(
   const isNew = row.synced_generation === 0 || row.replacement === 'begun';
   if (trial.isKept || !isNew || row.lifecycle !== 'managed' || services.failurePoints.isOff('tags-are-believed'))
     return;
-  const age = await timeSinceMade(services, row, key_id);
-  if (age === null) return;
+  // What the tags of other keys tell may be of others.
+  if (!(await isMadeByUs(services, row.id, key_id))) return;
   const read = tags ?? (await readTags(kms, key_id).catch(asNone));
   if (read[services.ownershipTagName] === row.id) return trial.settle(arn, true);
-  const left = timeToLose(services.times) - age;
-  trial.lookedAt(row.id);
-  if (left > 0 || row.attempts + 1 < fewestLooks) throw unseen(arn, performance.now() + left);
+  if (trial.dropped !== null) throw notKept(services, arn, 'It is left as it is.');
+  const other = trial.enter(row.id, longestTrial(services));
+  if (other !== null) throw unseen(arn, other.until);
+  const { looks, milliseconds } = trial.lookedAt(longestTrial(services));
+  const left = timeToLose(services.times) - milliseconds;
+  if (left > 0 || looks < fewestLooks) throw unseen(arn, performance.now() + left);
   trial.settle(arn, false);
   throw notKept(services, arn, 'It is left as it is.');
 }
 
-/** Milliseconds since KMS answered the record's CreateKey with this key; null: it has not, and its tags may be of others. */
-async function timeSinceMade({ database }: Services, { id }: KeyRow, keyId: string): Promise<number | null> {
-  const [made] = await database.prisma.$queryRaw<{ age: number }[]>`
-    SELECT extract(epoch FROM clock_timestamp() - finished_at)::float8 * 1000 AS age FROM kms_writes
-    WHERE key_ref = ${id}::uuid AND operation = 'CreateKey' AND made_key_id = ${keyId}`;
-  return made?.age ?? null;
+/** Milliseconds after which others wait no longer for a key that does not tell. */
+function longestTrial({ times }: Services): number {
+  return times.write.landsWithin + timeToLose(times);
 }
 
 /** A new key may not be seen yet. */
