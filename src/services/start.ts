@@ -24,6 +24,7 @@ import { startBringingAlong } from './providers/bring-along.ts';
 import { watchEndpoint } from './providers/endpoint.ts';
 import { ProviderRules } from './providers/quotas.ts';
 import { seedProvider } from './providers/seed.ts';
+import type { ProviderSettings } from './providers/settings.ts';
 import { Pulse } from './pulse.ts';
 import { GapWatch } from './recovery/watch.ts';
 import { TagTrial } from './sync/tag-trial.ts';
@@ -89,7 +90,11 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const times = timesOf(config, rules, failurePoints);
   const onClockSetBack = async (client: Pick<ClientBase, 'query'>, setBack: number) => {
     log.warn({ seconds: Math.round(setBack / 1000) }, "PostgreSQL's clock was set back: times to come are shortened");
-    const { lease, settle, write } = times;
+    const { rows } = await client.query<Pick<ProviderSettings, 'endpoint' | 'quotas'>>(
+      'SELECT endpoint, quotas FROM providers',
+    );
+    const settle = Math.max(times.settle, ...rows.map((settings) => rules.settling(settings)));
+    const { lease, write } = times;
     await shortenTimesToCome(client, { lease, settle, landsWithin: write.landsWithin }, setBack);
   };
   const membership = await joinFleet(databaseOfWorker, { limiter, watch, onClockSetBack }, config.ROLE, log);

@@ -1,4 +1,4 @@
-/** A change of a provider that has many keys: 20,000, as rows alone, which nobody syncs. */
+/** A change of a provider that has many keys, as rows alone, which nobody syncs. */
 import { Client } from 'pg';
 import { type Test, test } from 'tap';
 import type { Provider } from '../../src/schemas/provider.ts';
@@ -6,11 +6,10 @@ import { startBackends, startProcess } from '../support/process.ts';
 import { addProvider } from '../support/providers.ts';
 import { type Call, eventually, type Problem, startService } from '../support/service.ts';
 
-const count = 20_000;
 const provider = 'many';
 
 /** Pending deletion: their tags change in the database alone. In the order of their ids each has a number. */
-const insertMany = `
+const insertMany = (count: number) => `
   INSERT INTO keys (
     id, provider, description, key_usage, customer_master_key_spec, multi_region, bypass_policy_lockout_safety_check,
     deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all, drift_policy, deletion_protection, lifecycle, state)
@@ -50,12 +49,13 @@ const change = (call: Call, settings: object) =>
 const prod = { default_tags: { env: 'prod' } };
 
 test('while a change goes through many keys, others of the provider are made, changed and read', async (t) => {
+  const count = 20_000;
   const { databaseUrl: DATABASE_URL } = await startBackends(t);
   const { call } = await startService(t, { DATABASE_URL });
   await addProvider(call, { name: provider });
   const database = await connect(t, DATABASE_URL);
   const other = await connect(t, DATABASE_URL);
-  await database.client.query(insertMany);
+  await database.client.query(insertMany(count));
   const { body: key } = await call('POST', '/v1/keys', { provider, tags: { own: '2' } });
 
   const release = await database.hold(count / 2);
@@ -81,13 +81,14 @@ test('while a change goes through many keys, others of the provider are made, ch
 });
 
 test('a change whose process is killed goes on, and one that takes its place begins anew', async (t) => {
+  const count = 6000;
   const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
   const environment = { DATABASE_URL, KMS_ENDPOINT };
   const first = await startProcess(t, environment);
   await addProvider(first.call, { name: provider });
   const database = await connect(t, DATABASE_URL);
   const other = await connect(t, DATABASE_URL);
-  await database.client.query(insertMany);
+  await database.client.query(insertMany(count));
 
   const release = await database.hold(count / 2);
   const answer = change(first.call, prod).catch(() => null);
