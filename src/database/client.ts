@@ -53,7 +53,9 @@ export function openDatabase(
     // A process that freezes in a transaction would hold its rows, and everybody who needs them, for as long.
     idle_in_transaction_session_timeout: longestPause,
     verify: (client, done) => {
-      check(client).then(() => done(), done);
+      keepCommits(client)
+        .then(() => check(client))
+        .then(() => done(), done);
     },
   });
   pool.on('error', onError);
@@ -75,6 +77,16 @@ export function openDatabase(
       await pool.end();
     },
   };
+}
+
+/**
+ * What is put on record before a call to KMS has to outlive a crash of PostgreSQL, whatever its configuration, its database or
+ * its role says. A setting that waits for standbys too is left.
+ */
+async function keepCommits(client: ClientBase): Promise<void> {
+  await client.query(
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+  );
 }
 
 const mostPreparedStatements = 500;

@@ -17,7 +17,7 @@ import {
 import type { Answered } from '../domain/after-step.ts';
 import type { CreateKeyParameters, Step } from '../domain/types.ts';
 import type { Kms } from './client.ts';
-import { call, unusableAnswer } from './errors.ts';
+import { call, unusableAnswer, unusablePart } from './errors.ts';
 import { type DescribedKey, toDescribedKey } from './observe.ts';
 import { creationInput, policyInput, toTagList } from './parameters.ts';
 import { type Permit, withPermit } from './permit.ts';
@@ -38,6 +38,10 @@ export async function createKey(kms: Kms, parameters: CreateKeyParameters, permi
   const { KeyMetadata } = await call('CreateKey', () => withPermit(permit, () => kms.writes.send(command)));
   const { Arn, KeyId, KeyState, KeyUsage, KeySpec, CustomerMasterKeySpec, Origin, MultiRegion } = KeyMetadata ?? {};
   if (Arn === undefined || KeyId === undefined) throw unusableAnswer('CreateKey', "the key's Arn and KeyId");
+  const description = KeyMetadata?.Description ?? parameters.Description;
+  if (description !== parameters.Description) {
+    throw unusablePart('CreateKey', `a key that was asked for otherwise, ${Arn}`, description);
+  }
   const told = [KeyState, KeyUsage, KeySpec ?? CustomerMasterKeySpec, Origin, MultiRegion];
   const described = told.includes(undefined) ? null : toDescribedKey('CreateKey', KeyMetadata);
   return { arn: Arn, key_id: KeyId, key_state: KeyState ?? null, described };

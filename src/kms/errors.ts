@@ -137,6 +137,24 @@ export function nextMarker(operation: string, page: Page): string | null {
   return null;
 }
 
+/** More pages than any list of KMS has. */
+const mostPages = 10_000;
+
+/**
+ * Holds that a list ends: one whose markers come back, or never cease, would be read for ever.
+ * @returns a function that hands each marker on. It throws KmsFailure.
+ */
+export function endingList(operation: string, most = mostPages): (next: string | null) => string | null {
+  const given = new Set<string>();
+  return (next) => {
+    if (next === null) return null;
+    if (given.has(next)) throw unusablePart(operation, 'a marker that it had given before', next);
+    if (given.size >= most) throw unusablePart(operation, `more than ${most} pages, and a further marker`, next);
+    given.add(next);
+    return next;
+  };
+}
+
 /** Runs an SDK call and turns what it throws into a KmsFailure. */
 export async function call<T>(operation: string, run: () => Promise<T>): Promise<T> {
   try {

@@ -12,7 +12,7 @@ import { enabledIn } from '../domain/key-state.ts';
 import { depthOf, storableJson, storableText } from '../domain/text.ts';
 import type { Json, KeyState, ObservedKey, PolicyDocument, Rotation, Tags } from '../domain/types.ts';
 import type { Kms } from './client.ts';
-import { call, KmsFailure, nextMarker, unusableAnswer, unusablePart } from './errors.ts';
+import { call, endingList, KmsFailure, nextMarker, unusableAnswer, unusablePart } from './errors.ts';
 
 /** A key as DescribeKey tells of it. null in a field that every key has: it did not tell. */
 export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
@@ -25,11 +25,14 @@ export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
 /**
  * One DescribeKey call.
  * @param keyId key id, key ARN, alias name or alias ARN.
- * @throws KmsFailure
+ * @throws KmsFailure, also when the answer is of another key than the one that was asked for.
  */
 export async function describeKey(kms: Kms, keyId: string): Promise<DescribedKey> {
   const { KeyMetadata } = await call('DescribeKey', () => kms.reads.send(new DescribeKeyCommand({ KeyId: keyId })));
-  return toDescribedKey('DescribeKey', KeyMetadata);
+  const described = toDescribedKey('DescribeKey', KeyMetadata);
+  const asked = keyId.includes('alias/') ? described.key_id : keyId.split(':key/').at(-1);
+  if (asked !== described.key_id) throw unusablePart('DescribeKey', `for ${keyId} another key`, described.arn);
+  return described;
 }
 
 /** @throws KmsFailure when the metadata lacks what every key has. */
@@ -135,6 +138,7 @@ export async function readRotation(kms: Kms, keyId: string): Promise<Rotation | 
 /** All tags of a key. @throws KmsFailure */
 export async function readTags(kms: Kms, keyId: string): Promise<Tags> {
   const tags: [string, string][] = [];
+  const ends = endingList('ListResourceTags');
   let marker: string | undefined;
   do {
     const page = await call('ListResourceTags', () =>
@@ -149,7 +153,7 @@ export async function readTags(kms: Kms, keyId: string): Promise<Tags> {
       }
       tags.push([storableText(TagKey), storableText(TagValue)]);
     }
-    marker = nextMarker('ListResourceTags', page) ?? undefined;
+    marker = ends(nextMarker('ListResourceTags', page)) ?? undefined;
   } while (marker !== undefined);
   // Not by assignment: a tag may be named __proto__.
   return Object.fromEntries(tags);

@@ -1,7 +1,7 @@
 /** Finds a key by its ownership tag, after a CreateKey whose outcome is unknown. */
 import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
 import type { Kms } from './client.ts';
-import { call, KmsFailure, unusableAnswer } from './errors.ts';
+import { call, endingList, KmsFailure, unusableAnswer } from './errors.ts';
 import { listKeys } from './inventory.ts';
 import { describeKey, readTags } from './observe.ts';
 
@@ -97,6 +97,7 @@ export function searchByTaggingApi(kms: Kms, ownershipTagName: string): Ownershi
   return {
     find: async ({ owner, madeSince, knownAmong }) => {
       const found: string[] = [];
+      const ends = endingList('GetResources');
       let token: string | undefined;
       do {
         const page = await call('GetResources', () =>
@@ -114,7 +115,7 @@ export function searchByTaggingApi(kms: Kms, ownershipTagName: string): Ownershi
           if (keyId === undefined) throw unusableAnswer('GetResources', "a key's ResourceARN");
           found.push(keyId);
         }
-        token = page.PaginationToken || undefined;
+        token = ends(page.PaginationToken || null) ?? undefined;
       } while (token !== undefined);
       const known = await knownAmong(found);
       const unknown = found.filter((keyId) => !known.has(keyId));
@@ -129,11 +130,12 @@ export function searchByTaggingApi(kms: Kms, ownershipTagName: string): Ownershi
 }
 
 async function* keyPages(kms: Kms): AsyncGenerator<string[]> {
+  const ends = endingList('ListKeys');
   let marker: string | null = null;
   do {
     const page: Awaited<ReturnType<typeof listKeys>> = await listKeys(kms, largestPage, marker);
     yield page.keys.map(({ key_id }) => key_id);
-    marker = page.next;
+    marker = ends(page.next);
   } while (marker !== null);
 }
 

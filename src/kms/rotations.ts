@@ -1,7 +1,7 @@
 /** The rotations of a key so far. */
 import { ListKeyRotationsCommand } from '@aws-sdk/client-kms';
 import type { Kms } from './client.ts';
-import { call, nextMarker, unusableAnswer } from './errors.ts';
+import { call, endingList, nextMarker, unusableAnswer } from './errors.ts';
 
 export type Rotation = {
   /** RFC 3339; null where KMS doesn't tell. */
@@ -41,10 +41,11 @@ export async function listRotations(kms: Kms, keyId: string, limit: number, mark
 /** How often the key was rotated on demand. @throws KmsFailure */
 export async function countOnDemandRotations(kms: Kms, keyId: string): Promise<number> {
   let count = 0;
+  const ends = endingList('ListKeyRotations');
   for (let marker: string | null = null; ; ) {
     const { rotations, next } = await listRotations(kms, keyId, largestPage, marker);
     count += rotations.filter(({ rotation_type }) => rotation_type === 'ON_DEMAND').length;
-    if (next === null) return count;
-    marker = next;
+    marker = ends(next);
+    if (marker === null) return count;
   }
 }

@@ -2,7 +2,7 @@
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { withoutReserved } from '../../domain/tags.ts';
 import type { Kms } from '../../kms/client.ts';
-import { KmsFailure } from '../../kms/errors.ts';
+import { endingList, KmsFailure } from '../../kms/errors.ts';
 import { inspectKey, type ListedKey, listKeys } from '../../kms/inventory.ts';
 import type { UnmanagedKey, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
 import type { Services } from '../context.ts';
@@ -33,6 +33,8 @@ export async function listUnmanagedKeys(
     throw new ProblemError('not-found', `There is no provider ${JSON.stringify(provider)}.`);
   }
   const items: UnmanagedKey[] = [];
+  // A page may have a single key.
+  const ends = endingList('ListKeys', Number.POSITIVE_INFINITY);
   let marker = cursor === undefined ? null : decodeCursor(cursor, 'unmanaged keys');
   try {
     const { kms } = await accessTo(services, provider);
@@ -40,7 +42,7 @@ export async function listUnmanagedKeys(
       // Never more than still fit: a page of KMS's can't be continued in its middle.
       const page = await listKeys(kms, Math.min(limit - items.length, largestPage), marker);
       items.push(...(await inspectUnknown(services, kms, provider, await keysAtHome(kms, page.keys))));
-      marker = page.next;
+      marker = ends(page.next);
     } while (marker !== null && items.length < limit);
   } catch (error) {
     throw error instanceof KmsFailure ? problemOf(error, cursor) : error;

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { claimedIdIn } from '../../domain/tags.ts';
 import type { Kms } from '../../kms/client.ts';
-import { KmsFailure } from '../../kms/errors.ts';
+import { endingList, KmsFailure } from '../../kms/errors.ts';
 import { type ListedKey, listKeys, tagsOf } from '../../kms/inventory.ts';
 import type { Services } from '../context.ts';
 import { accessTo } from '../providers/access.ts';
@@ -36,6 +36,7 @@ export async function sweepUnmanagedKeys(services: Services): Promise<void> {
 
 async function sweepProvider(services: Services, provider: string, kms: Kms): Promise<void> {
   const sweep = randomUUID();
+  const ends = endingList('ListKeys');
   let marker: string | null = null;
   do {
     const page: Awaited<ReturnType<typeof listKeys>> = await listKeys(kms, largestPage, marker);
@@ -43,7 +44,7 @@ async function sweepProvider(services: Services, provider: string, kms: Kms): Pr
     const known = await knownAmong(services, kms.region, keyIds);
     const unknown = page.keys.filter(({ key_id }) => !known.has(key_id));
     await lookAt(services, { provider, kms, sweep }, unknown);
-    marker = page.next;
+    marker = ends(page.next);
   } while (marker !== null);
   // Gone from KMS, or managed by now.
   await services.database.prisma.foreignKey.deleteMany({ where: { provider, sweep: { not: sweep } } });
