@@ -74,7 +74,10 @@ export async function experiment(world: World, random: Random, mark: string): Pr
   const found = open === null ? await checkAtRest(world, before) : [open];
   await forgetRemoved(lab, ids);
   const changes = await recordedChanges(await lab.database(), before.seq);
-  const fired = countedBy(disturbances, ({ kind }) => kind);
+  const fired = countedBy(
+    [...disturbances, ...operations].flatMap(({ kind }) => kind ?? []),
+    (kind) => kind,
+  );
   return {
     violations: [...deaths(lab), ...stuck, ...found],
     convergence,
@@ -114,6 +117,15 @@ async function lastEvent(database: Client): Promise<string> {
   return rows[0]?.seq ?? '0';
 }
 
+/** Records of which an operator has decided what KMS is to hold. */
+async function decidedSince(database: Client, sinceSeq: string): Promise<ReadonlySet<string>> {
+  const { rows } = await database.query<{ key_ref: string }>(
+    "SELECT DISTINCT key_ref FROM events WHERE seq > $1 AND type = 'recovery.resumed'",
+    [sinceSeq],
+  );
+  return new Set(rows.map(({ key_ref }) => key_ref));
+}
+
 async function recordedChanges(database: Client, sinceSeq: string): Promise<number> {
   const { rows } = await database.query<{ count: number }>(
     "SELECT count(*)::int AS count FROM events WHERE seq > $1 AND type IN ('desired_state.changed', 'rotation.requested')",
@@ -125,8 +137,8 @@ async function recordedChanges(database: Client, sinceSeq: string): Promise<numb
 async function check({ lab, ledger, ids }: World, before: Before): Promise<string[]> {
   const { kms } = lab;
   const { lost, rotatedUnseen, wards, allWards } = ledger;
-  const decidedOn = new Set(ledger.recovery.decided === null ? [] : allWards.keys());
   const database = await lab.database();
+  const decidedOn = await decidedSince(database, before.seq);
   const calls = await lab.control.calls();
   await ledger.noteReleased(kms, database);
   await ledger.noteOrphans(kms, database);

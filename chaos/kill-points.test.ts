@@ -2,8 +2,9 @@ import path from 'node:path';
 import { Client } from 'pg';
 import tap, { type Test, test } from 'tap';
 import { startLocalKms } from '../src/local/kms/index.ts';
+import type { Recovery } from '../src/schemas/recovery.ts';
 import type { FailurePoint } from '../src/services/failure-points.ts';
-import { type Scenario, scenarios } from '../test/support/failure-scenarios.ts';
+import { type Scenario, scenarios, scenariosAfterGap } from '../test/support/failure-scenarios.ts';
 import { allKeyIds, metadata } from '../test/support/kms-truth.ts';
 import { newDatabase } from '../test/support/postgres.ts';
 import { startBackends, startProcess, temporaryFolder } from '../test/support/process.ts';
@@ -43,6 +44,14 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
   await replica.start();
   const stage = { call: replica.service.call, kms, control: kmsControl(localKms.url) };
   const key = (await scenario.prepare?.(stage)) ?? '';
+  const database = await connect(t, databaseUrl);
+  if (scenario.database !== undefined) {
+    await database.query(scenario.database);
+    await eventually('every key was compared with KMS', async () => {
+      const { body } = await stage.call<Recovery>('GET', '/v1/recovery');
+      return body.held && body.keys_checked === body.keys_total;
+    });
+  }
   await replica.arm([{ id: 'here', point, action: 'kill', pass: 1 }]);
   const answer = scenario.act(stage, key).catch(() => undefined);
   t.same(await replica.service.ended, { code: null, signal: 'SIGKILL' }, 'the process has killed itself');
@@ -53,7 +62,6 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
   );
 
   await replica.start();
-  const database = await connect(t, databaseUrl);
   let last: unknown;
   const row = await eventually(`${scenario.name} is done after a kill at ${point}`, async () => {
     const { rows } = await database.query('SELECT * FROM keys');
@@ -70,7 +78,9 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
 }
 
 test('a kill at any failure point: the invariants hold, and the change is carried through', async (t) => {
-  const experiments = scenarios.flatMap((scenario) => scenario.points.map((point) => ({ scenario, point })));
+  const experiments = [...scenarios, ...scenariosAfterGap].flatMap((scenario) =>
+    scenario.points.map((point) => ({ scenario, point })),
+  );
   t.jobs = atOnce;
   for (const { scenario, point } of experiments) {
     t.test(`${scenario.name}: kill at ${point}`, { buffered: true, timeout: 110_000 }, async (t) => {

@@ -175,7 +175,7 @@ function planSettings(random: Random, mix: Mix, lab: Lab, add: Add): void {
   const set = (kind: Kind, latest: number, settings: object) =>
     add(kind, `settings ${JSON.stringify(settings)}`, latest, () => lab.control.settings(settings));
   if (mix.has('stale-reads', random, 0.3)) set('stale-reads', 0, { stale_reads_seconds: lab.staleness });
-  if (mix.has('states', random, 0.12)) {
+  if (mix.has('states', random, 0.2)) {
     const state = random.pick(['Creating', 'Updating', 'Unavailable', 'PendingImport']);
     const limit = random.chance(0.5) ? { reads: random.between(1, 4) } : { seconds: random.between(1, 12) / 10 };
     set('states', 900, { key_states: [{ key_id: '*', state, ...limit }] });

@@ -3,7 +3,7 @@ import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { ownPolicy } from '../test/support/kms-truth.ts';
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
-import type { Mix } from './mix.ts';
+import type { Kind, Mix } from './mix.ts';
 import type { Random } from './random.ts';
 import { heldKey } from './truth.ts';
 
@@ -17,7 +17,8 @@ const immutable: readonly [object, ...object[]] = [
   { customer_master_key_spec: 'HMAC_256', key_usage: 'GENERATE_VERIFY_MAC', enable_key_rotation: false },
 ];
 
-export type Operation = { name: string; at: number; run(url: string): Promise<void> };
+/** kind: whether it is a disturbance as well, and of which kind. */
+export type Operation = { name: string; at: number; kind?: Kind; run(url: string): Promise<void> };
 
 type World = { kms: KMSClient; control: Lab['control']; mix: Mix; ledger: Ledger; ids: string[]; mark: string };
 type Body = { id?: string; arn?: string | null; status?: { generation?: number } };
@@ -26,10 +27,10 @@ type Body = { id?: string; arn?: string | null; status?: { generation?: number }
 export async function planOperations(random: Random, world: World): Promise<Operation[]> {
   const created = { description: world.mark, tags: { run: world.mark }, enable_key_rotation: random.chance(0.3) };
   const operations: Operation[] = [];
-  const add = (name: string, run: (url: string, name: string) => Promise<void>) => {
+  const add = (name: string, run: (url: string, name: string) => Promise<void>, kind?: Kind) => {
     const at = random.between(0, 900);
     const unique = `${name} ${operations.length}`;
-    operations.push({ name: unique, at, run: (url) => run(url, unique) });
+    operations.push({ name: unique, at, ...(kind && { kind }), run: (url) => run(url, unique) });
   };
   for (let count = random.between(1, 3); count > 0; count -= 1) add('create', (url) => create(world, url, created));
   // Often all changes are of one key: a worker that falls behind then has newer work to spoil.
@@ -63,10 +64,11 @@ export async function planOperations(random: Random, world: World): Promise<Oper
   if (world.mix.has('states', random, 0.12)) {
     const keyId = await foreignKey(world);
     const state = random.pick(['Updating', 'Unavailable', 'PendingImport']);
-    add(`import while KMS tells that the key is ${state}`, async (url) => {
+    const importMeanwhile = async (url: string) => {
       await world.control.settings({ key_states: [{ key_id: keyId, state, seconds: 0.5 }] });
       await importKey(world, keyId, url);
-    });
+    };
+    add(`import while KMS tells that the key is ${state}`, importMeanwhile, 'states');
   }
   return operations;
 }

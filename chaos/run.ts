@@ -71,7 +71,11 @@ async function main(): Promise<boolean> {
     for (let run = firstOfItsOwn; run < first + runs; run += jobs) {
       // What is wrong stays wrong: later runs would only repeat it.
       if (tally.failed > 0) return;
-      const outcome = await experiment(world, seededRandom(seed * 1_000_003 + run), `run ${run}`);
+      const outcome = await experiment(
+        { ...world, mix: mix.forRun(run) },
+        seededRandom(seed * 1_000_003 + run),
+        `run ${run}`,
+      );
       tally.add(run, outcome);
       if (verbose || outcome.violations.length > 0) report(run, outcome.plan, outcome.violations);
       else if (tally.runs % 25 === 0) process.stdout.write(`${tally.runs} runs\n`);

@@ -43,6 +43,7 @@ export function planForWard(random: Random, lab: Lab, ward: Ward, mark: string):
   const operations: Operation[] = [
     {
       name: `somebody changes ward ${ward.id} (${ward.drift_policy})`,
+      kind: 'wards',
       at: random.between(0, 700),
       run: async () => {
         ward.theirs = theirs;

@@ -13,6 +13,8 @@ export type Scenario = {
   points: FailurePoint[];
   /** Before the point is armed. @returns the path of the key, where one is made. */
   prepare?: (stage: Stage) => Promise<string>;
+  /** What befalls the database after that. The change waits until every key was compared with KMS. */
+  database?: string;
   /** The change. */
   act: (stage: Stage, key: string) => Promise<unknown>;
   /** Whether the change must have an effect although the answer was lost at the very first point. */
@@ -107,7 +109,7 @@ export const scenarios: Scenario[] = [
   },
   {
     name: 'restore',
-    points: ['write-closed'],
+    points: ['after-send', 'write-closed'],
     prepare: async (stage) => {
       const key = await create(stage, { ...declared, is_enabled: true });
       await stage.call('DELETE', key);
@@ -115,6 +117,14 @@ export const scenarios: Scenario[] = [
     },
     act: ({ call }, key) => call('POST', `${key}/restore`),
     wanted: (row) => row?.['state'] === 'in_sync' && row['key_state'] === 'Enabled',
+  },
+  {
+    name: 'rotation of a disabled key',
+    points: ['after-send', 'write-closed'],
+    prepare: (stage) => create(stage, disabled),
+    act: ({ call }, key) => call('PATCH', key, { enable_key_rotation: true }),
+    wanted: (row) =>
+      row?.['state'] === 'in_sync' && row['key_state'] === 'Disabled' && row['enable_key_rotation'] === true,
   },
   {
     name: 'release',
@@ -231,3 +241,19 @@ export const scenarios: Scenario[] = [
     },
   },
 ];
+
+/** As if the database were of before a failover. */
+const failover = "UPDATE installation SET timeline = '000000FF'";
+
+/** Of a database that is older than the world: whatever is in it is held, so that each of these needs one of its own. */
+export const scenariosAfterGap: Scenario[] = (['declared', 'observed'] as const).map((as) => ({
+  name: `resume as ${as} after a gap`,
+  points: ['intent-recorded', 'lease-taken', 'sync-recorded'],
+  prepare: (stage) => withDrift(stage, 'report'),
+  database: failover,
+  act: ({ call }) => call('POST', '/v1/recovery/resume', { keys: 'all', as }),
+  wanted: (row) =>
+    row?.['state'] === 'in_sync' &&
+    row['description'] === (as === 'declared' ? 'made' : 'theirs') &&
+    row['gap_seen'] !== 0,
+}));
