@@ -41,13 +41,15 @@ export type Services = {
   ownershipTagName: string;
   /** Whether keys are looked for by the Resource Groups Tagging API. */
   asksTagging: boolean;
-  /** The way to find a key by its ownership tag. */
-  ownershipSearchFor(kms: Kms): OwnershipSearch;
+  /** The way to find a key by its ownership tag, or by one of another name: that of before OWNERSHIP_TAG was changed. */
+  ownershipSearchFor(kms: Kms, tagName?: string): OwnershipSearch;
   /** What is known of whether a KMS keeps the tags that CreateKey gives. */
   tagTrialOf(kms: Kms): TagTrial;
   unmade: Unmade;
   /** Knows whether the database is as new as the world. */
   watch: GapWatch;
+  /** Milliseconds since the epoch by PostgreSQL's clock: what is recorded of times to come is compared with it. */
+  now(): number;
   times: Times;
   failurePoints: FailurePoints;
   /** What answers at KMS_ENDPOINT in place of a KMS; null: nothing, as far as is known. */

@@ -113,10 +113,14 @@ async function join(pool: Pool, fleet: Fleet, me: [string, ...unknown[]]): Promi
   }
 }
 
-/** The last sign of life of any process is later than now where PostgreSQL's clock was set back since. */
+/**
+ * The last sign of life of any process is later than now where PostgreSQL's clock was set back since. What this one has put on
+ * record by the clock of before is no older than its last look.
+ */
 async function noticeClock({ watch, onClockSetBack }: Fleet, client: Queryable): Promise<void> {
-  const setBack = -watch.silence * 1000;
+  const setBack = Math.max(-watch.silence * 1000, watch.setBack);
   if (setBack > clockSlack) await onClockSetBack(client, setBack);
+  watch.dealtWithSetBack();
 }
 
 /** A statement doesn't see the row that it writes itself: this process is counted apart. */

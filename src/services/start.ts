@@ -120,6 +120,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     tagTrialOf: perKms(() => new TagTrial()),
     unmade,
     watch,
+    now: () => watch.now,
     times,
     failurePoints,
     endpointFault: () => null,
@@ -172,8 +173,9 @@ function timesOf(config: Config, rules: ProviderRules, failurePoints: FailurePoi
 /** One search for each account and Region, since a search may remember what it saw. */
 function ownershipSearches(config: Config): Services['ownershipSearchFor'] {
   const { OWNERSHIP_SEARCH: way, OWNERSHIP_TAG: tagName } = config;
-  const open = (kms: Kms) => (way === 'tagging' ? searchByTaggingApi(kms, tagName) : searchByListing(kms, tagName));
-  return perKms(open);
+  const open = way === 'tagging' ? searchByTaggingApi : searchByListing;
+  const usual = perKms((kms) => open(kms, tagName));
+  return (kms, name = tagName) => (name === tagName ? usual(kms) : open(kms, name));
 }
 
 /** One for each account and Region at an endpoint, as long as a provider leads there. */

@@ -55,7 +55,7 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
         ...decidedOn(gap),
         generation,
         state: key.origin === 'create' ? 'creating' : 'updating',
-        due_at: backstop(),
+        due_at: backstop(services),
       },
     });
     await recordRevision(transaction, { keyId: key.id, generation, origin: key.origin, declared: key.declared }, by);
@@ -99,7 +99,7 @@ export async function recordChange(
         state: stateWhileSyncing(row, change.declared),
         error: Prisma.DbNull,
         attempts: 0,
-        due_at: backstop(),
+        due_at: backstop(services),
         status_version: { increment: 1 },
         updated_at: new Date(),
       },
@@ -172,6 +172,6 @@ export function stateWhileSyncing(row: Pick<KeyRow, 'key_id'>, declared: Declare
   return row.key_id === null ? 'creating' : 'updating';
 }
 
-function backstop(): Date {
-  return new Date(Date.now() + wakeUpBackstop * 1000);
+function backstop({ now }: Services): Date {
+  return new Date(now() + wakeUpBackstop * 1000);
 }

@@ -57,7 +57,7 @@ export async function planUpdate(services: Services, id: string, input: Input): 
   const held = desiredOf(row, settings, services.ownershipTagName);
   const look = row.key_id === null ? null : await observe(services, row, row.key_id, held);
   if (look === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
-  const drift = look === null ? [] : withSince(differences(held, look.seen), driftOf(row));
+  const drift = look === null ? [] : withSince(differences(held, look.seen), driftOf(row), services.now());
   const observed = look === null ? null : isChange || !isHeld(row) ? look.written : look.seen;
   const desired = desiredBy(row, declared, settings, services.ownershipTagName);
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };

@@ -96,7 +96,7 @@ function recordMine(services: Services, row: KeyRow, { arn, key_id, key_state }:
       throw conflict('A CreateKey is under way: ask again in a while.', row.id);
     }
     for (const write of creations) await closeEntry(transaction, row, { id: write.id, step: write }, 'done');
-    const freed = { lease_token: null, lease_until: null, due_at: new Date() };
+    const freed = { lease_token: null, lease_until: null, due_at: new Date(services.now()) };
     await transaction.key.update({ where: { id: row.id }, data: { arn, key_id, key_state, ...freed } });
     await recordEvent(services, transaction, row, { arn, key_id, is_mine: true }, command);
   });

@@ -118,7 +118,7 @@ async function enforce(services: Services, row: KeyRow, decision: Decision, by: 
         requested_observation: observation,
         enforce_through: observation,
         attempts: 0,
-        due_at: new Date(),
+        due_at: new Date(services.now()),
         status_version: { increment: 1 },
       },
     });

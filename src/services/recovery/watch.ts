@@ -14,6 +14,8 @@ type Look = Sighting & {
   silence: number;
   /** The lowest gap_seen of all keys; null: there are no keys. */
   lowest: number | null;
+  /** Milliseconds since the epoch. */
+  now: number;
 };
 
 /** What this process last saw. `times`: how many gaps it has noticed. */
@@ -38,6 +40,9 @@ export class GapWatch {
   readonly #options: Options;
   readonly #listeners: (() => void)[] = [];
   #memory: Memory | null = null;
+  /** What PostgreSQL told of the time, and when by performance.now(). */
+  #told: { time: number; at: number } | null = null;
+  #setBack = 0;
   #process = '';
   #selectLook = '';
 
@@ -55,9 +60,26 @@ export class GapWatch {
     return this.#memory?.isHeld ?? false;
   }
 
+  /** Milliseconds by which PostgreSQL's clock was set back between two looks, until that is dealt with. */
+  get setBack(): number {
+    return this.#setBack;
+  }
+
+  dealtWithSetBack(): void {
+    this.#setBack = 0;
+  }
+
   /** Seconds from the last sign of life of any process until this one looked; below 0: PostgreSQL's clock was set back. */
   get silence(): number {
     return this.#memory?.silence ?? 0;
+  }
+
+  /**
+   * Milliseconds since the epoch by PostgreSQL's clock, as it was told last: times to come are on record by it, and the clock
+   * of this host may be another.
+   */
+  get now(): number {
+    return this.#told === null ? Date.now() : this.#told.time + performance.now() - this.#told.at;
   }
 
   /** How the last gap was noticed, while keys are held for it; else null. */
@@ -113,7 +135,10 @@ export class GapWatch {
   async #look(client: Queryable): Promise<Look> {
     const { rows } = await client.query<Row>(this.#selectLook, [this.#process]);
     if (rows[0] === undefined) throw new Error('PostgreSQL tells nothing of itself');
-    return toLook(rows[0]);
+    const look = toLook(rows[0]);
+    this.#setBack = Math.max(this.#setBack, this.#told === null ? 0 : this.now - look.now);
+    this.#told = { time: look.now, at: performance.now() };
+    return look;
   }
 
   async #mark(client: Queryable, look: Look, reason: string): Promise<void> {
@@ -139,7 +164,7 @@ export class GapWatch {
 }
 
 function memoryOf(look: Look, times: number): Memory {
-  const { recorded: _recorded, gap, reason, silence, lowest, ...seen } = look;
+  const { recorded: _recorded, gap, reason, silence, lowest, now: _now, ...seen } = look;
   return { seen, silence, gap, reason, isHeld: lowest !== null && lowest < gap, times };
 }
 
@@ -164,10 +189,11 @@ type Row = {
   reason: string | null;
   silence: number;
   lowest: number | null;
+  now: number;
 };
 
 function toLook(row: Row): Look {
-  const { system_identifier, tables, timeline, beats, gap, reason, silence, lowest } = row;
+  const { system_identifier, tables, timeline, beats, gap, reason, silence, lowest, now } = row;
   const { recorded_identifier, recorded_tables, recorded_timeline } = row;
   const recorded =
     recorded_tables === null
@@ -175,7 +201,7 @@ function toLook(row: Row): Look {
       : { system_identifier: recorded_identifier, tables: recorded_tables, timeline: recorded_timeline };
   const position = row.position === null ? null : BigInt(row.position);
   const seen = { system_identifier, tables, timeline, position, last_event: BigInt(row.last_event), beats };
-  return { ...seen, recorded, gap, reason, silence, lowest };
+  return { ...seen, recorded, gap, reason, silence, lowest, now };
 }
 
 /** What PostgreSQL tells of itself: to some roles, and on some platforms, not all of it. */
@@ -208,7 +234,7 @@ function selectLook({ system_identifier, timeline, position }: typeof expression
     recorded.system_identifier AS recorded_identifier, recorded.tables AS recorded_tables,
     recorded.timeline AS recorded_timeline, coalesce(recorded.gap, 0) AS gap, recorded.reason,
     coalesce(extract(epoch FROM now() - recorded.alive_at), 0)::float8 AS silence,
-    (SELECT min(gap_seen) FROM keys) AS lowest
+    (SELECT min(gap_seen) FROM keys) AS lowest, extract(epoch FROM now())::float8 * 1000 AS now
   FROM (SELECT 1) AS one LEFT JOIN installation recorded ON recorded.id = 1`;
 }
 

@@ -82,7 +82,7 @@ export function isToBeMended(
   return row.drift_policy !== 'report' && drift.length > 0;
 }
 
-type NextLook = { settling: number; refresh: number; isToBeMended: boolean };
+type NextLook = { now: number; settling: number; refresh: number; isToBeMended: boolean };
 
 /**
  * A key whose deletion was asked for is looked at when its time has come, any other at the next refresh or when it has
@@ -91,9 +91,8 @@ type NextLook = { settling: number; refresh: number; isToBeMended: boolean };
 export function nextLook(
   { lifecycle }: KeyRow,
   observed: ObservedKey,
-  { settling, refresh, isToBeMended }: NextLook,
+  { now, settling, refresh, isToBeMended }: NextLook,
 ): Date {
-  const now = Date.now();
   if (isToBeMended) return new Date(now + mendingDelay);
   if (lifecycle === 'pending_deletion' && observed.key_state === 'PendingReplicaDeletion') {
     return new Date(now + deletionPoll);

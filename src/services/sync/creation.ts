@@ -7,6 +7,7 @@ import { createKey } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, knownOf, readPolicy } from '../../kms/observe.ts';
+import type { Found } from '../../kms/ownership.ts';
 import type { Services } from '../context.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
@@ -79,15 +80,22 @@ async function searchTwice(
   left: number,
 ): Promise<string | null> {
   const madeSince = new Date(Math.min(...creations.map(({ planned_at }) => planned_at.getTime())));
-  const first = await search(services, kms, row, madeSince);
+  const tagNames = creations.flatMap(({ parameters }) => ownershipTagsIn(parameters, row.id));
+  const first = await search(services, kms, row, madeSince, tagNames);
   if (first.keyId !== null) return first.keyId;
-  if (left > 0) throw new CreationUnsettled(new Date(Date.now() + left), unknownCreationOf(creations));
+  if (left > 0) throw new CreationUnsettled(new Date(services.now() + left), unknownCreationOf(creations));
   // By a clock that jumped, the time would seem to be over.
   await assertClocksAgree(services, kms);
   await delay(secondLook);
-  const { keyId, unread } = await search(services, kms, row, madeSince);
+  const { keyId, unread } = await search(services, kms, row, madeSince, tagNames);
   if (keyId === null) await assertNoSuspects(services, unread, madeSince);
   return keyId;
+}
+
+/** The names of the tags by which a CreateKey marked its key as the record's: OWNERSHIP_TAG may have been another then. */
+export function ownershipTagsIn(parameters: unknown, id: string): string[] {
+  const { Tags } = parameters as CreateKeyParameters;
+  return Object.keys(Tags).filter((name) => Tags[name] === id);
 }
 
 /** With what came back of the latest of the calls. */
@@ -107,16 +115,26 @@ export async function assertNoSuspects(services: Services, unread: string[], sin
 
 /**
  * One search by ownership tag.
+ * @param tagNames names of the tag beside the one of now.
  * @returns the key, or null; and the keys that KMS won't let Keyward read.
  * @throws KmsFailure
  */
-export async function search(services: Services, kms: Kms, row: KeyRow, madeSince: Date) {
+export async function search(
+  services: Services,
+  kms: Kms,
+  row: KeyRow,
+  madeSince: Date,
+  tagNames: string[] = [],
+): Promise<{ keyId: string | null; unread: string[] }> {
   const { settle } = services.times;
   const among = (keyIds: string[]) => knownAmong(services, kms.region, keyIds, row.id);
-  const { owned, unread } = await services
-    .ownershipSearchFor(kms)
-    .find({ owner: row.id, madeSince, knownAmong: among, settle })
-    .catch(asFault);
+  const wanted = { owner: row.id, madeSince, knownAmong: among, settle };
+  const found: Found[] = [];
+  for (const name of new Set([services.ownershipTagName, ...tagNames])) {
+    found.push(await services.ownershipSearchFor(kms, name).find(wanted).catch(asFault));
+  }
+  const owned = [...new Set(found.flatMap((one) => one.owned))];
+  const unread = [...new Set(found.flatMap((one) => one.unread))];
   await services.failurePoints.pass('search-done');
   if (owned.length > 1) {
     const message = `Several KMS keys carry the ownership tag of this key: ${owned.join(', ')}`;

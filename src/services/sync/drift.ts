@@ -48,7 +48,7 @@ export async function findDrift(
   const found = differences(desired, observed).filter(
     (difference) => !due.has(difference.field) && (known.has(difference.field) || !isWithin(ours, difference)),
   );
-  return withSince(found, driftOf(row));
+  return withSince(found, driftOf(row), services.now());
 }
 
 /** What KMS was made to hold last, if nothing of the change at hand can be in KMS yet; else null. */
@@ -64,11 +64,11 @@ async function desiredBefore(services: Services, settings: TagSettings, row: Key
 }
 
 /** The differences, with the time since which each is known. */
-export function withSince(found: Difference[], before: Drift[]): Drift[] {
-  const now = new Date().toISOString();
+export function withSince(found: Difference[], before: Drift[], now: number): Drift[] {
+  const fresh = new Date(now).toISOString();
   return found.map((difference) => ({
     ...difference,
-    since: before.find(({ field }) => field === difference.field)?.since ?? now,
+    since: before.find(({ field }) => field === difference.field)?.since ?? fresh,
   }));
 }
 

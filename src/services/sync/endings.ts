@@ -54,12 +54,12 @@ export async function recordGone(
   if (row.replacement === 'begun') return takeBack(services, work, failure);
   const hindrance = await deleteFormerKeys(services, access.kms, work);
   if (hindrance !== null && row.lifecycle !== 'managed') {
-    return recordRetry(services, work, hindrance.failure, { dueIn: hindrance.dueAt.getTime() - Date.now() });
+    return recordRetry(services, work, hindrance.failure, { dueIn: hindrance.dueAt.getTime() - services.now() });
   }
   if (row.lifecycle === 'pending_deletion') return recordDeleted(services, work);
   if (row.lifecycle === 'released') return recordRemoved(services, work);
   if (await isToBeTakenBack(services, row)) return takeBack(services, work, failure);
-  const due_at = hindrance?.dueAt ?? nextLookAtLost(row);
+  const due_at = hindrance?.dueAt ?? nextLookAtLost(row, services.now());
   // One that is known to be lost, and is looked for now and then.
   const served = { due_at, served_observation: row.requested_observation, attempts: 0 };
   if (isKnownLost(row) && row.state === 'failed')

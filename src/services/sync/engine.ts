@@ -111,7 +111,7 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
     return takeBack(services, work, error);
   }
   if (isRead(error) || !mayHeal(error)) return recordRetry(services, work, error);
-  const end = new Date(Date.now() + propagation - refusedFor);
+  const end = new Date(services.now() + propagation - refusedFor);
   return recordRetry(services, work, waitingFor(error, end), { noLaterThan: end });
 }
 
@@ -166,7 +166,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   if (adopted) return adoptDrift(services, work, adopted, found);
   // Drift is on record before it is mended, so that what was there can be told.
   const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
-  const planned = stepsNow(aim, row, desired, seen.planned, { vain, unknown });
+  const planned = stepsNow(aim, row, desired, seen.planned, { vain, unknown, now: services.now() });
   const steps = await disabledAtOnce(services, work, seen.planned, planned);
   const done = await applyAll(services, kms, known, seen.planned, steps, desired);
   const { reached, settling, noted } = await putCancelledRight(services, access, known, desired, seen, { steps, done });
@@ -186,9 +186,11 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   }
   const holds = aim === 'enforce' || aim === 'claim';
   const held = holds ? withDeclared(reached, desired) : reached;
-  const drift = stillShown(withSince(differences(desired, reached), driftOf(noted.row)), found, vain);
+  const now = services.now();
+  const drift = stillShown(withSince(differences(desired, reached), driftOf(noted.row), now), found, vain);
   const refresh = settings.refresh_interval_seconds * 1000;
   const next = nextLook(row, reached, {
+    now,
     // Whether a mend had its effect is seen as soon as that can be.
     settling: found.length > 0 && steps.length > 0 ? services.times.settle : settling,
     refresh,
@@ -201,7 +203,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
     holdsDefaultTags: !isPendingDeletion(reached),
     dueAt: earliest(hindrance?.dueAt, next),
     unverified,
-    error: hindrance?.error ?? noEffect(vain, steps) ?? outOfReach(row, desired, reached),
+    error: hindrance?.error ?? noEffect(vain, steps, now) ?? outOfReach(row, desired, reached),
     ...(observed === null ? {} : { observedAt: seen.at }),
   });
 }

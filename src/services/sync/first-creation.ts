@@ -52,7 +52,7 @@ export async function searchAfterGap(services: Services, kms: Kms, row: KeyRow):
   if (left <= 0) return null;
   const message =
     'The database may be older than the key; Keyward looks for it until calls of before can no longer land';
-  throw new CreationUnsettled(new Date(Date.now() + left), message);
+  throw new CreationUnsettled(new Date(services.now() + left), message);
 }
 
 /** An id may be older than its record: an Idempotency-Key keeps it, and so does a caller who chose it. */

@@ -155,7 +155,7 @@ async function hindrance(services: Services, former: FormerKey, failure: KmsFail
   const attempts = former.attempts + 1;
   await services.database.prisma.formerKey.update({ where: { id: former.id }, data: { attempts } });
   await services.failurePoints.pass('former-key-recorded');
-  const dueAt = new Date(Date.now() + pauseBefore(failure, attempts));
+  const dueAt = new Date(services.now() + pauseBefore(failure, attempts));
   const message = `The deletion of the former key ${former.arn} could not be scheduled: ${failure.message}`;
   services.log.warn({ key: former.key_ref, former: former.arn, code: failure.code }, message);
   const progress = { operation: failure.operation, retryable: true, attempts, next_attempt_at: dueAt.toISOString() };

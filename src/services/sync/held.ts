@@ -65,7 +65,9 @@ async function compare(services: Services, access: Access, row: KeyRow, keyId: s
     // Its time had come, or it was lost before.
     const isExpected =
       isLost(row) ||
-      (row.lifecycle === 'pending_deletion' && row.deletion_date !== null && row.deletion_date < new Date());
+      (row.lifecycle === 'pending_deletion' &&
+        row.deletion_date !== null &&
+        row.deletion_date.getTime() < services.now());
     const differences = isExpected ? [] : [{ field: 'key_state', recorded: row.key_state, observed: null }];
     return { observed: null, differences };
   }
@@ -107,16 +109,17 @@ function recordHeld(
   const { row, lease } = work;
   const { observed } = found;
   const refresh = settings.refresh_interval_seconds * 1000;
+  const now = services.now();
   const columns = {
     gap_checked: lease.gap,
     gap_found: found as unknown as Prisma.InputJsonObject,
     key_state: observed?.key_state ?? null,
     deletion_date: observed?.deletion_date == null ? null : new Date(observed.deletion_date),
-    last_observed_at: new Date(),
+    last_observed_at: new Date(now),
     due_at:
       observed === null
-        ? new Date(Date.now() + refresh)
-        : nextLook({ ...row, lifecycle: 'managed' }, observed, { settling: 0, refresh, isToBeMended: false }),
+        ? new Date(now + refresh)
+        : nextLook({ ...row, lifecycle: 'managed' }, observed, { now, settling: 0, refresh, isToBeMended: false }),
     attempts: 0,
     served_observation: row.requested_observation,
     ...(errorOf(row)?.retryable ? { error: Prisma.DbNull } : {}),

@@ -54,7 +54,7 @@ export async function look(
     if (!isHeld(row)) return withRecentWrites(whole, writes);
     return expected === null ? whole : withoutStaleFields(whole, expected, writes);
   };
-  const at = new Date();
+  const at = new Date(services.now());
   const read = seen ?? (await observeKey(kms, row.key_id ?? ''));
   const observed = believe(read);
   const whole = withUntold(row, desired, read);

@@ -33,13 +33,13 @@ export function isKnownLost(row: KeyRow): boolean {
 }
 
 /** When an error began that an attempt meets again: that of a key that is not found goes on whatever is made of it. */
-export function beginningOf(row: KeyRow, code: string): string {
+export function beginningOf(row: KeyRow, code: string, now: number): string {
   const shown = errorOf(row);
   const isSame = shown !== null && (shown.code === code || (isOfAbsence(shown.code) && isOfAbsence(code)));
   // A refusal stays on show while it is taken back, and has what hinders that begin with the first attempt that failed.
   const isWayBack =
     shown?.retryable === false && shown.next_attempt_at !== null && row.generation > row.synced_generation;
-  return (isSame || isWayBack ? shown.since : undefined) ?? new Date().toISOString();
+  return (isSame || isWayBack ? shown.since : undefined) ?? new Date(now).toISOString();
 }
 
 function isOfAbsence(code: string): boolean {
@@ -67,14 +67,15 @@ export async function doubtOf(
   if (services.failurePoints.isOff('one-not-found-is-final') || isKnownLost(row)) return null;
   const shown = errorOf(row);
   const isJudged = shown !== null && !shown.retryable && shown.code === notFound;
-  const since = Date.parse(beginningOf(row, notFound));
+  const now = services.now();
+  const since = Date.parse(beginningOf(row, notFound, now));
   const end = since + timeToLose(services.times);
-  if (!isJudged && (Date.now() < end || row.attempts + 1 < fewestAnswers)) {
+  if (!isJudged && (now < end || row.attempts + 1 < fewestAnswers)) {
     const lost = `Keyward takes the key for lost when no answer shows it until ${new Date(end).toISOString()}.`;
     return { failure: told(failure, notFound, `${sentence(failure.message)} ${lost}`) };
   }
   const date = row.lifecycle === 'pending_deletion' ? row.deletion_date : null;
-  if (date !== null && (kms.clock.now() ?? Date.now()) < date.getTime()) {
+  if (date !== null && (kms.clock.now() ?? now) < date.getTime()) {
     const early = `KMS was to delete the key on ${date.toISOString()}, not before: Keyward looks for it until then.`;
     return { failure: told(failure, notFound, `${sentence(failure.message)} ${early}`), dueIn: soonestLook };
   }
@@ -132,8 +133,8 @@ async function lookForOthers(kms: Kms, keyIds: string[]): Promise<'seen' | 'none
 }
 
 /** When a lost key is looked for again: for ever, since it may be there again, and ever more seldom. */
-export function nextLookAtLost(row: KeyRow): Date {
-  const lostFor = Date.now() - Date.parse(beginningOf(row, notFound));
+export function nextLookAtLost(row: KeyRow, now: number): Date {
+  const lostFor = now - Date.parse(beginningOf(row, notFound, now));
   const pause = Math.min(latestLook, Math.max(soonestLook, lostFor));
-  return new Date(Date.now() + pause * (0.9 + Math.random() / 5));
+  return new Date(now + pause * (0.9 + Math.random() / 5));
 }

@@ -47,7 +47,7 @@ export type Observation = {
 export function recordObservation(services: Services, work: Work, result: Observation): Promise<Next> {
   const { row } = work;
   const { observed, drift, holds, holdsDefaultTags, unverified, error } = result;
-  const now = new Date();
+  const now = new Date(services.now());
   const columns = {
     ...columnsOfObservation(observed, result.observedAt ?? now),
     drift: drift as unknown as Prisma.InputJsonArray,
@@ -56,7 +56,7 @@ export function recordObservation(services: Services, work: Work, result: Observ
     writes_open: unverified > 0,
     served_observation: row.requested_observation,
     ...(holdsDefaultTags ? { default_tags_due: Prisma.DbNull } : {}),
-    ...(holds ? { synced_generation: row.generation, last_synced_at: now, ...replacedColumns(row) } : {}),
+    ...(holds ? { synced_generation: row.generation, last_synced_at: now, ...replacedColumns(row, now) } : {}),
   };
   const state = row.lifecycle === 'pending_deletion' ? 'pending_deletion' : drift.length > 0 ? 'drifted' : 'in_sync';
   const status = { ...columns, state, ...(error === null ? clearedError(row) : { error }) };
@@ -106,10 +106,11 @@ export async function recordRetry(
   timing: Timing = {},
 ): Promise<Next> {
   const attempts = work.row.attempts + 1;
-  const usual = Date.now() + (timing.dueIn ?? pauseBefore(failure, attempts));
+  const now = services.now();
+  const usual = now + (timing.dueIn ?? pauseBefore(failure, attempts));
   const dueAt = new Date(Math.min(usual, timing.noLaterThan?.getTime() ?? Number.POSITIVE_INFINITY));
   const { code, message, operation } = failure;
-  const progress = { attempts, since: beginningOf(work.row, code), next_attempt_at: dueAt.toISOString() };
+  const progress = { attempts, since: beginningOf(work.row, code, now), next_attempt_at: dueAt.toISOString() };
   services.log.warn({ key: work.row.id, operation, code, message, ...progress }, 'sync will be tried again');
   const error: SyncError = {
     code,
@@ -149,7 +150,7 @@ export async function recordFailed(
   columns: Columns = {},
   also: (transaction: Transaction) => Promise<void> = async () => {},
 ): Promise<Next> {
-  const error = finalError(work.row, failure);
+  const error = finalError(services, work.row, failure);
   services.log.warn({ key: work.row.id, ...error }, 'sync failed for good');
   const unverified = await timeUntilVerifiable(services, work.row.id);
   const result = {
@@ -158,7 +159,7 @@ export async function recordFailed(
     due_at: null,
     error,
     ...columns,
-    ...(unverified > 0 ? { due_at: new Date(Date.now() + unverified) } : {}),
+    ...(unverified > 0 ? { due_at: new Date(services.now() + unverified) } : {}),
     writes_open: unverified > 0 || (await findOpenWrites(services, work.row.id)).length > 0,
   };
   const served = { served_observation: work.row.requested_observation };
@@ -178,9 +179,9 @@ export async function recordFailed(
   });
 }
 
-export function finalError(row: KeyRow, failure: KmsFailure): SyncError {
+export function finalError({ now }: Pick<Services, 'now'>, row: KeyRow, failure: KmsFailure): SyncError {
   const { code, message, operation } = failure;
-  const progress = { attempts: row.attempts + 1, since: beginningOf(row, code), next_attempt_at: null };
+  const progress = { attempts: row.attempts + 1, since: beginningOf(row, code, now()), next_attempt_at: null };
   return { code, message, operation, retryable: false, ...progress };
 }
 

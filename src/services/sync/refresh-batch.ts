@@ -112,6 +112,7 @@ export class RefreshBatch {
   }
 
   async #recordAll(entries: Entry[]): Promise<void> {
+    const now = new Date(this.#services.now());
     const { rows } = await this.#services.database.pool.query<{ id: string }>({
       name: 'record_unchanged',
       // In the order of their ids, as a change of a provider's tags locks them: neither waits for the other in a circle.
@@ -130,7 +131,7 @@ export class RefreshBatch {
         WHERE keys.id = entry.id AND keys.lease_token = $2::uuid AND keys.generation = entry.generation
           AND keys.requested_observation = entry.requested AND keys.tags_version = entry.tags
         RETURNING keys.id`,
-      values: [JSON.stringify(entries), this.#token, new Date(), entries.map(({ id }) => id), this.gap],
+      values: [JSON.stringify(entries), this.#token, now, entries.map(({ id }) => id), this.gap],
     });
     for (const { id } of rows) this.#held.delete(id);
   }

@@ -179,7 +179,7 @@ async function lookAt(
     }
     const settling = observed === whole ? 0 : services.times.settle;
     const refresh = settings.refresh_interval_seconds * 1000;
-    const dueAt = nextLook(row, observed, { settling, refresh, isToBeMended: false });
+    const dueAt = nextLook(row, observed, { now: services.now(), settling, refresh, isToBeMended: false });
     const isAsBefore = isDeepStrictEqual(observed, expected);
     return { kind: 'unchanged', unchanged: { row, observed: isAsBefore ? null : observed, dueAt } };
   } catch (error) {

@@ -35,8 +35,8 @@ export async function takeBack(services: Services, work: Work, failure: KmsFailu
   if (isRevert || row.generation === row.synced_generation) {
     // What was declared last is held: whether KMS differs from it is told by what was seen, not by the refusal.
     const state = row.generation === row.synced_generation ? current.state : 'failed';
-    const due_at = new Date(Date.now() + pauseAfterRefusal);
-    const error = { ...finalError(row, failure), next_attempt_at: due_at.toISOString() };
+    const due_at = new Date(services.now() + pauseAfterRefusal);
+    const error = { ...finalError(services, row, failure), next_attempt_at: due_at.toISOString() };
     return recordFailed(services, work, failure, { state, due_at, error });
   }
   const isLeft = notAsAsked.has(failure.code);
@@ -70,7 +70,7 @@ function tellingOfTheKey({ key_id, arn }: KeyRow, origin: string | undefined, fa
 }
 
 async function revert(services: Services, { row, lease }: Work, failure: KmsFailure, target: DeclaredKey) {
-  const error = finalError(row, failure);
+  const error = finalError(services, row, failure);
   const generation = nextGeneration(row.generation, lease.gap);
   services.log.warn({ key: row.id, ...error }, 'KMS refused the change; taking it back');
   const next = await services.database.prisma.$transaction(async (transaction) => {

@@ -75,9 +75,9 @@ async function moveJournal(transaction: Transaction, from: string, to: string): 
 }
 
 /** The columns that say, with the new generation held, that the replacement is done. */
-export function replacedColumns(row: KeyRow): Prisma.KeyUpdateManyMutationInput {
+export function replacedColumns(row: KeyRow, now: Date): Prisma.KeyUpdateManyMutationInput {
   if (row.replacement !== 'begun') return {};
-  return { replacement: null, former_keys_open: true, due_at: new Date() };
+  return { replacement: null, former_keys_open: true, due_at: now };
 }
 
 /** Puts on record which key took the place of which, and wakes the sync that looks after the old one. */

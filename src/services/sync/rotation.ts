@@ -58,10 +58,14 @@ export async function rotateOnDemand(
 }
 
 /** The next try waits for as long as it has been tried in vain. */
-function hindranceOf({ log }: Services, { key_ref, created_at }: OnDemandRotation, failure: KmsFailure): Hindrance {
-  const seconds = Math.max(1, (Date.now() - created_at.getTime()) / 1000);
+function hindranceOf(
+  { log, now }: Services,
+  { key_ref, created_at }: OnDemandRotation,
+  failure: KmsFailure,
+): Hindrance {
+  const seconds = Math.max(1, (now() - created_at.getTime()) / 1000);
   const attempts = Math.ceil(Math.log2(seconds)) + 1;
-  const dueAt = new Date(Date.now() + pauseBefore(failure, attempts));
+  const dueAt = new Date(now() + pauseBefore(failure, attempts));
   const { code, message, operation } = failure;
   log.warn({ key: key_ref, operation, code, message }, 'a rotation will be tried again');
   const error = { code, message, operation, retryable: true, attempts, next_attempt_at: dueAt.toISOString() };
@@ -90,7 +94,7 @@ async function rotate(services: Services, kms: Kms, { work, rotation, key }: Ask
   } catch (error) {
     if (!(error instanceof KmsFailure) || !error.certainlyNotDone) throw error;
     await recordSent(services, work, rotation, null);
-    const mayYetHeal = mayHeal(error) && Date.now() - rotation.created_at.getTime() < services.times.propagation;
+    const mayYetHeal = mayHeal(error) && services.now() - rotation.created_at.getTime() < services.times.propagation;
     if (mayPass.has(error.kind) || mayYetHeal) throw error;
     const { code, message, operation } = error;
     return settle(services, work, rotation, { code, message, operation });

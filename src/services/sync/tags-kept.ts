@@ -9,7 +9,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { readTags } from '../../kms/observe.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
-import { CreationUnsettled } from './creation.ts';
+import { CreationUnsettled, ownershipTagsIn } from './creation.ts';
 import { isMadeByUs } from './journal.ts';
 import { timeToLose } from './lost.ts';
 
@@ -29,7 +29,8 @@ export async function assertMayCreate(services: Services, kms: Kms, { id }: KeyR
     if (trial.dropped !== null) throw notKept(services, trial.dropped, 'None is made there.');
     const other = trial.enter(id, longestTrial(services));
     if (other === null) return;
-    if (other.looks > 0) throw unseen(`the first key that was made here, of record ${other.id},`, other.until);
+    if (other.looks > 0)
+      throw unseen(services, `the first key that was made here, of record ${other.id},`, other.until);
     await currentUrgency().waitFor(other.looked.promise);
   }
 }
@@ -53,15 +54,23 @@ export async function assertTagsKept(
   // What the tags of other keys tell may be of others.
   if (!(await isMadeByUs(services, row.id, key_id))) return;
   const read = tags ?? (await readTags(kms, key_id).catch(asNone));
-  if (read[services.ownershipTagName] === row.id) return trial.settle(arn, true);
+  const names = [services.ownershipTagName, ...(await namesThen(services, row, key_id))];
+  if (names.some((name) => read[name] === row.id)) return trial.settle(arn, true);
   if (trial.dropped !== null) throw notKept(services, arn, 'It is left as it is.');
   const other = trial.enter(row.id, longestTrial(services));
-  if (other !== null) throw unseen(arn, other.until);
+  if (other !== null) throw unseen(services, arn, other.until);
   const { looks, milliseconds } = trial.lookedAt(longestTrial(services));
   const left = timeToLose(services.times) - milliseconds;
-  if (left > 0 || looks < fewestLooks) throw unseen(arn, performance.now() + left);
+  if (left > 0 || looks < fewestLooks) throw unseen(services, arn, performance.now() + left);
   trial.settle(arn, false);
   throw notKept(services, arn, 'It is left as it is.');
+}
+
+/** The names of the tags by which CreateKey marked the key. */
+async function namesThen({ database }: Services, { id }: KeyRow, keyId: string): Promise<string[]> {
+  const made = { key_ref: id, operation: 'CreateKey', made_key_id: keyId };
+  const writes = await database.prisma.kmsWrite.findMany({ where: made, select: { parameters: true } });
+  return writes.flatMap(({ parameters }) => ownershipTagsIn(parameters, id));
 }
 
 /** Milliseconds after which others wait no longer for a key that does not tell. */
@@ -75,9 +84,9 @@ function asNone(error: unknown): Tags {
   throw error;
 }
 
-function unseen(whose: string, until: number): CreationUnsettled {
+function unseen({ now }: Services, whose: string, until: number): CreationUnsettled {
   const message = `Keyward waits for ${whose} to show the ownership tag that CreateKey gave it, before it relies on that`;
-  return new CreationUnsettled(new Date(Date.now() + until - performance.now()), message, 'TagsNotSeen');
+  return new CreationUnsettled(new Date(now() + until - performance.now()), message, 'TagsNotSeen');
 }
 
 function notKept({ ownershipTagName: name }: Services, arn: string, aftermath: string): KmsFailure {

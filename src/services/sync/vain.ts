@@ -25,7 +25,7 @@ export async function findInVain(
     return [];
   const writes = await findConfirmedWrites(services, row.id);
   const known = driftOf(row);
-  const now = new Date();
+  const now = new Date(services.now());
   return found.flatMap(({ field, desired: declared, observed: seen }) => {
     const before = known.find((entry) => entry.field === field);
     const evidence = {
@@ -62,11 +62,10 @@ export function stepsNow(
   row: KeyRow,
   desired: DesiredKey,
   observed: ObservedKey | null,
-  { vain, unknown }: { vain: InVain[]; unknown: UnknownWrite[] },
+  { vain, unknown, now }: { vain: InVain[]; unknown: UnknownWrite[]; now: number },
 ): Step[] {
-  const now = new Date();
   const isAsked = row.enforce_through > row.served_observation;
-  const waiting = isAsked ? [] : vain.filter((entry) => nextTry(entry) > now).map(({ field }) => field);
+  const waiting = isAsked ? [] : vain.filter((entry) => nextTry(entry).getTime() > now).map(({ field }) => field);
   if (waiting.length === 0 || observed === null) return stepsFor(aim, row, desired, observed, unknown);
   const aimedAt = leavingAlone(desired, observed, waiting);
   return aimedAt === null ? [] : stepsFor(aim, row, aimedAt, observed, unknown);
@@ -84,13 +83,12 @@ export function stillShown(drift: Drift[], found: Drift[], vain: InVain[]): Drif
 }
 
 /** The error that tells of it; null: there is none. @param steps those that were just carried out. */
-export function noEffect(vain: InVain[], steps: Step[]): SyncError | null {
+export function noEffect(vain: InVain[], steps: Step[], now: number): SyncError | null {
   const [first] = vain;
   if (first === undefined) return null;
-  const now = new Date();
   const tried = vain.map((entry) => {
     const isRepeated = steps.some(({ operation }) => operation === entry.operation);
-    return isRepeated ? { ...entry, lastAt: now, times: entry.times + 1 } : entry;
+    return isRepeated ? { ...entry, lastAt: new Date(now), times: entry.times + 1 } : entry;
   });
   const words = tried.map(({ field, observed, operation, lastAt }) => {
     return `KMS confirmed ${operation} at ${lastAt.toISOString()}, and ${field} still was ${JSON.stringify(observed)} at the last look`;
