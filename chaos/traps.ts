@@ -40,17 +40,19 @@ function plantedKey(lab: Lab, mark: string): Trap {
   let keyId: string | null = null;
   const run = async (url: string) => {
     const call = caller(url);
-    await lab.control.fault({ operation: 'CreateKey', kind: 'reset_before_effect', times: null, seconds: 1.5 });
+    // It is not found before all is arranged.
+    await lab.control.fault(
+      { operation: 'CreateKey', kind: 'reset_before_effect', times: null, seconds: 1.5 },
+      { operation: 'ListKeys', kind: 'internal_error', times: null, seconds: 4 },
+    );
     const body = { description: `${mark} planted`, is_enabled: false };
     const { body: made } = await call('POST', '/v1/keys', body, { prefer: 'respond-async' });
     await eventually('CreateKey is sent in vain', async () => {
       return (await lab.control.calls()).some(({ parameters }) => JSON.stringify(parameters).includes(made.id));
     });
-    const planted = await eventually('somebody makes a key', () => theirKey(lab.kms, mark).catch(() => undefined));
-    keyId = planted.keyId;
+    keyId = await eventually('a key is planted', () => plant(lab.kms, made.id).catch(() => undefined));
     const refused = { operation: 'DisableKey', key_id: keyId, kind: 'error', type: 'ValidationException' };
     await lab.control.fault({ ...refused, message: 'Refused.', times: null });
-    await lab.control.changeKey(planted.arn, { tags: { 'keyward:id': made.id } });
     // A record that failed stays so: it is let go of, and the key is somebody's again.
     if ((await endOf(call, made.id)) === 'failed') await call('POST', `/v1/keys/${made.id}/release`);
   };
@@ -67,9 +69,10 @@ function plantedKey(lab: Lab, mark: string): Trap {
   };
 }
 
-async function theirKey(kms: KMSClient, mark: string): Promise<{ keyId: string; arn: string }> {
-  const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: `${mark} theirs` }));
-  return { keyId: KeyMetadata?.KeyId ?? '', arn: KeyMetadata?.Arn ?? '' };
+async function plant(kms: KMSClient, id: string): Promise<string | undefined> {
+  const Tags = [{ TagKey: 'keyward:id', TagValue: id }];
+  const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: 'Planted', Tags }));
+  return KeyMetadata?.KeyId;
 }
 
 /** Milliseconds in which a record comes to one of the states. */
@@ -80,7 +83,7 @@ async function endOf(call: Call, id: string): Promise<string> {
     'the record has an end',
     async () => {
       const { body } = await call('GET', `/v1/keys/${id}`);
-      return /^(failed|pending_deletion|deleted)$/.test(body.status.state) && body.status.state;
+      return /^(in_sync|failed|pending_deletion|deleted)$/.test(body.status.state) && body.status.state;
     },
     patience,
   );
