@@ -1,6 +1,6 @@
 import { test } from 'tap';
-import { metadata } from '../support/kms-truth.ts';
-import { type Problem, startService } from '../support/service.ts';
+import { metadata, rotation } from '../support/kms-truth.ts';
+import { eventually, type Problem, startService } from '../support/service.ts';
 
 const missing = { kind: 'unsupported', times: null };
 /** As emulators say that they lack an operation. */
@@ -33,6 +33,21 @@ test('an operation that the KMS does not have is refused for good, and holds up 
   await control.clearFaults();
   await control.fault({ ...missing, operation: 'GetKeyRotationStatus' }, { ...missing, operation: 'GetKeyPolicy' });
   t.match(await call('PATCH', path, { description: 'last' }), { status: 200, body: { status: { state: 'in_sync' } } });
+});
+
+test('a rotation that was not sent along with the creation is sent later, though KMS does not tell of rotations', async (t) => {
+  const { call, control, kms } = await startService(t, { SETTLE_SECONDS: '0' });
+  await control.fault(
+    { operation: 'EnableKeyRotation', kind: 'throttle', times: 5 },
+    { ...missing, operation: 'GetKeyRotationStatus' },
+  );
+  const { body } = await call('POST', '/v1/keys', { enable_key_rotation: true });
+  const key = await eventually('it is in sync', async () => {
+    const { body: seen } = await call('GET', `/v1/keys/${body.id}`);
+    return seen.status.state === 'in_sync' && seen;
+  });
+  await control.clearFaults();
+  t.match(await rotation(kms, key.key_id ?? ''), { enabled: true });
 });
 
 test('a rotation that has to wait does not keep a change of the same key waiting', async (t) => {

@@ -55,7 +55,7 @@ export async function look(
     return expected === null ? whole : withoutStaleFields(whole, expected, writes);
   };
   const at = new Date(services.now());
-  const read = seen ?? (await observeKey(kms, row.key_id ?? ''));
+  const read = await asMade(services, row, seen ?? (await observeKey(kms, row.key_id ?? '')));
   const observed = believe(read);
   const whole = withUntold(row, desired, read);
   const isStale = !isDeepStrictEqual(observed, whole);
@@ -63,6 +63,17 @@ export async function look(
   const isAskedFor = isHeld(row) && row.enforce_through > row.served_observation;
   const planned = isStale && isAskedFor ? withDoubt(whole, observed) : observed;
   return { read, observed, planned, settling: isStale ? services.times.settle : 0, believe, at };
+}
+
+/**
+ * A key that was made for the record, and of which no attempt has recorded an observation yet: where KMS does not tell, its
+ * rotation is as KMS makes it, since what was declared may not have been sent.
+ */
+async function asMade({ database }: Services, row: KeyRow, read: ObservedKey): Promise<ObservedKey> {
+  if (read.rotation === null || read.rotation.enabled !== null || row.observed !== null || isHeld(row)) return read;
+  const made = { key_ref: row.id, operation: 'CreateKey' };
+  const creation = await database.prisma.kmsWrite.findFirst({ where: made, select: { id: true } });
+  return creation === null ? read : { ...read, rotation: { enabled: false, period_in_days: null } };
 }
 
 /** A read with what KMS does not tell as it is known, or, where KMS was made to hold the declared state, as that has it. */
