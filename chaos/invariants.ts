@@ -4,7 +4,17 @@ import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import { allKeyIds, metadata, onDemandRotations, tags } from '../test/support/kms-truth.ts';
 import type { LoggedCall } from '../test/support/service.ts';
-import { allFormers, allRotated, allRows, type Former, type Held, heldKey, type Rotated, type Row } from './truth.ts';
+import {
+  allFormers,
+  allRotated,
+  allRows,
+  type Former,
+  type Held,
+  heldKey,
+  missingBeforeItsTime,
+  type Rotated,
+  type Row,
+} from './truth.ts';
 
 const ownershipTag = 'keyward:id';
 
@@ -152,6 +162,7 @@ async function historyViolations(database: Client): Promise<string[]> {
         AND e.type = 'desired_state.changed')
     UNION ALL
     SELECT 'unsettled revision: ' || r.key_ref || ' generation ' || r.generation FROM revisions r WHERE r.outcome = 'pending'
+      AND NOT EXISTS (SELECT 1 FROM keys k WHERE k.id = r.key_ref AND ${missingBeforeItsTime})
     UNION ALL
     SELECT 'open write: ' || w.operation || ' of ' || w.key_ref FROM kms_writes w WHERE w.outcome IS NULL
     UNION ALL

@@ -52,6 +52,10 @@ export async function allRows(database: Client): Promise<Row[]> {
   return rows;
 }
 
+/** Of a key pending deletion that KMS lost before its date: it is looked for until then, and the record tells so. */
+export const missingBeforeItsTime =
+  "(lifecycle = 'pending_deletion' AND deletion_date > now() AND error ->> 'code' IS NOT DISTINCT FROM 'NotFoundException')";
+
 /**
  * The keys that are not where they are to be yet. A lease that a killed process has left on a key at rest ran out, and is taken
  * over when the key is next due.
@@ -61,7 +65,8 @@ export async function unsettledKeys(database: Client): Promise<object[]> {
     `SELECT id, state, lifecycle, key_id, key_state, generation, synced_generation, requested_observation, served_observation,
        writes_open, replacement, former_keys_open, rotations_open, lease_token, lease_until, due_at, attempts, error, now()
      FROM keys
-     WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL)))
+     WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL))
+         AND NOT ${missingBeforeItsTime})
        OR replacement IS NOT NULL OR former_keys_open OR rotations_open AND NOT (state = 'failed' AND key_state IS NULL)
        OR writes_open OR lease_until > now() OR served_observation < requested_observation
        OR (lifecycle = 'released')`,
