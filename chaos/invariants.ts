@@ -110,6 +110,8 @@ async function identityViolations(
 /** A former key's deletion is scheduled, or the record tells why not. */
 async function formerViolations(kms: KMSClient, former: Former, inKms: Set<string>): Promise<string[]> {
   const { key_id, key_ref, deletion, is_told } = former;
+  // Whose it is nobody knows: it is not Keyward's to delete, and shown as a stray one.
+  if (deletion === 'left') return [];
   if (deletion === 'waiting')
     return is_told ? [] : [`former: nobody tells that ${key_id} of ${key_ref} is still there`];
   if (!inKms.has(key_id)) return [];
@@ -174,7 +176,8 @@ async function historyViolations(database: Client): Promise<string[]> {
       HAVING count(*) > (SELECT count(*) FROM events e WHERE e.key_ref = w.key_ref AND e.type = 'kms.write'
         AND e.data->>'operation' = w.operation AND e.data->>'outcome' = w.outcome)
     UNION ALL
-    SELECT 'stray key: ' || e.key_ref FROM events e WHERE e.type = 'key.stray'`);
+    SELECT 'stray key: ' || e.key_ref FROM events e WHERE e.type = 'key.stray' AND NOT EXISTS (
+      SELECT 1 FROM former_keys f WHERE f.key_ref = e.key_ref AND f.arn = e.data->>'arn' AND f.deletion = 'left')`);
   return rows.map(({ violation }) => violation);
 }
 

@@ -78,7 +78,7 @@ export async function unsettledKeys(database: Client): Promise<object[]> {
 export type Former = {
   key_ref: string;
   key_id: string;
-  /** What the record says about its deletion: waiting | scheduled | gone. */
+  /** What the record says about its deletion: waiting | scheduled | gone | left. */
   deletion: string;
   /** Whether the record tells what goes wrong. */
   is_told: boolean;
