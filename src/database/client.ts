@@ -2,7 +2,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { Client, type ClientBase, type ClientConfig, Pool } from 'pg';
 import { PrismaClient } from '../generated/prisma/client.ts';
-import { closeWhenSilent, lively, longestSilence } from './liveness.ts';
+import { closeWhenReadOnly, closeWhenSilent, lively, longestSilence, readOnly } from './liveness.ts';
 
 export type {
   Event,
@@ -53,7 +53,7 @@ export function openDatabase(
     // A process that freezes in a transaction would hold its rows, and everybody who needs them, for as long.
     idle_in_transaction_session_timeout: longestPause,
     verify: (client, done) => {
-      keepCommits(client)
+      takesCommits(client)
         .then(() => check(client))
         .then(() => done(), done);
     },
@@ -61,6 +61,7 @@ export function openDatabase(
   pool.on('error', onError);
   pool.on('connect', (client) => {
     closeWhenSilent(client as Client);
+    closeWhenReadOnly(client as Client);
     // One that breaks between two statements of its borrower fails the next of them. Unheard, it would end the process.
     client.on('error', () => {});
   });
@@ -82,11 +83,15 @@ export function openDatabase(
 /**
  * What is put on record before a call to KMS has to outlive a crash of PostgreSQL, whatever its configuration, its database or
  * its role says. A setting that waits for standbys too is left.
+ * @throws where nothing can be put on record, as on a standby that an old name still leads to.
  */
-async function keepCommits(client: ClientBase): Promise<void> {
-  await client.query(
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+async function takesCommits(client: ClientBase): Promise<void> {
+  const { rows } = await client.query<{ read_only: string }>(
+    `SELECT current_setting('transaction_read_only') AS read_only, CASE current_setting('synchronous_commit')
+      WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END`,
   );
+  if (rows[0]?.read_only !== 'on') return;
+  throw Object.assign(new Error('PostgreSQL takes no writes on this connection'), { code: readOnly });
 }
 
 const mostPreparedStatements = 500;
@@ -107,10 +112,10 @@ export function isDatabaseAway(error: unknown): boolean {
   // P1001, P1002, P1008, P1017: Prisma can't reach the server or lost it; P2024, P2028: no connection came free in time. The
   // words are the adapter's, for raw statements.
   // 57P01–57P03: the server is shutting down or starting up; 53300: it has no connection left;
-  // 25P03: a transaction paused for too long; class 08: connection lost.
+  // 25P03: a transaction paused for too long; 25006: it takes no writes, as a standby; class 08: connection lost.
   return (
     codes.some((code) =>
-      /^(P1001|P1002|P1008|P1017|P2024|P2028|57P0[123]|25P03|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|DatabaseNotReachable|ConnectionClosed|SocketTimeout|TooManyConnections)$/.test(
+      /^(P1001|P1002|P1008|P1017|P2024|P2028|57P0[123]|25P03|25006|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|DatabaseNotReachable|ConnectionClosed|SocketTimeout|TooManyConnections)$/.test(
         code,
       ),
     ) ||

@@ -24,6 +24,21 @@ export function closeWhenSilent(client: Client): void {
   });
 }
 
+/** PostgreSQL's code for a write on a connection that takes none. */
+export const readOnly = '25006';
+
+/**
+ * Closes a connection that turns out to take no writes: it leads to a server that has become a standby, or was opened while the
+ * database took none, and would stay so for ever.
+ */
+export function closeWhenReadOnly(client: Client): void {
+  client.connection.on('errorMessage', ({ code }: { code?: string }) => {
+    if (code !== readOnly) return;
+    const error = new Error('PostgreSQL takes no writes on this connection any more');
+    client.connection.stream.destroy(Object.assign(error, { code: readOnly }));
+  });
+}
+
 /** For a connection that holds a lock: the server lets go of it in half a minute when this end is gone. */
 export const noticeLostClients =
   'SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4';
