@@ -11,7 +11,7 @@ import type { revisionOrigins } from '../../schemas/history.ts';
 import type { Actor, Services } from '../context.ts';
 import { invalidInput } from '../problems.ts';
 import { holdSettings } from '../providers/settings.ts';
-import { gapIn } from '../recovery/hold.ts';
+import { gapAndTimeIn } from '../recovery/hold.ts';
 import { columnsOf, type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 
 export type Origin = (typeof revisionOrigins)[number];
@@ -42,7 +42,7 @@ export type NewKey = {
 export async function recordNewKey(services: Services, key: NewKey, by: Asker): Promise<number> {
   if (key.isNewId) services.unmade.add(key.id);
   const first = await services.database.prisma.$transaction(async (transaction) => {
-    const gap = await gapIn(transaction);
+    const { gap, now } = await gapAndTimeIn(transaction);
     const generation = key.isNewId ? 1 : nextGeneration(0, gap);
     const settings = await holdSettings(transaction, key.provider, null);
     assertTagsFit(key.declared, settings, services.ownershipTagName);
@@ -55,7 +55,7 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
         ...decidedOn(gap),
         generation,
         state: key.origin === 'create' ? 'creating' : 'updating',
-        due_at: backstop(services),
+        due_at: backstop(now),
       },
     });
     await recordRevision(transaction, { keyId: key.id, generation, origin: key.origin, declared: key.declared }, by);
@@ -85,7 +85,7 @@ export async function recordChange(
   by: Asker,
 ): Promise<number | null> {
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
-    const gap = await gapIn(transaction);
+    const { gap, now } = await gapAndTimeIn(transaction);
     const generation = nextGeneration(row.generation, gap);
     const settings = await holdSettings(transaction, row.provider, row.id);
     if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
@@ -99,7 +99,7 @@ export async function recordChange(
         state: stateWhileSyncing(row, change.declared),
         error: Prisma.DbNull,
         attempts: 0,
-        due_at: backstop(services),
+        due_at: backstop(now),
         status_version: { increment: 1 },
         updated_at: new Date(),
       },
@@ -172,6 +172,6 @@ export function stateWhileSyncing(row: Pick<KeyRow, 'key_id'>, declared: Declare
   return row.key_id === null ? 'creating' : 'updating';
 }
 
-function backstop({ now }: Services): Date {
-  return new Date(now() + wakeUpBackstop * 1000);
+function backstop(now: number): Date {
+  return new Date(now + wakeUpBackstop * 1000);
 }

@@ -15,6 +15,15 @@ export async function gapIn(transaction: Transaction): Promise<number> {
   return row?.gap ?? 0;
 }
 
+/** The number of the last gap and the time by PostgreSQL's clock, in milliseconds since the epoch, in a transaction. */
+export async function gapAndTimeIn(transaction: Transaction): Promise<{ gap: number; now: number }> {
+  const [row] = await transaction.$queryRaw<{ gap: number; now: number }[]>`
+    SELECT coalesce((SELECT gap FROM installation WHERE id = 1), 0)::int AS gap,
+      extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`;
+  if (row === undefined) throw new Error('PostgreSQL does not tell the time');
+  return row;
+}
+
 /**
  * Milliseconds until a search shows every key that was made before the gap was noticed: calls that were under way may land
  * until then, and reads be as old. Not above 0: it does.

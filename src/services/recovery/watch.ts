@@ -60,6 +60,12 @@ export class GapWatch {
     return this.#memory?.isHeld ?? false;
   }
 
+  /** @param time by PostgreSQL's clock, just now. */
+  tellTime(time: number): void {
+    this.#setBack = Math.max(this.#setBack, this.#told === null ? 0 : this.now - time);
+    this.#told = { time, at: performance.now() };
+  }
+
   /** Milliseconds by which PostgreSQL's clock was set back between two looks, until that is dealt with. */
   get setBack(): number {
     return this.#setBack;
@@ -136,8 +142,7 @@ export class GapWatch {
     const { rows } = await client.query<Row>(this.#selectLook, [this.#process]);
     if (rows[0] === undefined) throw new Error('PostgreSQL tells nothing of itself');
     const look = toLook(rows[0]);
-    this.#setBack = Math.max(this.#setBack, this.#told === null ? 0 : this.now - look.now);
-    this.#told = { time: look.now, at: performance.now() };
+    this.tellTime(look.now);
     return look;
   }
 

@@ -49,10 +49,11 @@ export type Seen = { read: ObservedKey; statusVersion: number };
 export async function syncKey(services: Services, keyId: string, seen?: Seen): Promise<boolean> {
   const taken = await Lease.take(services.database.prisma, keyId, services.times);
   if (taken === null) return false;
-  const { lease } = taken;
+  const { lease, row } = taken;
+  if (row.lease_until !== null) services.watch.tellTime(row.lease_until.getTime() - services.times.lease);
   if (taken.isTakeover) services.log.info({ key: keyId }, 'took a key over from a worker that fell silent');
   try {
-    await Promise.race([syncWhileAsked(services, { row: taken.row, lease }, seen), lease.standstill]);
+    await Promise.race([syncWhileAsked(services, { row, lease }, seen), lease.standstill]);
   } catch (error) {
     if (!(error instanceof LeaseLost)) throw error;
     if (error instanceof StoodStill)
