@@ -22,6 +22,8 @@ export type Outcome = {
   violations: string[];
   /** Milliseconds from the end of all faults until all was settled. */
   convergence: number;
+  /** What was open after half of the time in which all must come right; null: nothing. */
+  openForLong: string | null;
   plan: string[];
   /** Changes and rotations that were recorded, whatever became of their answers and of them. */
   changes: number;
@@ -64,7 +66,8 @@ export async function experiment(world: World, random: Random, mark: string): Pr
     return null;
   });
   const quietSince = performance.now();
-  let open = await untilSettled(lab, mix);
+  const late: string[] = [];
+  let open = await untilSettled(lab, mix, (rows) => late.push(rows));
   const convergence = performance.now() - quietSince;
   if (sleeper !== null) {
     await wake(sleeper);
@@ -81,6 +84,7 @@ export async function experiment(world: World, random: Random, mark: string): Pr
   return {
     violations: [...deaths(lab), ...stuck, ...found],
     convergence,
+    openForLong: late[0] ?? null,
     plan,
     changes,
     calls,
@@ -180,7 +184,7 @@ function deaths(lab: Lab): string[] {
 }
 
 /** @returns null when all is settled; else what was open when patience ended. */
-async function untilSettled(lab: Lab, mix: Mix): Promise<string | null> {
+async function untilSettled(lab: Lab, mix: Mix, tellLate: (open: string) => void = () => {}): Promise<string | null> {
   const longest = mix.isChosen('hang') ? patienceWithHanging : patience;
   const deadline = performance.now() + longest;
   let open: unknown = 'nothing was looked at';
@@ -195,6 +199,7 @@ async function untilSettled(lab: Lab, mix: Mix): Promise<string | null> {
       })
       .catch((error: Error) => error.message);
     if (Array.isArray(open) && open.length === 0) return null;
+    if (performance.now() > deadline - longest / 2) tellLate(JSON.stringify(open));
     await delay(100);
   }
   const calls = (await lab.control.calls({ reads: true })).slice(-30);

@@ -78,6 +78,7 @@ async function main(): Promise<boolean> {
       );
       tally.add(run, outcome);
       if (verbose || outcome.violations.length > 0) report(run, outcome.plan, outcome.violations);
+      else if (outcome.openForLong !== null) report(run, outcome.plan, [`(slow) ${outcome.openForLong}`]);
       else if (tally.runs % 25 === 0) process.stdout.write(`${tally.runs} runs\n`);
       if (outcome.violations.length > 0)
         process.stdout.write(await historiesIn(outcome.violations, await lab.database()));
@@ -98,7 +99,11 @@ async function everything(lab: Lab, ledger: Ledger): Promise<string[]> {
 }
 
 function report(run: number, plan: string[], found: string[]): void {
-  const lines = [`run ${run}`, ...plan.map((line) => `  ${line}`), ...found.map((line) => `  VIOLATION ${line}`)];
+  const lines = [
+    `run ${run}`,
+    ...plan.map((line) => `  ${line}`),
+    ...found.map((line) => (line.startsWith('(') ? `  ${line}` : `  VIOLATION ${line}`)),
+  ];
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 

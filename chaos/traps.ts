@@ -1,15 +1,17 @@
 /**
  * Arrangements in which one safeguard alone keeps harm away. Their records are not in play for anything else, and in their runs
- * no process dies: what befalls the keys is then what was arranged.
+ * nothing befalls the processes that was not arranged.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import { metadata } from '../test/support/kms-truth.ts';
 import { type Call, caller, eventually, type LoggedCall } from '../test/support/service.ts';
-import type { Lab } from './lab.ts';
+import { type Lab, times } from './lab.ts';
 import type { Kind, Mix } from './mix.ts';
 import type { Operation } from './operations.ts';
 import type { Random } from './random.ts';
+import { unsettledKeys } from './truth.ts';
 import { makeWard, type Ward } from './wards.ts';
 
 export type Trap = {
@@ -29,6 +31,7 @@ type World = { lab: Lab; mix: Mix };
 export async function layTrap(random: Random, { lab, mix }: World, mark: string): Promise<Trap | null> {
   if (mix.has('planted-key', random, 0.07)) return plantedKey(lab, mark);
   if (mix.has('insistence', random, 0.07)) return insistence(random, lab, mark);
+  if (mix.has('late-write', random, 0.07)) return lateWrite(lab, mark);
   return mix.has('throttled-rotation', random, 0.07) ? throttledRotation(lab, mark) : null;
 }
 
@@ -103,7 +106,7 @@ async function insistence(random: Random, lab: Lab, mark: string): Promise<Trap 
     const insist = setInterval(() => lab.control.changeKey(ward.arn, theirs).catch(() => {}), 60);
     for (let round = 0; round < insisting.rounds; round += 1) {
       await dueNow(lab, ward.id);
-      await new Promise((resolve) => setTimeout(resolve, insisting.milliseconds));
+      await delay(insisting.milliseconds);
     }
     clearInterval(insist);
   };
@@ -135,21 +138,16 @@ const throttledFor = 8;
 /** A key has to be enabled for a change of its rotation, and KMS has no time for that: it is not left usable meanwhile. */
 async function throttledRotation(lab: Lab, mark: string): Promise<Trap> {
   const call = caller(lab.replicas[0].service.url);
-  const { body: made } = await call('POST', '/v1/keys', { description: `${mark} disabled`, is_enabled: false });
-  const { body } = await eventually('the disabled key is made', async () => {
-    const seen = await call('GET', `/v1/keys/${made.id}`);
-    return seen.body.status.state === 'in_sync' && seen;
-  });
-  const keyId = body.key_id ?? '';
+  const { id, keyId } = await madeKey(call, { description: `${mark} disabled`, is_enabled: false });
   const run = async (url: string) => {
     const throttled = { operation: 'EnableKeyRotation', key_id: keyId, kind: 'throttle' };
     await lab.control.fault({ ...throttled, times: null, seconds: throttledFor });
-    await caller(url)('PATCH', `/v1/keys/${body.id}`, { enable_key_rotation: true }, { prefer: 'respond-async' });
-    await new Promise((resolve) => setTimeout(resolve, throttledFor * 1000));
+    await caller(url)('PATCH', `/v1/keys/${id}`, { enable_key_rotation: true }, { prefer: 'respond-async' });
+    await delay(throttledFor * 1000);
   };
   const violations = async (calls: LoggedCall[]) => {
     const longest = longestTimeEnabled(calls.filter(({ key_id, error }) => key_id === keyId && error === null));
-    return longest > longestEnabled ? [`usable: ${keyId} of ${body.id}, declared disabled, for ${longest} ms`] : [];
+    return longest > longestEnabled ? [`usable: ${keyId} of ${id}, declared disabled, for ${longest} ms`] : [];
   };
   return {
     kind: 'throttled-rotation',
@@ -168,4 +166,59 @@ function longestTimeEnabled(calls: LoggedCall[]): number {
     since = 0;
   }
   return since === 0 ? longest : Number.POSITIVE_INFINITY;
+}
+
+/** A worker sleeps with a write in its hand, another carries a newer change out, and the first one wakes up. */
+async function lateWrite(lab: Lab, mark: string): Promise<Trap> {
+  const [sleeper, other] = lab.replicas;
+  const call = caller(other.service.url);
+  const { id, keyId } = await madeKey(call, { description: `${mark} before` });
+  const newest = `${mark} newest`;
+  const run = async () => {
+    await sleeper.arm([{ id: `${mark}-late`, point: 'before-send', action: 'freeze', pass: 1 }]);
+    const late = change(sleeper.service.url, id, `${mark} late`);
+    await delay((times.lease + 1) * 1000);
+    await change(other.service.url, id, newest);
+    await eventually('the newer change is carried out', () => isSettled(lab, id), patience);
+    sleeper.signal('SIGCONT');
+    await late;
+    await delay(1000);
+  };
+  const violations = async () => {
+    const { Description } = await metadata(lab.kms, keyId);
+    return Description === newest ? [] : [`lost: description of ${id} is to be ${newest}, is ${Description}`];
+  };
+  return {
+    kind: 'late-write',
+    takesFaults: false,
+    operations: [{ name: `a worker sleeps with a write of ${id}`, at: 0, run }],
+    violations,
+  };
+}
+
+/** Also what became of the write that was cut off is certain then. */
+async function isSettled(lab: Lab, id: string): Promise<boolean> {
+  const open = await unsettledKeys(await lab.database());
+  return !open.some((row) => (row as { id: string }).id === id);
+}
+
+/** Its answer may never come. */
+async function change(url: string, id: string, description: string): Promise<void> {
+  const headers = { 'content-type': 'application/json', prefer: 'respond-async' };
+  const request = {
+    method: 'PATCH',
+    headers,
+    body: JSON.stringify({ description }),
+    signal: AbortSignal.timeout(5000),
+  };
+  await fetch(new URL(`/v1/keys/${id}`, url), request).catch(() => {});
+}
+
+async function madeKey(call: Call, declared: object): Promise<{ id: string; keyId: string }> {
+  const { body: made } = await call('POST', '/v1/keys', declared);
+  const { body } = await eventually('the key is made', async () => {
+    const seen = await call('GET', `/v1/keys/${made.id}`);
+    return seen.body.status.state === 'in_sync' && seen;
+  });
+  return { id: body.id, keyId: body.key_id ?? '' };
 }
