@@ -107,6 +107,19 @@ test('the end of a key, and taking it back', async (t) => {
     t.equal((await call<Problem>('POST', `/v1/keys/${id}/restore`)).status, 409);
   });
 
+  t.test('a DELETE that is overtaken by a release does not say that the key is gone', async (t) => {
+    const { id, key_id } = await create();
+    await control.fault({ operation: 'ScheduleKeyDeletion', kind: 'throttle', times: null });
+    const deletion = call<Problem>('DELETE', `/v1/keys/${id}`);
+    await eventually('the deletion is asked for', async () => {
+      return (await call('GET', `/v1/keys/${id}`)).body.status.state === 'pending_deletion';
+    });
+    t.equal((await call('POST', `/v1/keys/${id}/release`)).status, 204);
+    t.match(await deletion, { status: 409, body: { detail: /released meanwhile/ } });
+    await control.clearFaults();
+    t.equal((await metadata(kms, key_id)).KeyState, 'Enabled');
+  });
+
   t.test('release leaves the key in KMS as it is, without the ownership tag', async (t) => {
     const { id, key_id } = await create({ description: 'stays', tags: { a: '1' } });
     await control.clear();

@@ -128,10 +128,21 @@ export async function deleteKey(
     return { ...declared, lifecycle: 'pending_deletion', pending_window_in_days: windowInDays ?? null };
   };
   const settlement = await declareChange(services, id, command, 'delete', decide, isNotProven);
-  if (settlement.kind === 'removed') return null;
+  if (settlement.kind === 'removed') {
+    await assertNotReleased(services, id);
+    return null;
+  }
   const { row, pending } = keptRow(settlement, id);
   if (pending && isNotProven(row)) throw conflict(`${errorOf(row)?.message}. The deletion goes on with that.`, id);
   return { row, pending };
+}
+
+/** A record may be gone since somebody let go of its key, while it was to be deleted. */
+async function assertNotReleased({ database }: Services, id: string): Promise<void> {
+  const ends = { key_ref: id, type: { in: ['key.released', 'key.removed'] } };
+  const last = await database.prisma.event.findFirst({ where: ends, orderBy: { seq: 'desc' } });
+  if (last?.type !== 'key.released') return;
+  throw conflict('The key was released meanwhile: KMS has it, and its deletion is not scheduled.', id);
 }
 
 /** Whether a key that is to be deleted may be somebody else's. */
