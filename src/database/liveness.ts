@@ -2,7 +2,7 @@
 import type { Client, PoolConfig } from 'pg';
 
 /** Milliseconds after which a server that does not take a connection is given up. */
-const connectTime = 5000;
+const connectTime = 10_000;
 /** Milliseconds for which an answer of the server may let nothing come through: longer than any statement takes. */
 export const longestSilence = 15_000;
 
