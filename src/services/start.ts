@@ -80,6 +80,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const changes = openChangeFeed(queue);
   const unmade = knownUnmade(queue);
   watch.onGap(() => unmade.clear());
+  queue.onKeyChange(() => watch.lookSoon(databaseOfWorker.pool));
 
   const localKms = config.KMS_ENDPOINT === 'local' ? await openLocalKms(config) : null;
   if (localKms !== null) onClose(() => localKms.close());

@@ -52,6 +52,29 @@ test('signs of a gap at start: silence, and another database than the one on rec
   t.ok(await isOver());
 });
 
+test('commits that are lost right after they were made are missed', async (t) => {
+  const { call, services } = await startService(t, { RESUME_GAP_SECONDS: '600' });
+  const { pool } = services.database;
+  const { body: key } = await call('POST', '/v1/keys', {});
+  const beat = async () =>
+    (await pool.query<{ at: string }>('SELECT max(heartbeat_at)::text AS at FROM workers')).rows[0]?.at;
+  const before = await beat();
+  await eventually('a sign of life is given', async () => (await beat()) !== before);
+  const last = (await pool.query('SELECT max(seq) AS seq FROM events')).rows[0].seq;
+  t.equal((await call('PATCH', `/v1/keys/${key.id}`, { description: 'lost' })).status, 200);
+  // The next sign of life is two seconds after the last one.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await pool.query('DELETE FROM events WHERE seq > $1', [last]);
+  await eventually(
+    'the loss is noticed',
+    async () => {
+      const { rows } = await pool.query('SELECT reason FROM installation');
+      return /the last event went back/.test(rows[0].reason);
+    },
+    20_000,
+  );
+});
+
 test('a key whose state in KMS can not be declared holds up no other when all are resumed', async (t) => {
   const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
   const { call, kms, services } = await startService(t, { DATABASE_URL, KMS_ENDPOINT, SETTLE_SECONDS: '0' });

@@ -36,6 +36,9 @@ type Options = {
   log: FastifyBaseLogger;
 };
 
+/** Milliseconds from a commit until it is known to have been there. */
+const soon = 200;
+
 export class GapWatch {
   readonly #options: Options;
   readonly #listeners: (() => void)[] = [];
@@ -44,6 +47,7 @@ export class GapWatch {
   #told: { time: number; at: number } | null = null;
   #setBack = 0;
   #process = '';
+  #soon: NodeJS.Timeout | null = null;
   #selectLook = '';
 
   constructor(options: Options) {
@@ -130,6 +134,15 @@ export class GapWatch {
     const reason = gapToMemory(look, before.seen) ?? (look.recorded === null ? null : gapToRecord(look, look.recorded));
     if (reason !== null) return this.#mark(client, look, reason);
     this.#memory = { ...memoryOf(look, before.times), seen: latest(this.#memory.seen, look) };
+  }
+
+  /** Looks at what was just committed, so that a database without it is known to be an older one. */
+  lookSoon(client: Queryable): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = null;
+      // The database may be away: whoever connects to it again looks first.
+      this.check(client).catch(() => {});
+    }, soon).unref();
   }
 
   #silence({ silence }: Look): string | null {
