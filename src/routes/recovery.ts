@@ -3,10 +3,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { actorOf } from '../plugins/actor.ts';
 import { problems, ref } from '../schemas/common.ts';
 import { HeldKeyQuery, RecoveryResume } from '../schemas/recovery.ts';
-import { invalidInput } from '../services/problems.ts';
 import { listHeldKeys, showRecovery } from '../services/recovery/report.ts';
 import { resume } from '../services/recovery/resume.ts';
-import { inputOf, jsonAnswer, writeHeaders } from './keys/shared.ts';
+import { assertValidBody, jsonAnswer, writeHeaders } from './keys/shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -53,8 +52,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { violations } = inputOf(request);
-      if (violations.length > 0) throw invalidInput(violations);
+      assertValidBody(request);
       const by = { actor: actorOf(request), requestId: request.id };
       return reply.code(202).send(await resume(app.services, request.body, by));
     },

@@ -2,29 +2,11 @@ import { test } from 'tap';
 import { plan } from '../../src/domain/planner.ts';
 import { refusalsOf } from '../../src/domain/refusals.ts';
 import type { DesiredKey, ObservedKey } from '../../src/domain/types.ts';
+import { immutableArguments, usualKey } from '../support/keys.ts';
 
-const fixed = {
-  key_usage: 'ENCRYPT_DECRYPT',
-  customer_master_key_spec: 'SYMMETRIC_DEFAULT',
-  custom_key_store_id: null,
-  xks_key_id: null,
-  multi_region: false,
-} as const;
-const observed: ObservedKey = {
-  ...fixed,
-  arn: 'arn:aws:kms:us-east-1:111122223333:key/k',
-  key_id: 'k',
-  key_state: 'Enabled',
-  enabled: true,
-  origin: 'AWS_KMS',
-  description: 'a',
-  policy: {},
-  rotation: { enabled: false, period_in_days: null },
-  tags: { 'keyward:id': 'x' },
-  deletion_date: null,
-};
+const observed: ObservedKey = { ...usualKey, description: 'a' };
 const desired: DesiredKey = {
-  ...fixed,
+  ...immutableArguments,
   description: 'b',
   policy: null,
   bypass_policy_lockout_safety_check: false,

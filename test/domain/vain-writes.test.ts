@@ -4,29 +4,16 @@ import { differences } from '../../src/domain/drift.ts';
 import type { RecentWrite } from '../../src/domain/recent-writes.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../src/domain/types.ts';
 import { type Evidence, inVain, leavingAlone, nextTry } from '../../src/domain/vain-writes.ts';
+import { immutableArguments, usualKey } from '../support/keys.ts';
 
-const fixed = {
-  key_usage: 'ENCRYPT_DECRYPT',
-  customer_master_key_spec: 'SYMMETRIC_DEFAULT',
-  custom_key_store_id: null,
-  xks_key_id: null,
-  multi_region: false,
-} as const;
 const read: ObservedKey = {
-  ...fixed,
-  arn: 'arn:aws:kms:us-east-1:111122223333:key/k',
-  key_id: 'k',
-  key_state: 'Enabled',
-  enabled: true,
-  origin: 'AWS_KMS',
+  ...usualKey,
   description: 'mine',
   policy: { Statement: [{ Sid: 'theirs' }] },
   rotation: { enabled: true, period_in_days: 365 },
-  tags: { 'keyward:id': 'x' },
-  deletion_date: null,
 };
 const desired: DesiredKey = {
-  ...fixed,
+  ...immutableArguments,
   description: 'mine',
   policy: { Statement: [{ Sid: 'mine' }] },
   bypass_policy_lockout_safety_check: false,

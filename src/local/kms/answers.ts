@@ -1,6 +1,5 @@
 /** Sends answers: as they are, or as a fault on purpose spoils them on the way. */
 import { randomUUID } from 'node:crypto';
-
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';

@@ -6,8 +6,7 @@ import { KeyParams } from '../../schemas/key.ts';
 import { listKeyEvents } from '../../services/history/events.ts';
 import { listRevisions } from '../../services/history/revisions.ts';
 import { rollbackKey } from '../../services/history/rollback.ts';
-import { invalidInput } from '../../services/problems.ts';
-import { commandOf, conditionalWriteHeaders, inputOf, jsonAnswer, sendKey, writeAnswers } from './shared.ts';
+import { assertValidBody, commandOf, conditionalWriteHeaders, jsonAnswer, sendKey, writeAnswers } from './shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -63,8 +62,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { violations } = inputOf(request);
-      if (violations.length > 0) throw invalidInput(violations);
+      assertValidBody(request);
       const { generation } = request.body;
       const command = commandOf(request, reply);
       return sendKey(reply, await rollbackKey(app.services, request.params.id, generation, command), 200);

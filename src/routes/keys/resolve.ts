@@ -3,8 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { ref } from '../../schemas/common.ts';
 import { KeyParams, KeyResolution } from '../../schemas/key.ts';
 import { resolveKey } from '../../services/keys/resolve.ts';
-import { invalidInput } from '../../services/problems.ts';
-import { commandOf, conditionalWriteHeaders, inputOf, sendKey, writeAnswers } from './shared.ts';
+import { assertValidBody, commandOf, conditionalWriteHeaders, sendKey, writeAnswers } from './shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
@@ -24,8 +23,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { violations } = inputOf(request);
-      if (violations.length > 0) throw invalidInput(violations);
+      assertValidBody(request);
       const accepted = await resolveKey(app.services, request.params.id, request.body, commandOf(request, reply));
       return sendKey(reply, accepted, 200);
     },

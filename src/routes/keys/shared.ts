@@ -6,7 +6,7 @@ import { problems } from '../../schemas/common.ts';
 import type { Accepted, Command } from '../../services/keys/commands.ts';
 import type { Input } from '../../services/keys/input.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
-import { ProblemError } from '../../services/problems.ts';
+import { invalidInput, ProblemError } from '../../services/problems.ts';
 import { applyPreference } from '../preferences.ts';
 
 const etagHeader = {
@@ -81,6 +81,12 @@ export function inputOf(request: FastifyRequest): Input {
     throw new ProblemError('malformed-request', 'The request needs a JSON object as its body.');
   }
   return { body, violations: bodyViolations(validationError?.validation ?? []) };
+}
+
+/** @throws ProblemError when there is no body, or its schema finds something wrong with it. */
+export function assertValidBody(request: FastifyRequest): void {
+  const { violations } = inputOf(request);
+  if (violations.length > 0) throw invalidInput(violations);
 }
 
 /** Answers with a key: the given status when KMS holds what was asked for, 202 while it does not yet. */

@@ -6,8 +6,8 @@ import { KeyCreate, KeyImport, KeyParams, KeyPatch } from '../../schemas/key.ts'
 import { type Accepted, createKey, updateKey } from '../../services/keys/commands.ts';
 import { importKey } from '../../services/keys/import.ts';
 import { recreateKey, replaceKey } from '../../services/keys/replace.ts';
-import { invalidInput } from '../../services/problems.ts';
 import {
+  assertValidBody,
   commandOf,
   conditionalWriteHeaders,
   inputOf,
@@ -59,8 +59,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { violations } = inputOf(request);
-      if (violations.length > 0) throw invalidInput(violations);
+      assertValidBody(request);
       const { key_id, provider } = request.body;
       const wanted = { key_id, provider: provider ?? 'default' };
       return sendNewKey(reply, await importKey(app.services, wanted, commandOf(request, reply)));

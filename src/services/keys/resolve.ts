@@ -9,6 +9,8 @@ import type { KeyResolution } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { conflict, invalidInput } from '../problems.ts';
 import { accessToKey, homeElsewhere } from '../providers/access.ts';
+import { gapAndTimeIn } from '../recovery/hold.ts';
+import { duplicateKeys, keyNotReadable } from '../sync/creation.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
 import { closeEntry } from '../sync/journal.ts';
 import { homeOf } from '../sync/replacement.ts';
@@ -20,7 +22,7 @@ import { assertMatches } from './preconditions.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
 /** What a record says that waits for such a word. Its message names the keys. */
-const open = new Set(['KeyNotReadable', 'DuplicateKeys', keyNotProven]);
+const open = new Set([keyNotReadable, duplicateKeys, keyNotProven]);
 
 /**
  * Takes the key for the record's, or for another's, and has the sync go on.
@@ -96,7 +98,8 @@ function recordMine(services: Services, row: KeyRow, { arn, key_id, key_state }:
       throw conflict('A CreateKey is under way: ask again in a while.', row.id);
     }
     for (const write of creations) await closeEntry(transaction, row, { id: write.id, step: write }, 'done');
-    const freed = { lease_token: null, lease_until: null, due_at: new Date(services.now()) };
+    const { now } = await gapAndTimeIn(transaction);
+    const freed = { lease_token: null, lease_until: null, due_at: new Date(now) };
     await transaction.key.update({ where: { id: row.id }, data: { arn, key_id, key_state, ...freed } });
     await recordEvent(services, transaction, row, { arn, key_id, is_mine: true }, command);
   });

@@ -1,5 +1,5 @@
 /** Which keys are held: those that were neither found unchanged nor decided on since the last gap. */
-import type { KeyRow, Transaction } from '../../database/client.ts';
+import { type KeyRow, Prisma, type Transaction } from '../../database/client.ts';
 
 /** Whether nothing is to be written to KMS for the key. It follows from numbers: a gap marks no row. */
 export function isHeldBack({ gap_seen }: Pick<KeyRow, 'gap_seen'>, gap: number): boolean {
@@ -9,16 +9,10 @@ export function isHeldBack({ gap_seen }: Pick<KeyRow, 'gap_seen'>, gap: number):
 /** SQL: the number of the last gap. A held key has a lower gap_seen. */
 export const lastGap = 'coalesce((SELECT gap FROM installation), 0)';
 
-/** The number of the last gap, in a transaction. */
-export async function gapIn(transaction: Transaction): Promise<number> {
-  const row = await transaction.installation.findUnique({ where: { id: 1 }, select: { gap: true } });
-  return row?.gap ?? 0;
-}
-
 /** The number of the last gap and the time by PostgreSQL's clock, in milliseconds since the epoch, in a transaction. */
-export async function gapAndTimeIn(transaction: Transaction): Promise<{ gap: number; now: number }> {
+export async function gapAndTimeIn(transaction: Pick<Transaction, '$queryRaw'>): Promise<{ gap: number; now: number }> {
   const [row] = await transaction.$queryRaw<{ gap: number; now: number }[]>`
-    SELECT coalesce((SELECT gap FROM installation WHERE id = 1), 0)::int AS gap,
+    SELECT ${Prisma.raw(lastGap)} AS gap,
       extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`;
   if (row === undefined) throw new Error('PostgreSQL does not tell the time');
   return row;

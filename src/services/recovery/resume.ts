@@ -12,7 +12,7 @@ import { invalidInput, keyNotFound, ProblemError } from '../problems.ts';
 import { bringAllAlong } from '../providers/bring-along.ts';
 import { settingsFor } from '../providers/settings.ts';
 import { declaredAsObserved } from '../sync/adoption.ts';
-import { gapIn, isHeldBack } from './hold.ts';
+import { gapAndTimeIn, isHeldBack } from './hold.ts';
 
 /** Keys read at once. */
 const batchSize = 200;
@@ -24,7 +24,7 @@ const longestBringing = 60_000;
  * @throws ProblemError not-found for an id that is no key's, invalid-input for a key that is not held.
  */
 export async function resume(services: Services, request: RecoveryResume, by: Actor): Promise<RecoveryResumed> {
-  const gap = await gapIn(services.database.prisma);
+  const { gap } = await gapAndTimeIn(services.database.prisma);
   if (request.keys !== 'all') await assertHeld(services, request.keys, gap);
   // What is kept of a key's tags is told from its provider's by the settings as they are.
   await bringAllAlong(services, AbortSignal.timeout(longestBringing));
@@ -104,7 +104,7 @@ type Decision = { as: 'observed' | 'declared'; found: FoundAfterGap };
 
 async function enforce(services: Services, row: KeyRow, decision: Decision, by: Actor): Promise<boolean> {
   const isResumed = await services.database.prisma.$transaction(async (transaction) => {
-    const gap = await gapIn(transaction);
+    const { gap, now } = await gapAndTimeIn(transaction);
     const observation = row.requested_observation + 1;
     const { count } = await transaction.key.updateMany({
       where: {
@@ -118,7 +118,7 @@ async function enforce(services: Services, row: KeyRow, decision: Decision, by: 
         requested_observation: observation,
         enforce_through: observation,
         attempts: 0,
-        due_at: new Date(services.now()),
+        due_at: new Date(now),
         status_version: { increment: 1 },
       },
     });

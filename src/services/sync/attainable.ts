@@ -18,13 +18,17 @@ export function assertAttainable(aim: Aim, row: KeyRow, desired: DesiredKey, obs
 /** The code of the error of a key that KMS has made otherwise than it was asked to. */
 export const immutableFieldDiffers = 'ImmutableFieldDiffers';
 
+/** Whether a key of the record's is one that was made for the generation at hand, which KMS does not hold yet. */
+export function isNewlyMade({ synced_generation, replacement, lifecycle }: KeyRow): boolean {
+  return (synced_generation === 0 || replacement === 'begun') && lifecycle === 'managed';
+}
+
 /**
  * Holds that the key which was made for this generation is the one that was asked for.
  * @throws KmsFailure that refuses the generation; no key is deleted for it.
  */
 export function assertAsAsked(row: KeyRow, desired: DesiredKey, observed: ObservedKey | null): void {
-  const isNew = row.synced_generation === 0 || row.replacement === 'begun';
-  if (!isNew || observed === null || row.lifecycle !== 'managed') return;
+  if (!isNewlyMade(row) || observed === null) return;
   const message = immutableWords(desired, observed);
   if (message !== null) throw new KmsFailure('refused', immutableFieldDiffers, message, 'CreateKey', true);
 }
@@ -41,12 +45,12 @@ function immutableWords(desired: DesiredKey, observed: ObservedKey): string | nu
 
 /** The error of a key that has become one which can't be as it is declared; null: it can. */
 export function outOfReach(row: KeyRow, desired: DesiredKey, observed: ObservedKey): SyncError | null {
+  const never = { retryable: false, attempts: 1, next_attempt_at: null };
   const fixed = immutableWords(desired, observed);
-  const never = { operation: 'CreateKey', retryable: false, attempts: 1, next_attempt_at: null };
-  if (fixed !== null) return { code: immutableFieldDiffers, message: fixed, ...never };
+  if (fixed !== null) return { code: immutableFieldDiffers, message: fixed, operation: 'CreateKey', ...never };
   const [refusal] = isHeld(row) ? unattainable(desired, observed) : [];
   if (refusal === undefined) return null;
   const message = `${refusal.detail} Set ${refusal.field} to false.`;
   const { code, operation } = refusal;
-  return { code, message, operation, retryable: false, attempts: 1, next_attempt_at: null };
+  return { code, message, operation, ...never };
 }

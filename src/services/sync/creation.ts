@@ -23,6 +23,10 @@ const secondLook = 1000;
 const unknownCreation =
   'An earlier CreateKey has an unknown outcome; Keyward looks for its key before it makes another';
 
+/** The codes of errors whose messages name the keys in question. */
+export const keyNotReadable = 'KeyNotReadable';
+export const duplicateKeys = 'DuplicateKeys';
+
 /** An earlier CreateKey may still take effect, or its key not be seen yet: nothing may be created before `until`. */
 export class CreationUnsettled extends Error {
   readonly until: Date;
@@ -110,7 +114,7 @@ export async function assertNoSuspects(services: Services, unread: string[], sin
   const suspects = await newSince(services, unread, since);
   if (suspects.length === 0) return;
   const message = `An earlier CreateKey may have made ${suspects.join(' or ')}: KMS won't let Keyward read whose key that is`;
-  throw new KmsFailure('fault', 'KeyNotReadable', message, 'ListResourceTags', true);
+  throw new KmsFailure('fault', keyNotReadable, message, 'ListResourceTags', true);
 }
 
 /**
@@ -138,7 +142,7 @@ export async function search(
   await services.failurePoints.pass('search-done');
   if (owned.length > 1) {
     const message = `Several KMS keys carry the ownership tag of this key: ${owned.join(', ')}`;
-    throw new KmsFailure('fault', 'DuplicateKeys', message, 'ListResourceTags', true);
+    throw new KmsFailure('fault', duplicateKeys, message, 'ListResourceTags', true);
   }
   return { keyId: owned[0] ?? null, unread };
 }

@@ -33,8 +33,10 @@ export async function applyAll(
   desired?: DesiredKey,
 ): Promise<ObservedKey> {
   const makesKey = steps.some(({ operation }) => operation === 'CreateKey');
-  if (makesKey) await assertClocksAgree(services, kms);
-  if (makesKey) await assertMayCreate(services, kms, work.row);
+  if (makesKey) {
+    await assertClocksAgree(services, kms);
+    await assertMayCreate(services, kms, work.row);
+  }
   try {
     const reached = await applyEach(services, kms, work, observed, steps, desired);
     if (reached === null) throw new Error(`The plan for key ${work.row.id} leaves it without a KMS key`);
@@ -56,8 +58,10 @@ async function applyEach(
   let reached = observed;
   const account = (await kms.identity())?.account ?? null;
   const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
+  // Nothing of what follows a step that enables a key is to wait while a key is usable that is to be disabled.
+  const [enabling, ...following] = wayThroughEnabled(steps);
   for (const [index, recorded] of journal.entries()) {
-    const entry = { ...recorded, ...originOf(work, recorded), following: followingAtOnce(steps, recorded.step) };
+    const entry = { ...recorded, ...originOf(work, recorded), ...(recorded.step === enabling ? { following } : {}) };
     try {
       reached = await applyOne(services, kms, work, reached, entry);
       if (desired !== undefined && entry.step.operation === 'CreateKey') {
@@ -78,12 +82,6 @@ async function applyEach(
 function originOf({ row }: Work, { step }: JournalEntry): Pick<JournalEntry, 'origin'> {
   const isMending = isHeld(row) && !row.writes_open && step.operation !== 'RotateKeyOnDemand';
   return isMending ? { origin: 'drift' } : {};
-}
-
-/** What follows a step that enables a key which is to be disabled: nothing of it is to wait while the key is usable. */
-function followingAtOnce(steps: Step[], step: Step): Step[] {
-  const [first, ...following] = wayThroughEnabled(steps);
-  return step === first ? following : [];
 }
 
 /**

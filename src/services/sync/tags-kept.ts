@@ -9,6 +9,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { readTags } from '../../kms/observe.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
+import { isNewlyMade } from './attainable.ts';
 import { CreationUnsettled, ownershipTagsIn } from './creation.ts';
 import { isMadeByUs } from './journal.ts';
 import { timeToLose } from './lost.ts';
@@ -48,9 +49,7 @@ export async function assertTagsKept(
   tags?: Tags,
 ): Promise<void> {
   const trial = services.tagTrialOf(kms);
-  const isNew = row.synced_generation === 0 || row.replacement === 'begun';
-  if (trial.isKept || !isNew || row.lifecycle !== 'managed' || services.failurePoints.isOff('tags-are-believed'))
-    return;
+  if (trial.isKept || !isNewlyMade(row) || services.failurePoints.isOff('tags-are-believed')) return;
   // What the tags of other keys tell may be of others.
   if (!(await isMadeByUs(services, row.id, key_id))) return;
   const read = tags ?? (await readTags(kms, key_id).catch(asNone));
