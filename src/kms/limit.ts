@@ -1,4 +1,5 @@
 /** One operation's calls, held to a rate. Those that somebody waits for go first. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Bucket, factorAt, fill, type Part, type Rate, rateOf, slowed, waitFor } from '../domain/token-bucket.ts';
 import { NotSent } from './permit.ts';
 import { currentUrgency, type Urgency } from './urgency.ts';
@@ -13,6 +14,7 @@ export class Limit {
   readonly #quota: number;
   readonly #part: () => Part;
   #bucket: Bucket;
+  #departures: Bucket;
   #slowdown = { factor: 1, at: 0 };
   #waiting: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -25,6 +27,7 @@ export class Limit {
     this.#quota = quota;
     this.#part = part;
     this.#bucket = { tokens: Number.POSITIVE_INFINITY, at: performance.now() };
+    this.#departures = this.#bucket;
   }
 
   /** Calls a second, as of now. */
@@ -50,6 +53,18 @@ export class Limit {
       this.#serve();
     });
     return urgency.waitFor(turn);
+  }
+
+  /**
+   * Waits, most often for no time at all, until calls that have had their turns may go out: no faster than turns come. What
+   * lies between the turn and the call (a busy database) gathers calls, and KMS would take them for too many.
+   */
+  async pace(): Promise<void> {
+    const rate = this.#rate(performance.now());
+    const { tokens, at } = fill(this.#departures, rate, performance.now());
+    this.#departures = { tokens: tokens - 1, at };
+    const wait = waitFor(0, this.#departures, rate);
+    if (wait > 0) await sleep(wait);
   }
 
   /** A turn was not used. */

@@ -13,6 +13,8 @@ import { currentUrgency } from './urgency.ts';
 export type Quotas = {
   /** Waits for the turn of a call. @throws NotSent when the process stops meanwhile. */
   take(operation: string): Promise<void>;
+  /** Spreads out calls whose turns came in time, but which something has held up since and lets go all at once. */
+  pace(operation: string): Promise<void>;
   /** Gives back a turn that was not used. */
   giveBack(operation: string): void;
   /** Learns from an answer. */
@@ -149,6 +151,11 @@ class HeldCalls implements Quotas {
     }
   }
 
+  async pace(operation: string): Promise<void> {
+    if (performance.now() < this.#noQuotasUntil) return;
+    await this.#scope?.limit(operation)?.pace();
+  }
+
   giveBack(operation: string): void {
     this.#scope?.limit(operation)?.giveBack();
   }
@@ -190,7 +197,7 @@ export const quotaPosition = { relation: 'after', toMiddleware: 'retryMiddleware
 
 /**
  * A middleware that holds a client to the quotas.
- * @param waits whether calls wait here; a write, whose life must not pass with waiting, has waited before.
+ * @param waits whether calls wait for their turn here; a write, whose life must not pass with waiting, has waited before.
  */
 export function quotaMiddleware(quotas: Quotas, { waits }: { waits: boolean }) {
   return <Args, Answer extends { response: unknown }>(
@@ -199,7 +206,7 @@ export function quotaMiddleware(quotas: Quotas, { waits }: { waits: boolean }) {
   ) =>
     async (args: Args): Promise<Answer> => {
       const operation = (context.commandName ?? '').replace(/Command$/, '');
-      if (waits) await quotas.take(operation);
+      await (waits ? quotas.take(operation) : quotas.pace(operation));
       try {
         const answer = await next(args);
         quotas.answered(operation, { isThrottled: false, isDone: true, says: wordOfQuotas(answer.response) });

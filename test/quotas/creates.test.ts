@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { test } from 'tap';
 import { startBackends } from '../support/process.ts';
 import { addProvider } from '../support/providers.ts';
@@ -32,6 +33,38 @@ test('of many creates at once each is made in its turn, and no other change wait
   t.equal(made.length, many);
   t.same(
     made.filter(({ error }) => error !== null),
+    [],
+    'KMS throttles none of them',
+  );
+});
+
+test('creates whose turns came while the database was busy go out no faster for that', async (t) => {
+  const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
+  await caller(KMS_ENDPOINT)('PUT', '/_local/settings', { quotas: { CreateKey: 6 } });
+  const environment = { DATABASE_URL, KMS_ENDPOINT, QUOTA_SHARE: '1', SETTLE_SECONDS: '0' };
+  const { call, control } = await startService(t, environment);
+  await call('POST', '/v1/keys', {});
+  await control.clear();
+  const asked = Array.from({ length: 40 }, () => call('POST', '/v1/keys', {}, promptly));
+  await Promise.all(asked);
+  await eventually('some are made', async () => (await control.calls()).length >= 10);
+
+  const [locker, onlooker] = [new Client(DATABASE_URL), new Client(DATABASE_URL)];
+  await Promise.all([locker.connect(), onlooker.connect()]);
+  try {
+    await locker.query('BEGIN; LOCK TABLE kms_writes IN SHARE ROW EXCLUSIVE MODE');
+    const waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'INSERT INTO kms_writes'";
+    await eventually('many wait', async () => ((await onlooker.query(waiting)).rowCount ?? 0) >= 9);
+    await locker.query('COMMIT');
+  } finally {
+    await Promise.all([locker.end(), onlooker.end()]);
+  }
+  await eventually('all are in sync', async () => {
+    const { body } = await call<{ items: object[] }>('GET', '/v1/keys?state=in_sync&limit=200');
+    return body.items.length === 41;
+  });
+  t.same(
+    (await control.calls()).filter(({ error }) => error !== null),
     [],
     'KMS throttles none of them',
   );
