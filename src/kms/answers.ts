@@ -59,8 +59,13 @@ class AnswerTooLate extends Error {
 /**
  * Has a client take nothing for an answer that is none. The body is read here, to its end and within its limits; the SDK gives
  * up waiting for headers by itself, and for no longer than the deadline.
+ * @param onSilence called when there was no answer in time.
  */
-export function demandAnswers({ middlewareStack }: AnyClient, rules: AnswerRules): void {
+export function demandAnswers(
+  { middlewareStack }: AnyClient,
+  rules: AnswerRules,
+  onSilence: () => void = () => {},
+): void {
   (middlewareStack as KMSClient['middlewareStack']).add(
     (next) => async (args) => {
       const end = performance.now() + rules.deadline;
@@ -71,6 +76,7 @@ export function demandAnswers({ middlewareStack }: AnyClient, rules: AnswerRules
       };
       const asked = askedBy(args.request as Request);
       const { result, answer, body } = await received().catch((error: Error) => {
+        if (error.name === 'TimeoutError') onSilence();
         throw saidPlainly(error, asked);
       });
       if (!isItsOwn(answer, body, rules.protocol)) {

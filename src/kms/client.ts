@@ -5,13 +5,13 @@ import { STSClient } from '@aws-sdk/client-sts';
 import { answerRules, demandAnswers } from './answers.ts';
 import { type OnCall, tellOfCalls } from './call-count.ts';
 import { KmsClock } from './clock.ts';
+import { Connections } from './connections.ts';
 import { type AssumeRole, credentialsFor } from './credentials.ts';
 import { type CallerIdentity, rememberedIdentity } from './identity.ts';
 import { backdatedSigner, demandPermits, type WriteTimes } from './permit.ts';
 import { type Quotas, quotaMiddleware, quotaPosition } from './quotas.ts';
 
-/** Milliseconds after which a call is given up. */
-const connectTimeout = 2000;
+/** Milliseconds after which a read is given up. */
 const readTimeout = 8000;
 
 export type KmsTarget = {
@@ -54,23 +54,17 @@ export type Kms = {
 
 /** Makes the clients. */
 export function openKms({ endpoint, region, assumeRole, onCall, times, expiringWrites, quotas }: KmsTarget): Kms {
-  const requestHandler = (requestTimeout: number) => ({
-    connectionTimeout: connectTimeout,
-    requestTimeout,
-    throwOnRequestTimeout: true,
-    httpsAgent: { maxSockets: 200, keepAlive: true },
-    httpAgent: { maxSockets: 200, keepAlive: true },
-  });
+  const connections = new Connections();
   const shared = {
     region,
     ...(endpoint === null ? {} : { endpoint }),
     credentials: credentialsFor({ endpoint, region, assumeRole }),
   };
-  const forQuestions = { ...shared, requestHandler: requestHandler(readTimeout), maxAttempts: 3 };
-  const reads = new KMSClient(forQuestions);
+  const forQuestions = () => ({ ...shared, requestHandler: connections.handlerFor(readTimeout), maxAttempts: 3 });
+  const reads = new KMSClient(forQuestions());
   const writes = new KMSClient({
     ...shared,
-    requestHandler: requestHandler(times.requestTimeout),
+    requestHandler: connections.handlerFor(times.requestTimeout),
     maxAttempts: 1,
     ...(expiringWrites ? { signerConstructor: backdatedSigner(times.signatureLife) } : {}),
   });
@@ -80,12 +74,13 @@ export function openKms({ endpoint, region, assumeRole, onCall, times, expiringW
     tellOfCalls(client, onCall);
     clock.listenTo(client);
   }
-  const tagging = new ResourceGroupsTaggingAPIClient(forQuestions);
-  const sts = new STSClient(forQuestions);
-  demandAnswers(reads, { ...answerRules.kms, deadline: readTimeout });
-  demandAnswers(writes, { ...answerRules.kms, deadline: times.requestTimeout });
-  demandAnswers(tagging, { ...answerRules.tagging, deadline: readTimeout });
-  demandAnswers(sts, { ...answerRules.sts, deadline: readTimeout });
+  const tagging = new ResourceGroupsTaggingAPIClient(forQuestions());
+  const sts = new STSClient(forQuestions());
+  const onSilence = () => connections.dropIdle();
+  demandAnswers(reads, { ...answerRules.kms, deadline: readTimeout }, onSilence);
+  demandAnswers(writes, { ...answerRules.kms, deadline: times.requestTimeout }, onSilence);
+  demandAnswers(tagging, { ...answerRules.tagging, deadline: readTimeout }, onSilence);
+  demandAnswers(sts, { ...answerRules.sts, deadline: readTimeout }, onSilence);
   reads.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: true }), quotaPosition);
   writes.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: false }), quotaPosition);
   tagging.middlewareStack.addRelativeTo(quotaMiddleware(quotas, { waits: true }), quotaPosition);
