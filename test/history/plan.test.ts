@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import type { Plan } from '../../src/schemas/plan.ts';
 import { ownPolicy } from '../support/kms-truth.ts';
-import { eventually, type Problem, startService } from '../support/service.ts';
+import { eventually, type Problem, startService, withLateSecondLooks } from '../support/service.ts';
 
 const nowhere = '01980e6c-0000-7000-8000-000000000000';
 
@@ -38,7 +38,7 @@ const meddling = fc.subarray(['describe', 'disable', 'tag', 'rotate', 'delete'] 
 const turnedOff = new Set(['DisableKeyRotation', 'EnableKey,DisableKeyRotation,DisableKey']);
 
 test('plan', async (t) => {
-  const { call, kms, control, services } = await startService(t);
+  const { call, kms, control, services } = await startService(t, withLateSecondLooks);
   const create = async (body: object = {}) => {
     const { body: key } = await call('POST', '/v1/keys', body);
     await control.clear();

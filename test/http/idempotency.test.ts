@@ -2,10 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'tap';
 import { allKeyIds } from '../support/kms-truth.ts';
 import { type Service, startBackends, startProcess } from '../support/process.ts';
-import { eventually, kmsClient, kmsControl, type Problem, startService } from '../support/service.ts';
+import {
+  eventually,
+  kmsClient,
+  kmsControl,
+  type Problem,
+  startService,
+  withLateSecondLooks,
+} from '../support/service.ts';
 
 test('Idempotency-Key', async (t) => {
-  const { call, kms, control, services } = await startService(t);
+  const { call, kms, control, services } = await startService(t, withLateSecondLooks);
   const count = async () => (await allKeyIds(kms)).length;
 
   t.test('a repeat gets the first answer again, and makes nothing', async (t) => {

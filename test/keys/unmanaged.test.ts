@@ -2,7 +2,7 @@ import { CreateKeyCommand, DescribeKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { UnmanagedKey } from '../../src/schemas/unmanaged.ts';
 import { tags } from '../support/kms-truth.ts';
-import { eventually, startService } from '../support/service.ts';
+import { eventually, startService, withLateSecondLooks } from '../support/service.ts';
 
 type Page = { items: UnmanagedKey[]; next_cursor: string | null };
 
@@ -58,7 +58,7 @@ test('GET /v1/unmanaged-keys', async (t) => {
 });
 
 test('keys that carry the ownership tag and have no record, as after the restore of an older backup', async (t) => {
-  const { call, kms, control, services } = await startService(t);
+  const { call, kms, control, services } = await startService(t, withLateSecondLooks);
   const { pool } = services.database;
   const sweep = async () => {
     const { boss } = services.queue;

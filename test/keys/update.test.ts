@@ -2,10 +2,10 @@ import { CreateKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Plan } from '../../src/schemas/plan.ts';
 import { metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
-import { type Problem, startService } from '../support/service.ts';
+import { type Problem, startService, withLateSecondLooks } from '../support/service.ts';
 
 test('PATCH /v1/keys/{id}', async (t) => {
-  const { call, kms, control } = await startService(t);
+  const { call, kms, control } = await startService(t, withLateSecondLooks);
   const create = async (body: object = {}) => {
     const { body: key } = await call('POST', '/v1/keys', body);
     await control.clear();

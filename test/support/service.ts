@@ -97,6 +97,9 @@ export function kmsControl(endpoint: string) {
  */
 export const withMovedClock = { SETTLE_SECONDS: '0' };
 
+/** For tests that count what KMS is asked: the second look that follows a change comes after they are over. */
+export const withLateSecondLooks = { SETTLE_SECONDS: '600' };
+
 /** Lets time pass for KMS, and has deletion dates on record be over that are over there. */
 export async function letDaysPass({ control, services }: Pick<Service, 'control' | 'services'>, days: number) {
   const { body } = await control.advanceClock(days * 86_400 + 1);
