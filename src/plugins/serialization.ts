@@ -3,18 +3,21 @@ import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
 import fp from 'fastify-plugin';
 
 /**
- * One serializer for each schema. Fastify makes one for each status of each route, though most are those of a problem or a key,
- * and that was a quarter of the work of a start.
+ * One serializer for each schema, made when it is first used. Fastify makes one for each status of each route at the start, though
+ * most are those of a problem or a key, and that was a quarter of its work.
  */
 export default fp(
   async (app) => {
     const compile = SerializerSelector()(app.getSchemas(), {});
-    const known = new Map<string, ReturnType<typeof compile>>();
+    type Serialize = ReturnType<typeof compile>;
+    const known = new Map<string, Serialize>();
     app.setSerializerCompiler(({ schema, method, url, httpStatus = '' }) => {
       const text = JSON.stringify(schema);
-      const serializer = known.get(text) ?? compile({ schema, method, url, httpStatus });
-      known.set(text, serializer);
-      return serializer;
+      return (answer) => {
+        const serialize = known.get(text) ?? compile({ schema, method, url, httpStatus });
+        known.set(text, serialize);
+        return serialize(answer);
+      };
     });
   },
   { name: 'serialization', dependencies: ['validation'] },
