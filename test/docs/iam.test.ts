@@ -87,9 +87,12 @@ test('the base credentials assume the role, with the external id alone, and no o
 test('the policy of the role is all that Keyward needs, and Keyward uses all of it', async (t) => {
   const { url, roles, admin } = await startWithRoles(t);
   const { accessKeyId, secretAccessKey, sessionToken } = await roles.assume(base);
-  process.env['AWS_ACCESS_KEY_ID'] = accessKeyId;
-  process.env['AWS_SECRET_ACCESS_KEY'] = secretAccessKey;
-  process.env['AWS_SESSION_TOKEN'] = sessionToken;
+  const credentials = {
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    AWS_SESSION_TOKEN: sessionToken,
+  };
+  t.intercept(process, 'env', { value: { ...process.env, ...credentials } });
   const { call, control } = await startService(t, {
     KMS_ENDPOINT: url,
     OWNERSHIP_SEARCH: 'tagging',

@@ -131,6 +131,9 @@ export async function startService(t: Test, environment: Record<string, string> 
   return { url, call: caller(url), kms, kmsUrl, control: kmsControl(kmsUrl), services, stopWork, app };
 }
 
+/** Milliseconds: each look costs as much as the service's work between two of them. */
+const longestPause = 200;
+
 /** Looks again and again until `look` finds something; fails after a time that no machine is too slow for. */
 export async function eventually<Found>(
   what: string,
@@ -138,10 +141,10 @@ export async function eventually<Found>(
   milliseconds = 60_000,
 ): Promise<Found> {
   const deadline = Date.now() + milliseconds;
-  for (;;) {
+  for (let pause = 20; ; pause = Math.min(longestPause, pause * 1.3)) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
     if (Date.now() > deadline) throw new Error(`Waited ${milliseconds} ms in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
