@@ -16,13 +16,13 @@ const renewal = /^\s*UPDATE keys SET lease_until/;
 function watchCommits(t: Test, onCommit: (step: string) => void): void {
   const open = new WeakMap<object, string>();
   const { query } = pg.Client.prototype;
-  const answered = (client: object, text: string) => {
+  const answered = (client: object, text: string, rowCount: number | null | undefined) => {
     if (/^\s*BEGIN/i.test(text)) open.set(client, '');
     else if (/^\s*(COMMIT|ROLLBACK)/i.test(text)) {
       const changed = open.get(client) ?? '';
       open.delete(client);
       if (/^\s*COMMIT/i.test(text) && changed !== '') onCommit(`transaction: ${changed}`);
-    } else if (ourTables.test(text) && !renewal.test(text)) {
+    } else if (ourTables.test(text) && !renewal.test(text) && rowCount !== 0) {
       const statement = text.trim().slice(0, 60);
       if (open.has(client)) open.set(client, statement);
       else onCommit(statement);
@@ -35,7 +35,7 @@ function watchCommits(t: Test, onCommit: (step: string) => void): void {
     // The pool hands over a callback, everybody else awaits.
     if (typeof last === 'function') {
       const callback = (...results: unknown[]) => {
-        answered(this, text);
+        answered(this, text, (results[1] as pg.QueryResult | undefined)?.rowCount);
         return Reflect.apply(last, undefined, results);
       };
       return Reflect.apply(query, this, [...args.slice(0, -1), callback]);
@@ -43,7 +43,7 @@ function watchCommits(t: Test, onCommit: (step: string) => void): void {
     const result: unknown = Reflect.apply(query, this, args);
     if (!(result instanceof Promise)) return result;
     return result.then((answer: unknown) => {
-      answered(this, text);
+      answered(this, text, (answer as pg.QueryResult | undefined)?.rowCount);
       return answer;
     });
   }

@@ -32,14 +32,15 @@ const rules: Partial<Record<PolicyRendering, (value: Json, path: string[]) => Js
 
 export class PolicyRenderer {
   renderings: PolicyRendering[] = [];
-  #reads = 0;
+  readonly #reads = new Map<string | null, number>();
 
-  /** An answer of GetKeyPolicy, as it is shown; a policy that is not JSON is shown as it is. */
-  shown(answer: object): object {
+  /** An answer of GetKeyPolicy for a key, as it is shown; a policy that is not JSON is shown as it is. */
+  shown(answer: object, key: string | null): object {
     const { Policy: policy } = answer as { Policy?: string };
     if (policy === undefined || this.renderings.length === 0) return answer;
-    this.#reads += 1;
-    if (this.renderings.includes('every_other_read') && this.#reads % 2 === 0) return answer;
+    const reads = (this.#reads.get(key) ?? 0) + 1;
+    this.#reads.set(key, reads);
+    if (this.renderings.includes('every_other_read') && reads % 2 === 0) return answer;
     try {
       return { ...answer, Policy: JSON.stringify(this.#render(JSON.parse(policy) as Json, [])) };
     } catch {

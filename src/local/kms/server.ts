@@ -116,7 +116,7 @@ async function answer(
     const result = isRead.test(operation)
       ? store.staleReads.during(operation, () => handler(context, parameters))
       : handler(context, parameters);
-    return control.policyRenderer.shown(control.forcedStates.shown(result));
+    return control.policyRenderer.shown(control.forcedStates.shown(result), key);
   };
   return callWithFault(control, { operation, protocol, caller, parameters, fault }, run, response);
 }
