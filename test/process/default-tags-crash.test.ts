@@ -2,22 +2,21 @@ import { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import type { Provider } from '../../src/schemas/provider.ts';
 import { tags } from '../support/kms-truth.ts';
-import { startProcess, temporaryFolder } from '../support/process.ts';
-import { eventually, kmsClient } from '../support/service.ts';
+import { startBackends, startProcess } from '../support/process.ts';
+import { eventually, kmsClient, kmsControl } from '../support/service.ts';
 
 const count = 30;
 
 test('kill -9 in the middle of a change of default_tags, and another change after it: every key gets the last one', async (t) => {
-  const DATA_DIR = await temporaryFolder(t);
+  const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
   // A write that was cut off is waited for; the shorter, the sooner the test is over.
-  const environment = { DATA_DIR, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
+  const environment = { DATABASE_URL, KMS_ENDPOINT, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
   const first = await startProcess(t, environment);
   const progress = async (call: typeof first.call) =>
     (await call<Provider>('GET', '/v1/providers/default')).body.progress;
   await Promise.all(Array.from({ length: count }, () => first.call('POST', '/v1/keys', { tags: { own: '1' } })));
   await eventually('all keys are made', async () => (await progress(first.call)).keys_in_sync === count);
-  const settings = { latency_milliseconds: 100 };
-  await fetch(`${first.kmsUrl}/_local/settings`, { method: 'PUT', body: JSON.stringify(settings) });
+  await kmsControl(KMS_ENDPOINT).settings({ latency_milliseconds: 100 });
 
   const change = { default_tags: { env: 'first', gone: '1' } };
   t.equal((await first.call('PATCH', '/v1/providers/default', change)).status, 200);
@@ -35,7 +34,7 @@ test('kill -9 in the middle of a change of default_tags, and another change afte
     const now = await progress(second.call);
     return now.keys_pending === 0 && now.keys_in_sync === count;
   });
-  const kms = kmsClient(second.kmsUrl ?? '');
+  const kms = kmsClient(KMS_ENDPOINT);
   t.teardown(() => kms.destroy());
   const { body } = await second.call<{ items: Key[] }>('GET', '/v1/keys?limit=200');
   t.equal(body.items.length, count);

@@ -1,8 +1,8 @@
 import { type Test, test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import { allKeyIds, metadata, tags } from '../support/kms-truth.ts';
-import { startProcess, temporaryFolder } from '../support/process.ts';
-import { eventually, kmsClient } from '../support/service.ts';
+import { startBackends, startProcess } from '../support/process.ts';
+import { eventually, kmsClient, kmsControl } from '../support/service.ts';
 
 const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
 const count = 24;
@@ -15,32 +15,32 @@ test(`SIGKILL in the middle of ${count} replacements: one new key each, the old 
 });
 
 async function killAfter(t: Test, callsBeforeTheEnd: number): Promise<void> {
-  const DATA_DIR = await temporaryFolder(t);
-  const first = await startProcess(t, { DATA_DIR });
+  const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
+  const control = kmsControl(KMS_ENDPOINT);
+  const first = await startProcess(t, { DATABASE_URL, KMS_ENDPOINT });
   const create = async () => (await first.call('POST', '/v1/keys', { is_enabled: false }, { prefer: 'wait=60' })).body;
   const olds = await Promise.all(Array.from({ length: count }, create));
-  await fetch(`${first.kmsUrl}/_local/settings`, {
-    method: 'PUT',
-    body: JSON.stringify({ latency_milliseconds: 20 }),
-  });
-  await fetch(`${first.kmsUrl}/_local/calls`, { method: 'DELETE' });
+  await control.settings({ latency_milliseconds: 20 });
+  await control.clear();
   const replace = async ({ id }: Key) => {
     const headers = { prefer: 'respond-async' };
     return (await first.call('POST', `/v1/keys/${id}/replace`, ecc, headers).catch(() => undefined))?.status === 202;
   };
   const accepted = Promise.all(olds.map(replace));
   await eventually('KMS was called', async () => {
-    const answer = await fetch(`${first.kmsUrl}/_local/calls`);
-    const { counts } = (await answer.json()) as { counts: Record<string, number> };
-    const { CreateKey = 0, DisableKey = 0, ScheduleKeyDeletion = 0 } = counts;
-    return CreateKey + DisableKey + ScheduleKeyDeletion >= callsBeforeTheEnd;
+    const calls = await control.calls();
+    const ofReplacements = calls.filter(({ operation }) =>
+      /^(CreateKey|DisableKey|ScheduleKeyDeletion)$/.test(operation),
+    );
+    return ofReplacements.length >= callsBeforeTheEnd;
   });
   first.child.kill('SIGKILL');
   const wasAccepted = await accepted;
   await first.ended;
 
-  const second = await startProcess(t, { DATA_DIR });
-  const kms = kmsClient(second.kmsUrl ?? '');
+  await control.settings({ latency_milliseconds: 0 });
+  const second = await startProcess(t, { DATABASE_URL, KMS_ENDPOINT });
+  const kms = kmsClient(KMS_ENDPOINT);
   t.teardown(() => kms.destroy());
   const keys = await eventually(
     'all keys are in sync',
@@ -69,6 +69,4 @@ async function killAfter(t: Test, callsBeforeTheEnd: number): Promise<void> {
       return (await metadata(kms, old.key_id ?? '')).KeyState === 'PendingDeletion';
     });
   }
-  second.child.kill('SIGTERM');
-  await second.ended;
 }

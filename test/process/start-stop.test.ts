@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'tap';
+import { readConfig } from '../../src/config.ts';
 import { run, startBackends, startProcess, temporaryFolder } from '../support/process.ts';
 import { eventually } from '../support/service.ts';
 
@@ -17,7 +18,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-test('a bad variable stops the service with one line that names it', async (t) => {
+test('a bad variable is named', async (t) => {
   const cases: [environment: Record<string, string>, name: string][] = [
     [{ PORT: 'x' }, 'PORT'],
     [{ PORT: '65536' }, 'PORT'],
@@ -43,11 +44,18 @@ test('a bad variable stops the service with one line that names it', async (t) =
     [{ NODE_ENV: 'production', DATA_DIR: 'x' }, 'KMS_ENDPOINT'],
     [{ NODE_ENV: 'production', DATA_DIR: 'x', KMS_ENDPOINT: 'local' }, 'AUTH_MODE'],
   ];
+  for (const [environment, name] of cases) {
+    t.throws(() => readConfig(environment), { message: new RegExp(`^${name}: [^\\n]*$`) }, JSON.stringify(environment));
+  }
+});
+
+test('a bad variable stops the service with one line', async (t) => {
+  const environments = [{ DATABASE_URL: 'mysql://user:hush@host/db' }, { NODE_ENV: 'production', FAILURE_POINTS: 'x' }];
   await Promise.all(
-    cases.map(async ([environment, name]) => {
+    environments.map(async (environment) => {
       const { ended, stderr, stdout } = run(t, 'src/server.ts', environment);
       t.equal((await ended).code, 1, JSON.stringify(environment));
-      t.match(stderr(), new RegExp(`^Keyward does not start: [^\\n]*${name}: [^\\n]*\\n$`), name);
+      t.match(stderr(), /^Keyward does not start: [^\n]*(DATABASE_URL|FAILURE_POINTS): [^\n]*\n$/);
       t.notMatch(stderr(), /hush/, 'no password is shown');
       t.equal(stdout(), '');
     }),
