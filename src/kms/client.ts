@@ -17,6 +17,8 @@ const readTimeout = 8000;
 export type KmsTarget = {
   /** null: AWS itself. */
   endpoint: string | null;
+  /** By what the journal knows the endpoint. */
+  endpointName: string;
   region: string;
   /** null: the credentials that the service has are used as they are. */
   assumeRole: AssumeRole | null;
@@ -41,6 +43,8 @@ export type Kms = {
   tagging: ResourceGroupsTaggingAPIClient;
   sts: STSClient;
   region: string;
+  /** By what the journal knows the endpoint. */
+  endpointName: string;
   quotas: Quotas;
   /** KMS's own time. */
   clock: KmsClock;
@@ -53,7 +57,8 @@ export type Kms = {
 };
 
 /** Makes the clients. */
-export function openKms({ endpoint, region, assumeRole, onCall, times, expiringWrites, quotas }: KmsTarget): Kms {
+export function openKms(target: KmsTarget): Kms {
+  const { endpoint, endpointName, region, assumeRole, onCall, times, expiringWrites, quotas } = target;
   const connections = new Connections();
   const shared = {
     region,
@@ -90,6 +95,7 @@ export function openKms({ endpoint, region, assumeRole, onCall, times, expiringW
     tagging,
     sts,
     region,
+    endpointName,
     quotas,
     clock,
     identity: rememberedIdentity(sts, assumeRole?.role_arn ?? null),

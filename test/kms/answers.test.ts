@@ -19,6 +19,7 @@ test('an answer to a call', async (t) => {
     endpoint: gateway.url,
     region: 'us-east-1',
     assumeRole: null,
+    endpointName: 'test',
     onCall: () => {},
     times: { ...writeTimes(30_000), requestTimeout: 700 },
     expiringWrites: false,

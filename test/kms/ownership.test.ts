@@ -12,7 +12,7 @@ test('a key that was made long before the CreateKey in question is found by no s
   const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Tags: [{ TagKey: 'keyward:id', TagValue: owner }] }));
   const quotas = new Limiter(1).open('test', 'none');
   const times = writeTimes(30_000);
-  const target = { endpoint: url, region: 'us-east-1', assumeRole: null, quotas };
+  const target = { endpoint: url, region: 'us-east-1', assumeRole: null, endpointName: 'test', quotas };
   const way = openKms({ ...target, onCall: () => {}, times, expiringWrites: false });
   t.teardown(() => way.close());
   const knownAmong = async () => new Set<string>();

@@ -39,7 +39,7 @@ test('a write goes out with leave only, and AWS refuses it soon after', async (t
   const endpoint = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
   const times = writeTimes(30_000);
   const quotas = new Limiter(1).open('test', 'none');
-  const target = { endpoint, region: 'us-east-1', assumeRole: null, quotas };
+  const target = { endpoint, region: 'us-east-1', assumeRole: null, endpointName: 'test', quotas };
   const kms = openKms({ ...target, times, expiringWrites: true, onCall: () => {} });
   t.teardown(() => kms.close());
 

@@ -6,6 +6,7 @@ import type { Key } from '../../src/schemas/key.ts';
 import type { Provider, ProviderCheck } from '../../src/schemas/provider.ts';
 import type { Services } from '../../src/services/context.ts';
 import { allKeyIds, metadata } from '../support/kms-truth.ts';
+import { startKms } from '../support/local-kms.ts';
 import { addProvider } from '../support/providers.ts';
 import { type Call, caller, eventually, kmsClient, type Problem, startService } from '../support/service.ts';
 
@@ -251,6 +252,54 @@ test('nor is it looked for anywhere while STS does not tell of which account the
   });
   await control.clearFaults();
   t.same(await allKeyIds(kmsClient(kmsUrl, other)), []);
+});
+
+test('a CreateKey without an answer is looked for at the endpoint that it was sent to, and at no other KMS', {
+  buffered: true,
+}, async (t) => {
+  const { call, kmsUrl, control } = await startService(t, { WRITE_DEADLINE_SECONDS: '6', SETTLE_SECONDS: '1' });
+  const elsewhere = await startKms(t);
+  const here = { name: 'moving', region: 'us-east-1', endpoint: kmsUrl };
+  await addProvider(call, here);
+  const lose = async () => {
+    await control.clear();
+    await control.fault(
+      { operation: 'CreateKey', kind: 'reset_after_effect' },
+      { operation: 'ListKeys', kind: 'throttle', times: null },
+    );
+    const { body } = await call('POST', '/v1/keys', { provider: 'moving' }, { prefer: 'wait=1' });
+    await eventually('it is sent', async () =>
+      (await control.calls()).some(({ operation }) => operation === 'CreateKey'),
+    );
+    return body.id;
+  };
+  const isFound = (id: string) =>
+    eventually('it is found', async () => {
+      const { body } = await call('GET', `/v1/keys/${id}`);
+      return body.status.state === 'in_sync' && body;
+    });
+  const first = await lose();
+  t.equal((await call('PATCH', '/v1/providers/moving', { endpoint: elsewhere.url })).status, 200);
+  const { status } = await eventually('the key tells', async () => {
+    const { body } = await call('GET', `/v1/keys/${first}`);
+    return body.status.error?.code === 'WrongAccountOrRegion' && body;
+  });
+  const [was, is] = [kmsUrl, elsewhere.url].map((url) => new URL(url).host);
+  t.match(status.error?.message, `was sent to ${was}, and provider moving is at ${is} now`);
+  await control.clearFaults();
+  await call('PATCH', '/v1/providers/moving', { endpoint: kmsUrl });
+  const made = await isFound(first);
+  t.same(await allKeyIds(kmsClient(kmsUrl)), [made.key_id]);
+  t.same(await allKeyIds(elsewhere.kms), []);
+
+  // Another name of the same KMS, which shows the key that there is.
+  const second = await lose();
+  const renamed = new URL(kmsUrl);
+  renamed.hostname = 'localhost';
+  t.equal((await call('PATCH', '/v1/providers/moving', { endpoint: renamed.href })).status, 200);
+  await control.clearFaults();
+  const another = await isFound(second);
+  t.same(new Set(await allKeyIds(kmsClient(kmsUrl))), new Set([made.key_id, another.key_id]));
 });
 
 test('a key of another account than the role is not taken for lost, though STS does not answer', {

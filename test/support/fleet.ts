@@ -41,7 +41,7 @@ const insertKeys = `
 async function observe(endpoint: string, keyId: string): Promise<ObservedKey> {
   const quotas = new Limiter(1).open('bench', 'as_told');
   const times = writeTimes(30_000);
-  const target = { endpoint, region: 'us-east-1', assumeRole: null, quotas };
+  const target = { endpoint, region: 'us-east-1', assumeRole: null, endpointName: 'test', quotas };
   const kms = openKms({ ...target, onCall: () => {}, times, expiringWrites: false });
   try {
     return await observeKey(kms, keyId);

@@ -26,7 +26,7 @@ export type Clients = {
 
 /** @param shared what is the same for all providers; `endpoint` is for those that have none of their own. */
 export function openClients(
-  shared: Omit<KmsTarget, 'region' | 'assumeRole' | 'quotas'>,
+  shared: Omit<KmsTarget, 'region' | 'endpointName' | 'assumeRole' | 'quotas'>,
   limiter: Limiter,
   rules: ProviderRules,
 ): Clients {
@@ -35,7 +35,8 @@ export function openClients(
     const { region, endpoint, assume_role: assumeRole } = settings;
     const place = placeOf({ region, assumeRole }) + rules.place(endpoint);
     const quotas = limiter.open(place, rules.quotas(settings));
-    return openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, region, assumeRole, quotas });
+    const endpointName = rules.endpointName(endpoint);
+    return openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, endpointName, region, assumeRole, quotas });
   };
   return {
     open,

@@ -41,6 +41,14 @@ export class ProviderRules {
     return endpoint === null || isAwsEndpoint(endpoint) ? '' : `@${URL.parse(endpoint)?.host}`;
   }
 
+  /** By what the journal knows a provider's KMS. The port of the built-in one may be another at each start. */
+  endpointName(own: string | null): string {
+    if (this.#isAws(own)) return 'aws';
+    if (own === null && this.#standard.isBuiltIn) return 'built-in';
+    const endpoint = own ?? this.#standard.endpoint ?? '';
+    return URL.parse(endpoint)?.host ?? endpoint;
+  }
+
   #isAws(own: string | null): boolean {
     const endpoint = own ?? this.#standard.endpoint;
     return endpoint === null || isAwsEndpoint(endpoint);

@@ -13,6 +13,7 @@ import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite, recordMade } from './journal.ts';
 import { LeaseLost } from './lease.ts';
+import { lookForOthers, sampleOf } from './lost.ts';
 import { timeUntilSettled } from './open-writes.ts';
 import type { Work } from './record.ts';
 import { sendWrite } from './send.ts';
@@ -55,6 +56,7 @@ export async function settleCreations(
   if (services.failurePoints.isOff('no-ownership-search')) return null;
   const { row } = work;
   await assertSameAccount(kms, creations);
+  await assertSameKms(services, kms, row, creations);
   const left = await timeUntilSettled(services, creations);
   const keyId = await searchTwice(services, kms, row, creations, left);
   if (keyId === null) return null;
@@ -72,6 +74,19 @@ async function assertSameAccount(kms: Kms, creations: KmsWrite[]): Promise<void>
   if (elsewhere === undefined) return;
   const now = here === null ? 'an account that STS does not tell' : `account ${here}`;
   const message = `A CreateKey of unknown outcome was sent in account ${elsewhere}, and the credentials are of ${now} now`;
+  throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, 'CreateKey', true);
+}
+
+/**
+ * The same of another KMS, where a provider was given another endpoint meanwhile. That it has keys of the provider's shows that
+ * only its name is another.
+ */
+async function assertSameKms(services: Services, kms: Kms, row: KeyRow, creations: KmsWrite[]): Promise<void> {
+  const elsewhere = creations.find(({ endpoint }) => endpoint !== null && endpoint !== kms.endpointName);
+  if (elsewhere === undefined) return;
+  const keyIds = await sampleOf(services, row, elsewhere.planned_at);
+  if (keyIds.length > 0 && (await lookForOthers(kms, keyIds)) === 'seen') return;
+  const message = `A CreateKey of unknown outcome was sent to ${elsewhere.endpoint}, and provider ${row.provider} is at ${kms.endpointName} now`;
   throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, 'CreateKey', true);
 }
 

@@ -85,8 +85,8 @@ async function schedule(
   step: Extract<Step, { operation: 'ScheduleKeyDeletion' }>,
 ): Promise<string | null> {
   const { row, lease } = work;
-  const account = former.arn.split(':')[4] ?? null;
-  const [entry] = await openJournal(services, { row: { ...row, id: former.id }, lease }, null, [step], account);
+  const to = { account: former.arn.split(':')[4] ?? null, endpoint: kms.endpointName };
+  const [entry] = await openJournal(services, { row: { ...row, id: former.id }, lease }, null, [step], to);
   if (entry === undefined) throw new Error('The journal took no entry');
   const told = { ...entry, step: toldOf(former, step) };
   const { deletion_date } = await sendWrite(services, kms, work, told, (permit) =>

@@ -38,6 +38,9 @@ export type RecordedWrite = {
   origin?: 'drift';
 };
 
+/** Whom writes are sent to. `account` null: nobody can tell. */
+type Addressee = { account: string | null; endpoint: string };
+
 /** Who asked for the generation that a write serves. */
 type Write = { row: KeyRow; lease: Lease };
 
@@ -45,7 +48,7 @@ type Write = { row: KeyRow; lease: Lease };
  * Puts the steps on record before the first of them is sent, with the time from which they can no longer land. That is
  * PostgreSQL's time, since another worker may have to judge it.
  * @param observed the key before the first step; null: there is none.
- * @param account that the steps are sent in; null: nobody can tell.
+ * @param to where the steps are sent.
  * @throws LeaseLost, also when the key is held: a worker that has not noticed a gap writes nothing either.
  */
 export async function openJournal(
@@ -53,7 +56,7 @@ export async function openJournal(
   { row, lease }: Write,
   observed: ObservedKey | null,
   steps: Step[],
-  account: string | null,
+  to: Addressee,
 ): Promise<JournalEntry[]> {
   const age = startStopwatch();
   const befores = fieldsBefore(observed, steps);
@@ -68,8 +71,9 @@ export async function openJournal(
   await services.database.prisma.$transaction(async (transaction) => {
     await assertMayWrite(transaction, lease);
     await transaction.$executeRaw`
-      INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, before, lease_token, account, planned_at, lands_until)
-      SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, entry.before, ${lease.token}::uuid, ${account},
+      INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, before, lease_token, account, endpoint, planned_at, lands_until)
+      SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, entry.before, ${lease.token}::uuid,
+        ${to.account}, ${to.endpoint},
         clock_timestamp(), clock_timestamp() + ${services.times.write.landsWithin} * interval '1 millisecond'
       FROM json_to_recordset(${JSON.stringify(rows)}::json) AS entry (id uuid, operation text, parameters json, before json)`;
   });

@@ -118,7 +118,7 @@ export async function sampleOf(
 }
 
 /** Whether KMS has any of these keys. untold: it won't say. None to look for: nothing speaks against it. */
-async function lookForOthers(kms: Kms, keyIds: string[]): Promise<'seen' | 'none' | 'untold'> {
+export async function lookForOthers(kms: Kms, keyIds: string[]): Promise<'seen' | 'none' | 'untold'> {
   let answer: 'none' | 'untold' = 'none';
   for (const keyId of keyIds) {
     try {

@@ -56,8 +56,8 @@ async function applyEach(
   desired: DesiredKey | undefined,
 ): Promise<ObservedKey | null> {
   let reached = observed;
-  const account = (await kms.identity())?.account ?? null;
-  const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, account);
+  const to = { account: (await kms.identity())?.account ?? null, endpoint: kms.endpointName };
+  const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, to);
   // Nothing of what follows a step that enables a key is to wait while a key is usable that is to be disabled.
   const [enabling, ...following] = wayThroughEnabled(steps);
   for (const [index, recorded] of journal.entries()) {

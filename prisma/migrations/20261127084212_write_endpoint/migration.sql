@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "kms_writes" ADD COLUMN     "endpoint" TEXT;
