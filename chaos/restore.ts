@@ -102,19 +102,21 @@ type Recovery = { held: boolean; keys_total: number; keys_checked: number };
 export async function recover(replica: Replica, as: 'observed' | 'declared'): Promise<Date | null> {
   const deadline = performance.now() + patience;
   let decided: Date | null = null;
+  let last: unknown = null;
   while (performance.now() < deadline) {
     // One that had killed itself may not have been dead yet when all was calmed.
     await replica.start();
     const call = caller(replica.service.url);
     const seen = await call<Recovery>('GET', '/v1/recovery').catch(() => null);
     if (seen?.status === 200 && !seen.body.held) return decided;
+    last = seen?.body ?? last;
     if (seen?.status === 200 && seen.body.keys_checked === seen.body.keys_total) {
       decided ??= new Date();
       await call('POST', '/v1/recovery/resume', { keys: 'all', as }).catch(() => {});
     }
     await delay(100);
   }
-  throw new Error(`Keys are held ${patience} ms after all was calm`);
+  throw new Error(`Keys are held ${patience} ms after all was calm: ${JSON.stringify(last)}`);
 }
 
 /** What an operator says of a key that the restored database does not know to be its own, and whose owner wants it deleted. */

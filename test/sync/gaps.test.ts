@@ -52,6 +52,36 @@ test('signs of a gap at start: silence, and another database than the one on rec
   t.ok(await isOver());
 });
 
+test('a key whose look KMS refused before a gap is compared as soon as the others', async (t) => {
+  const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
+  const { call, control, services } = await startService(t, { DATABASE_URL, KMS_ENDPOINT, SETTLE_SECONDS: '0' });
+  const { body: key } = await call('POST', '/v1/keys', {});
+  const recovery = async () => (await call<{ held: boolean; keys_checked: number }>('GET', '/v1/recovery')).body;
+  const refused = {
+    operation: 'GetKeyPolicy',
+    kind: 'error',
+    type: 'ValidationException',
+    message: 'No.',
+    times: null,
+  };
+  await control.fault(refused);
+  const { body: told } = await call('POST', `/v1/keys/${key.id}/refresh`);
+  const next = Date.parse(told.status.error?.next_attempt_at ?? '');
+  t.ok(next > Date.now() + 300_000, 'it would be ten minutes until the next look');
+  await services.database.pool.query("UPDATE installation SET tables = '1/1'");
+  const reads = async () => (await control.calls({ reads: true })).filter((call) => call.operation === 'GetKeyPolicy');
+  await control.clear();
+  await eventually('it is tried', async () => (await reads()).length > 0);
+  const soon = await eventually('it says when it is tried again', async () => {
+    const { status } = (await call('GET', `/v1/keys/${key.id}`)).body;
+    const at = Date.parse(status.error?.next_attempt_at ?? '');
+    return at !== next && at;
+  });
+  t.ok(soon < Date.now() + 80_000, 'which is soon');
+  await control.clearFaults();
+  await eventually('it goes on', async () => !(await recovery()).held);
+});
+
 test('commits that are lost right after they were made are missed', async (t) => {
   const { call, services } = await startService(t, { RESUME_GAP_SECONDS: '600' });
   const { pool } = services.database;

@@ -2,16 +2,19 @@
 import type { Services } from '../context.ts';
 import { silence } from '../fleet.ts';
 import type { GapWatch } from '../recovery/watch.ts';
+import { longestRetry } from './retry.ts';
 
 /** How many due keys of one provider one look wakes: another provider's never wait behind them. */
 const wokenAtOnce = 200;
 
 /**
  * SQL: due, and nobody is at it. After a gap each key is due for a first look: it follows from numbers, since nobody could wait
- * until all rows are written. One whose look failed is tried again when it says.
+ * until all rows are written. One whose look failed is tried again when it says; what it says later than that for was said
+ * before the gap.
  */
 function isDue({ isHeld, gap }: GapWatch): string {
-  const isUnchecked = `(gap_seen < ${gap} AND gap_checked < ${gap} AND attempts = 0 AND state <> 'deleted')`;
+  const isUntried = `(attempts = 0 OR due_at > now() + ${longestRetry} * interval '1 millisecond')`;
+  const isUnchecked = `(gap_seen < ${gap} AND gap_checked < ${gap} AND ${isUntried} AND state <> 'deleted')`;
   const isTime = isHeld ? `(due_at <= now() OR ${isUnchecked})` : 'due_at <= now()';
   return `${isTime} AND (lease_until IS NULL OR lease_until < now())`;
 }

@@ -3,6 +3,8 @@ import type { FailureKind, KmsFailure } from '../../kms/errors.ts';
 
 const firstDelay = 500;
 const longestDelay = 60_000;
+/** Milliseconds: no retry comes later, but for what KMS has refused. */
+export const longestRetry = longestDelay * 1.25;
 /** Milliseconds until KMS is asked again for what it has refused: drift to mend, a revert, a former key's deletion. */
 export const pauseAfterRefusal = 600_000;
 
