@@ -29,6 +29,7 @@ export const kinds = [
   'insistence',
   'throttled-rotation',
   'late-write',
+  'dropped-tags',
 ] as const;
 
 export type Kind = (typeof kinds)[number];
@@ -37,7 +38,7 @@ export type Kind = (typeof kinds)[number];
 const often = 0.8;
 
 /** Those beside which hardly anything else befalls a run. */
-const exclusive = ['restore', 'planted-key', 'insistence', 'throttled-rotation', 'late-write'] as const;
+const exclusive = ['restore', 'planted-key', 'insistence', 'throttled-rotation', 'late-write', 'dropped-tags'] as const;
 
 /** Those that a few runs might do without, by chance: each has its turn. After them come some runs without a turn. */
 const seldom: readonly Kind[] = [

@@ -35,6 +35,7 @@ const experiments: Experiment[] = [
   { safeguard: 'states-are-guessed', faults: ['states'], expected: /VIOLATION (switched|lost: key_state)/, runs: 50 },
   { safeguard: 'refusal-deletes-unproven', faults: ['planted-key'], expected: /VIOLATION deleted/, runs: 10 },
   { safeguard: 'no-effect-check', faults: ['insistence'], expected: /VIOLATION in vain/, runs: 10 },
+  { safeguard: 'tags-are-believed', faults: ['dropped-tags'], expected: /VIOLATION unmarked/, runs: 10 },
   { safeguard: 'no-going-back', faults: ['throttled-rotation'], expected: /VIOLATION usable/, runs: 10 },
 ];
 

@@ -7,7 +7,9 @@ import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import { metadata } from '../test/support/kms-truth.ts';
 import { type Call, caller, eventually, type LoggedCall } from '../test/support/service.ts';
+import { droppedTags } from './dropped-tags.ts';
 import { type Lab, times } from './lab.ts';
+import type { Ledger } from './ledger.ts';
 import type { Kind, Mix } from './mix.ts';
 import type { Operation } from './operations.ts';
 import type { Random } from './random.ts';
@@ -25,13 +27,14 @@ export type Trap = {
   violations(calls: LoggedCall[], database: Client): Promise<string[]>;
 };
 
-type World = { lab: Lab; mix: Mix };
+type World = { lab: Lab; mix: Mix; ledger: Ledger };
 
 /** Chooses one, and makes the key that it needs, while all is calm. */
-export async function layTrap(random: Random, { lab, mix }: World, mark: string): Promise<Trap | null> {
+export async function layTrap(random: Random, { lab, mix, ledger }: World, mark: string): Promise<Trap | null> {
   if (mix.has('planted-key', random, 0.07)) return plantedKey(lab, mark);
   if (mix.has('insistence', random, 0.07)) return insistence(random, lab, mark);
   if (mix.has('late-write', random, 0.07)) return lateWrite(lab, mark);
+  if (mix.has('dropped-tags', random, 0.07)) return droppedTags(lab, ledger);
   return mix.has('throttled-rotation', random, 0.07) ? throttledRotation(lab, mark) : null;
 }
 
