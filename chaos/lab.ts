@@ -16,6 +16,9 @@ import { Replica } from './replica.ts';
 /** Seconds, so short that a run takes a few of them. */
 export const times = { lease: 2, deadline: 6, settle: 1 };
 
+/** PostgreSQL keeps the places of connections that were lost without a word, and of replicas that are frozen. */
+const settings = ['max_connections=400'];
+
 export type Lab = {
   replicas: [Replica, Replica];
   /** A replica that joins and leaves. */
@@ -81,7 +84,7 @@ async function migrate(owner: Owner, databaseUrl: string): Promise<void> {
 
 /** PostgreSQL behind a proxy, so that it is found at the same place after it was killed. */
 async function startPostgres(owner: Owner, folder: string) {
-  let postgres: EmbeddedPostgres = await startEmbeddedPostgres(folder);
+  let postgres: EmbeddedPostgres = await startEmbeddedPostgres(folder, settings);
   owner.teardown(() => postgres.stop());
   const target = new URL(postgres.connectionString);
   const proxy = await startProxy(owner, target);
@@ -126,7 +129,7 @@ async function replaceFolder(from: string, to: string): Promise<void> {
 /** The children of a killed server need a moment to notice, and the next one can't start before. */
 async function restarted(folder: string, triesLeft = 50): Promise<EmbeddedPostgres> {
   try {
-    return await startEmbeddedPostgres(folder);
+    return await startEmbeddedPostgres(folder, settings);
   } catch (error) {
     if (triesLeft === 0) throw error;
     await delay(100);
