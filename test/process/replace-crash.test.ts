@@ -17,7 +17,9 @@ test(`SIGKILL in the middle of ${count} replacements: one new key each, the old 
 async function killAfter(t: Test, callsBeforeTheEnd: number): Promise<void> {
   const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
   const control = kmsControl(KMS_ENDPOINT);
-  const first = await startProcess(t, { DATABASE_URL, KMS_ENDPOINT });
+  // A write that was cut off is waited for; the shorter, the sooner the test is over.
+  const environment = { DATABASE_URL, KMS_ENDPOINT, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
+  const first = await startProcess(t, environment);
   const create = async () => (await first.call('POST', '/v1/keys', { is_enabled: false }, { prefer: 'wait=60' })).body;
   const olds = await Promise.all(Array.from({ length: count }, create));
   await control.settings({ latency_milliseconds: 20 });
@@ -39,7 +41,7 @@ async function killAfter(t: Test, callsBeforeTheEnd: number): Promise<void> {
   await first.ended;
 
   await control.settings({ latency_milliseconds: 0 });
-  const second = await startProcess(t, { DATABASE_URL, KMS_ENDPOINT });
+  const second = await startProcess(t, environment);
   const kms = kmsClient(KMS_ENDPOINT);
   t.teardown(() => kms.destroy());
   const keys = await eventually(
