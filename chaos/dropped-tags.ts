@@ -32,11 +32,10 @@ export function droppedTags(lab: Lab, ledger: Ledger): Trap {
       const ids = (await Promise.all(asked)).map(({ body }) => body.id);
       await eventually('one key is made', async () => (await allKeyIds(client)).length > 0);
       await delay(2000);
-      const keyIds = await allKeyIds(client);
-      made = keyIds.length;
-      // The KMS of the run has none of them.
-      for (const keyId of keyIds) ledger.lost.add(keyId);
+      made = (await allKeyIds(client)).length;
       await letGo(call, ids);
+      // The KMS of the run has none of them.
+      for (const keyId of await allKeyIds(client)) ledger.lost.add(keyId);
       await eventually('the provider is gone', async () => {
         return (await call('DELETE', `/v1/providers/${provider}`)).status !== 409;
       });
