@@ -45,8 +45,10 @@ export function droppedTags(lab: Lab, ledger: Ledger): Trap {
       await rm(folder, { recursive: true, force: true });
     }
   };
+  // A guest may have stayed from an earlier run.
+  const processes = lab.replicas.length + 1;
   const violations = async () =>
-    made > lab.replicas.length ? [`unmarked: ${made} keys were made at a KMS that drops their tags`] : [];
+    made > processes ? [`unmarked: ${made} keys were made at a KMS that drops their tags`] : [];
   const operations = [{ name: 'keys are asked for at a KMS that drops their tags', at: 0, run }];
   return { kind: 'dropped-tags', takesFaults: false, operations, violations };
 }
