@@ -56,10 +56,10 @@ export function droppedTags(lab: Lab, ledger: Ledger): Trap {
 /** Those that have no key come first: else one of them would be the next to find out. */
 async function letGo(call: Call, ids: string[]): Promise<void> {
   const keys = await Promise.all(ids.map(async (id) => (await call('GET', `/v1/keys/${id}`)).body));
-  const [made, unmade] = [true, false].map((has) => keys.filter(({ key_id }) => (key_id !== null) === has));
-  for (const ofOneKind of [unmade, made]) {
+  for (const isMade of [false, true]) {
+    const ofOneKind = keys.filter(({ key_id }) => (key_id !== null) === isMade);
     await Promise.all(
-      (ofOneKind ?? []).map(({ id }) =>
+      ofOneKind.map(({ id }) =>
         eventually('the record is let go of', async () => {
           const { status } = await call('POST', `/v1/keys/${id}/release`);
           return status === 404;

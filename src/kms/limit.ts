@@ -60,8 +60,9 @@ export class Limit {
    * lies between the turn and the call (a busy database) gathers calls, and KMS would take them for too many.
    */
   async pace(): Promise<void> {
-    const rate = this.#rate(performance.now());
-    const { tokens, at } = fill(this.#departures, rate, performance.now());
+    const now = performance.now();
+    const rate = this.#rate(now);
+    const { tokens, at } = fill(this.#departures, rate, now);
     this.#departures = { tokens: tokens - 1, at };
     const wait = waitFor(0, this.#departures, rate);
     if (wait > 0) await sleep(wait);

@@ -31,7 +31,7 @@ import { recordDriftFound, recordObservation, recordRetry, type Work } from './r
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
 import { beginReplacement, homeOf } from './replacement.ts';
-import { isFinal, isRead, mayHeal } from './retry.ts';
+import { isFinal, isRead, mayHeal, retryDelay } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { applyAll, disabledAtOnce } from './steps.ts';
 import { assertTagsKept } from './tags-kept.ts';
@@ -104,8 +104,10 @@ async function recordFailure(services: Services, work: Work, error: unknown): Pr
   }
   if (isMisunderstanding(error)) return recordRetry(services, work, misunderstood(error));
   if (!(error instanceof KmsFailure)) throw error;
-  // What was not written can't be refused.
-  if (isOnHold(work)) return recordRetry(services, work, error);
+  // What was not written can't be refused, and a held key is to be compared soon.
+  if (isOnHold(work)) {
+    return recordRetry(services, work, error, { dueIn: retryDelay(work.row.attempts + 1, Math.random()) });
+  }
   const propagation = services.failurePoints.isOff('denials-are-final') ? 0 : services.times.propagation;
   const refusedFor = mayHeal(error) ? await timeSinceFirstRefusal(services, work.row, error) : 0;
   if (isFinal(error, { attempts: work.row.attempts + 1, refusedFor, propagation })) {

@@ -7,13 +7,12 @@ import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import type { FailurePoint } from '../failure-points.ts';
 import { errorOf } from '../keys/declared.ts';
-import { isHeldBack } from '../recovery/hold.ts';
 import { isHeld, recordDriftEvents } from './drift.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
 import { beginningOf, isKnownLost } from './lost.ts';
 import { findOpenWrites, hasLeftOpen, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
-import { isRead, pauseBefore, retryDelay } from './retry.ts';
+import { isRead, pauseBefore } from './retry.ts';
 
 /** One key, as it was when its sync began, and the right to record results for it. `seen`: what was just read of it. */
 export type Work = { row: KeyRow; lease: Lease; seen?: ObservedKey };
@@ -108,10 +107,7 @@ export async function recordRetry(
 ): Promise<Next> {
   const attempts = work.row.attempts + 1;
   const now = services.now();
-  // Of a held key nothing was asked that KMS could have refused for good: it is to be compared soon.
-  const isOnHold = isHeldBack(work.row, work.lease.gap);
-  const pause = isOnHold ? retryDelay(attempts, Math.random()) : pauseBefore(failure, attempts);
-  const usual = now + (timing.dueIn ?? pause);
+  const usual = now + (timing.dueIn ?? pauseBefore(failure, attempts));
   const dueAt = new Date(Math.min(usual, timing.noLaterThan?.getTime() ?? Number.POSITIVE_INFINITY));
   const { code, message, operation } = failure;
   const progress = { attempts, since: beginningOf(work.row, code, now), next_attempt_at: dueAt.toISOString() };
