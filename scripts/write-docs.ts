@@ -1,7 +1,14 @@
 /** Writes the parts of the documentation that the code knows best: `npm run docs`. A test holds them to it. */
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { withEvents } from './event-table.ts';
 import { withVariables } from './variable-table.ts';
 
-const readme = path.resolve(import.meta.dirname, '../README.md');
-await writeFile(readme, withVariables(await readFile(readme, 'utf8')));
+const root = path.resolve(import.meta.dirname, '..');
+for (const [name, write] of [
+  ['README.md', withVariables],
+  ['docs/events.md', withEvents],
+] as const) {
+  const page = path.join(root, name);
+  await writeFile(page, write(await readFile(page, 'utf8')));
+}

@@ -1,5 +1,6 @@
 /** What an event changed, and where the change came from. */
 import { afterStep } from './after-step.ts';
+import { type EventOrigin, type EventType, eventOrigins } from './events.ts';
 import type { Json, ObservedKey, Step } from './types.ts';
 
 type Members = { [member: string]: Json };
@@ -11,7 +12,7 @@ export type BeforeAndAfter = { before: Members | null; after: Members | null };
  * Reads an event's data. A change of desired state tells each field; drift tells what was declared and what KMS was seen
  * to hold; a KMS write tells the fields that it changed, CreateKey what KMS was given.
  */
-export function beforeAndAfter(type: string, data: Members): BeforeAndAfter {
+export function beforeAndAfter(type: EventType, data: Members): BeforeAndAfter {
   const { changes, drift, operation, parameters, before, outcome } = data;
   if (isMembers(changes)) return { before: side(changes, 'before'), after: side(changes, 'after') };
   if (Array.isArray(drift)) {
@@ -32,15 +33,12 @@ function fieldsOfWrite(operation: string, parameters: Members, before: Members):
 }
 
 /** The origin of an event out of that of the revision it belongs to. */
-export function eventOrigin(type: string, revisionOrigin: string | null): EventOrigin | null {
+export function eventOrigin(type: EventType, revisionOrigin: string | null): EventOrigin | null {
   if (type.startsWith('drift.') || revisionOrigin === 'drift') return 'drift';
   if (type.startsWith('provider.')) return 'api';
   if (revisionOrigin === null) return null;
-  const own = (['import', 'rollback', 'revert', 'recovery'] as const).find((origin) => origin === revisionOrigin);
-  return own ?? 'api';
+  return eventOrigins.find((origin) => origin === revisionOrigin) ?? 'api';
 }
-
-export type EventOrigin = 'api' | 'import' | 'drift' | 'rollback' | 'revert' | 'recovery';
 
 function side(entries: Members, name: string): Members {
   return Object.fromEntries(

@@ -1,23 +1,10 @@
 /** What was: the revisions of a key's desired state, and the events of everything that happened. */
 import { type Static, Type } from 'typebox';
+import { eventOrigins, revisionOrigins } from '../domain/events.ts';
 import { nullable, nullableRef, ref, stringEnum, Timestamp } from './common.ts';
+import { EventType, eventTypeNames } from './events.ts';
 import { SyncError } from './key.ts';
 
-export const revisionOrigins = [
-  'create',
-  'update',
-  'delete',
-  'restore',
-  'release',
-  'import',
-  'revert',
-  'rollback',
-  'replace',
-  'recreate',
-  'drift',
-  'recovery',
-] as const;
-export const eventOrigins = ['api', 'import', 'drift', 'rollback', 'revert', 'recovery'] as const;
 export const outcomes = ['pending', 'held', 'superseded', 'refused'] as const;
 
 const anything = Type.Unsafe<unknown>({});
@@ -59,7 +46,7 @@ export const RevisionList = Type.Object(
 export const Event = Type.Object(
   {
     id: Type.String({ description: 'Grows from event to event.' }),
-    type: Type.String({ examples: ['desired_state.changed', 'kms.write', 'drift.detected', 'drift.resolved'] }),
+    type: ref(EventType),
     key: nullable(
       Type.String({
         format: 'uuid',
@@ -76,7 +63,7 @@ export const Event = Type.Object(
     request_id: nullable(Type.String({ description: 'Of the request that the event goes back to.' })),
     before: nullable(fields('By field, where the event is a change.')),
     after: nullable(fields('By field, where the event is a change.')),
-    data: fields('What else belongs to an event of this type.'),
+    data: fields('What else belongs to an event of this type: docs/events.md.'),
     created_at: Timestamp,
   },
   { $id: 'Event', additionalProperties: false },
@@ -97,7 +84,7 @@ const page = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
   cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
 };
-const type = Type.Optional(Type.String({ description: 'Only events of this type.', examples: ['kms.write'] }));
+const type = Type.Optional(stringEnum(eventTypeNames, { description: 'Only events of this type.' }));
 
 export const PageQuery = Type.Object(page, { additionalProperties: false });
 export const KeyEventQuery = Type.Object({ ...page, type }, { additionalProperties: false });
@@ -119,4 +106,4 @@ export type PageQuery = Static<typeof PageQuery>;
 export type EventQuery = Static<typeof EventQuery>;
 export type KeyRollback = Static<typeof KeyRollback>;
 
-export const historySchemas = [Change, Revision, RevisionList, Event, EventList, KeyRollback];
+export const historySchemas = [Change, Revision, RevisionList, EventType, Event, EventList, KeyRollback];

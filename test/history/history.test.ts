@@ -212,7 +212,12 @@ test('history', async (t) => {
       t.equal((await call('GET', `/v1/keys/${id}/${list}?cursor=${far}`)).status, 200);
       t.equal((await call('GET', `/v1/keys/${id}/${list}?limit=0`)).status, 400);
     }
-    t.equal((await call('GET', '/v1/events?type=%00')).status, 400);
+    for (const type of ['%00', 'kms.writes']) {
+      const { status, body } = await call<Problem>('GET', `/v1/events?type=${type}`);
+      t.equal(status, 400, type);
+      t.match(body.errors, [{ detail: /^It must be one of desired_state\.changed, kms\.write, / }]);
+    }
+    t.equal((await call('GET', '/v1/events?type=key.stray')).status, 200);
     t.equal((await call('GET', '/v1/events?since=1')).status, 400);
   });
 });

@@ -89,6 +89,16 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
     t.match(Problem?.properties, { kms_error: of('KmsError') });
   });
 
+  t.test('every type of event is listed and described', async (t) => {
+    const { Event, EventType } = document.components.schemas;
+    t.match(Event, { properties: { type: { $ref: '#/components/schemas/EventType' } } });
+    const { enum: types, description } = EventType as { enum: string[]; description: string };
+    t.ok(types.length >= 22);
+    for (const type of types) t.match(description, `${type}: `);
+    const { parameters = [] } = document.paths['/v1/events']?.['get'] ?? {};
+    t.same(parameters.find(({ name }) => name === 'type')?.schema?.['enum'], types);
+  });
+
   t.test('the contract has its paths', async (t) => {
     const wanted = `GET /v1/keys, POST /v1/keys, GET /v1/keys/{id}, PATCH /v1/keys/{id}, DELETE /v1/keys/{id},
       POST /v1/keys/{id}/restore, POST /v1/keys/{id}/release, POST /v1/keys/{id}/refresh, POST /v1/keys/{id}/sync,

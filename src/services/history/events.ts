@@ -1,6 +1,7 @@
 /** Everything that happened: to one key, or to all. */
 import { type Event as EventRow, Prisma } from '../../database/client.ts';
 import { beforeAndAfter, eventOrigin } from '../../domain/event-changes.ts';
+import type { EventType } from '../../domain/events.ts';
 import type { Json } from '../../domain/types.ts';
 import type { Event, EventQuery } from '../../schemas/history.ts';
 import type { Services } from '../context.ts';
@@ -16,7 +17,6 @@ type Row = EventRow & { revision_origin: string | null; revision_request_id: str
  * @throws ProblemError malformed-request.
  */
 export async function listEvents(services: Services, query: EventQuery): Promise<Page<Event>> {
-  assertStorable('type', query.type);
   const { key } = query;
   assertStorable('provider', query.provider);
   if (key !== undefined && !isUuid(key)) return { items: [], nextCursor: null };
@@ -56,24 +56,25 @@ async function isUnknown(services: Services, id: string): Promise<boolean> {
 }
 
 /** Whether an event goes back to the request that its generation goes back to. */
-function isOfRevision(type: string, { cause }: { [member: string]: Json }): boolean {
+function isOfRevision(type: EventType, { cause }: { [member: string]: Json }): boolean {
   return !type.startsWith('drift.') && cause !== 'provider';
 }
 
 /** A KMS write goes back to the request whose generation it serves; what has to do with drift, to none. */
 function toEvent(row: Row): Event {
   const data = row.data as { [member: string]: Json };
+  const type = row.type as EventType;
   const origin = typeof data['origin'] === 'string' ? data['origin'] : row.revision_origin;
   return {
     id: row.seq.toString(),
-    type: row.type,
+    type,
     key: row.key_ref,
     provider: row.provider,
     generation: row.generation,
-    origin: eventOrigin(row.type, origin),
+    origin: eventOrigin(type, origin),
     actor: row.actor,
     request_id: requestOf(row, data),
-    ...beforeAndAfter(row.type, data),
+    ...beforeAndAfter(type, data),
     data,
     created_at: row.created_at.toISOString(),
   };
@@ -82,5 +83,5 @@ function toEvent(row: Row): Event {
 function requestOf(row: Row, data: { [member: string]: Json }): string | null {
   // What adopts drift has no request, though its revision says so in a word of its own.
   if (data['origin'] === 'drift') return null;
-  return row.request_id ?? (isOfRevision(row.type, data) ? row.revision_request_id : null);
+  return row.request_id ?? (isOfRevision(row.type as EventType, data) ? row.revision_request_id : null);
 }

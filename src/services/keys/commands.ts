@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuidv7 } from 'uuid';
 import { type KeyRow, Prisma } from '../../database/client.ts';
+import type { RevisionOrigin } from '../../domain/events.ts';
 import type { Actor, Services } from '../context.ts';
 import { findEarlierRun } from '../history/revisions.ts';
 import { conflict, keyNotFound } from '../problems.ts';
@@ -10,7 +11,7 @@ import { keyNotProven } from '../sync/first-creation.ts';
 import { type DeclaredKey, declaredOf, errorOf } from './declared.ts';
 import { findKey, lookUpKey } from './find.ts';
 import { declaredByCreate, declaredByPatch, type Input, patchTarget } from './input.ts';
-import { type Origin, recordChange, recordNewKey } from './intents.ts';
+import { recordChange, recordNewKey } from './intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from './preconditions.ts';
 import {
   assertPutRight,
@@ -220,7 +221,7 @@ export async function change(
   services: Services,
   id: string,
   command: Command,
-  origin: Origin,
+  origin: RevisionOrigin,
   decide: Decision,
 ): Promise<Accepted> {
   return keptRow(await declareChange(services, id, command, origin, decide), id);
@@ -234,7 +235,7 @@ async function declareChange(
   services: Services,
   id: string,
   command: Command,
-  origin: Origin,
+  origin: RevisionOrigin,
   decide: Decision,
   isStuck?: (row: KeyRow) => boolean,
 ): Promise<Settlement> {

@@ -4,17 +4,16 @@ import type { KeyRow, Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { announceNewKey } from '../../database/queue.ts';
 import { changedFields } from '../../domain/changes.ts';
+import type { RevisionOrigin } from '../../domain/events.ts';
 import { nextGeneration } from '../../domain/gap.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
-import type { revisionOrigins } from '../../schemas/history.ts';
 import type { Actor, Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { invalidInput } from '../problems.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { gapAndTimeIn } from '../recovery/hold.ts';
 import { columnsOf, type DeclaredKey, declaredOf, observedOf } from './declared.ts';
-
-export type Origin = (typeof revisionOrigins)[number];
 
 /** Seconds until the sweep looks after an intent whose wake-up was lost. */
 const wakeUpBackstop = 5;
@@ -78,7 +77,7 @@ export async function recordChange(
   row: KeyRow,
   change: {
     declared: DeclaredKey;
-    origin: Origin;
+    origin: RevisionOrigin;
     columns?: Prisma.KeyUpdateManyMutationInput;
     also?: (transaction: Transaction) => Promise<void>;
   },
@@ -119,7 +118,7 @@ export async function recordChange(
 type RevisionRecord = {
   keyId: string;
   generation: number;
-  origin: Origin;
+  origin: RevisionOrigin;
   declared: DeclaredKey;
   before?: DeclaredKey;
   /** The policy that was in force, where none was declared. */
@@ -129,7 +128,7 @@ type RevisionRecord = {
 /** Writes a revision and its event. */
 export async function recordRevision(transaction: Transaction, revision: RevisionRecord, by: Asker): Promise<void> {
   const { keyId, generation, origin, declared } = revision;
-  const changes = changedFields(revision.before ?? null, declared) as Prisma.InputJsonObject;
+  const changes = changedFields(revision.before ?? null, declared);
   await transaction.revision.create({
     data: {
       key_ref: keyId,
@@ -143,16 +142,8 @@ export async function recordRevision(transaction: Transaction, revision: Revisio
       command_id: by.commandId ?? null,
     },
   });
-  await transaction.event.create({
-    data: {
-      key_ref: keyId,
-      type: 'desired_state.changed',
-      generation,
-      actor: by.actor,
-      request_id: by.requestId,
-      data: { origin, changes },
-    },
-  });
+  const key = { id: keyId, generation };
+  await recordEvent(transaction, { type: 'desired_state.changed', key, data: { origin, changes } }, by);
 }
 
 /** What somebody asks for by name is no longer held. */

@@ -1,12 +1,14 @@
 /** An operator's word on a KMS key of which Keyward can't tell whether it is a record's: this one, or not that one. */
 import { v7 as uuidv7 } from 'uuid';
 import type { KeyRow, Transaction } from '../../database/client.ts';
+import type { EventData } from '../../domain/events.ts';
 import { partitionOf } from '../../domain/regions.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { KeyResolution } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { conflict, invalidInput } from '../problems.ts';
 import { accessToKey, homeElsewhere } from '../providers/access.ts';
 import { gapAndTimeIn } from '../recovery/hold.ts';
@@ -101,7 +103,7 @@ function recordMine(services: Services, row: KeyRow, { arn, key_id, key_state }:
     const { now } = await gapAndTimeIn(transaction);
     const freed = { lease_token: null, lease_until: null, due_at: new Date(now) };
     await transaction.key.update({ where: { id: row.id }, data: { arn, key_id, key_state, ...freed } });
-    await recordEvent(services, transaction, row, { arn, key_id, is_mine: true }, command);
+    await recordResolved(services, transaction, row, { arn, key_id, is_mine: true }, command);
   });
 }
 
@@ -117,7 +119,7 @@ function recordNotMine(
     const { id: key_ref, generation } = row;
     const other = { reason: 'disowned', deletion: 'left', window_in_days: row.deletion_window_in_days };
     await transaction.formerKey.create({ data: { id: uuidv7(), key_ref, key_id: keyId, arn, generation, ...other } });
-    await recordEvent(services, transaction, row, { arn, key_id: keyId, is_mine: false }, command);
+    await recordResolved(services, transaction, row, { arn, key_id: keyId, is_mine: false }, command);
   });
 }
 
@@ -129,13 +131,13 @@ async function hold(transaction: Transaction, { id, generation }: KeyRow): Promi
   throw conflict('The record has changed meanwhile: read it again.', id);
 }
 
-async function recordEvent(
+async function recordResolved(
   services: Services,
   transaction: Transaction,
-  { id: key_ref, generation }: KeyRow,
-  data: { arn: string; key_id: string; is_mine: boolean },
-  { actor, requestId: request_id }: Command,
+  row: KeyRow,
+  data: EventData['key.resolved'],
+  by: Command,
 ): Promise<void> {
-  await transaction.event.create({ data: { key_ref, type: 'key.resolved', generation, actor, request_id, data } });
-  await services.queue.wake(transaction, key_ref);
+  await recordEvent(transaction, { type: 'key.resolved', key: row, data }, by);
+  await services.queue.wake(transaction, row.id);
 }

@@ -4,6 +4,7 @@ import { isDeadlock, Prisma, type ProviderRow, type Transaction } from '../../da
 import { changedFields } from '../../domain/changes.ts';
 import { unstorableText } from '../../domain/text.ts';
 import type { Actor, Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import type { Input } from '../keys/input.ts';
 import { conflict, ProblemError } from '../problems.ts';
 import { beginChange, bringAlong, type Concern } from './bring-along.ts';
@@ -27,7 +28,8 @@ export async function createProvider(services: Services, input: Input, by: Actor
       skipDuplicates: true,
     });
     if (created[0] === undefined) return null;
-    await recordEvent(transaction, name, 'provider.created', changedFields(null, settings), by);
+    const data = { changes: changedFields(null, settings) };
+    await recordEvent(transaction, { type: 'provider.created', provider: name, data }, by);
     return created[0];
   });
   if (row === null) throw conflict(`There is a provider ${JSON.stringify(name)} already; PATCH changes it.`);
@@ -97,7 +99,8 @@ async function recordUpdate(services: Services, update: Update, by: Actor): Prom
       if (before.region !== after.region) await assertNoKeys(transaction, name, "its Region can't be changed");
       // Those that were declared meanwhile, by the settings as they were.
       if (concern.tags) await assertRoomForTags(transaction, name, after, { ...services, since: horizon });
-      await recordEvent(transaction, name, 'provider.updated', changedFields(before, after), by);
+      const changes = changedFields(before, after);
+      await recordEvent(transaction, { type: 'provider.updated', provider: name, data: { changes } }, by);
       const now = new Date();
       const data = { ...columnsOf(after), version: { increment: 1 }, updated_at: now };
       const began = concern.tags ? { tags_changed_at: now } : {};
@@ -121,7 +124,8 @@ export async function deleteProvider(services: Services, name: string, by: Actor
     }
     await transaction.provider.delete({ where: { name } });
     await transaction.foreignKey.deleteMany({ where: { provider: name } });
-    await recordEvent(transaction, name, 'provider.deleted', changedFields(settingsOf(row), {}), by);
+    const changes = changedFields(settingsOf(row), {});
+    await recordEvent(transaction, { type: 'provider.deleted', provider: name, data: { changes } }, by);
   });
 }
 
@@ -162,16 +166,4 @@ function assertMatches(row: ProviderRow, ifMatch: string | undefined): void {
 function columnsOf(settings: ProviderSettings) {
   const { assume_role, quotas, ...rest } = settings;
   return { ...rest, assume_role: assume_role ?? Prisma.DbNull, quotas: quotas ?? Prisma.DbNull };
-}
-
-async function recordEvent(
-  transaction: Transaction,
-  provider: string,
-  type: 'provider.created' | 'provider.updated' | 'provider.deleted',
-  changes: ReturnType<typeof changedFields>,
-  by: Actor,
-): Promise<void> {
-  const data = { changes: changes as Prisma.InputJsonObject };
-  const { actor, requestId: request_id } = by;
-  await transaction.event.create({ data: { provider, type, generation: 0, actor, request_id, data } });
 }

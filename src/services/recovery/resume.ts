@@ -5,6 +5,7 @@ import type { FoundAfterGap } from '../../domain/recorded.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import { mostRefusals, type RecoveryResume, type RecoveryResumed } from '../../schemas/recovery.ts';
 import type { Actor, Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { type DeclaredKey, declaredOf } from '../keys/declared.ts';
 import { isUuid } from '../keys/find.ts';
 import { decidedOn, recordChange } from '../keys/intents.ts';
@@ -132,7 +133,6 @@ async function enforce(services: Services, row: KeyRow, decision: Decision, by: 
 }
 
 async function recordResumed(transaction: Transaction, row: KeyRow, { as, found }: Decision, by: Actor): Promise<void> {
-  const data = { as, differences: found.differences } as unknown as Prisma.InputJsonObject;
-  const about = { key_ref: row.id, generation: row.generation, actor: by.actor, request_id: by.requestId };
-  await transaction.event.create({ data: { ...about, type: 'recovery.resumed', data } });
+  const data = { as, differences: found.differences };
+  await recordEvent(transaction, { type: 'recovery.resumed', key: row, data }, by);
 }

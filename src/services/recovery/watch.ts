@@ -2,6 +2,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { ClientBase, Pool } from 'pg';
 import { gapToMemory, gapToRecord, type OnRecord, type Sighting } from '../../domain/gap.ts';
+import { insertOfEvents } from '../history/log.ts';
 
 type Queryable = Pick<Pool | ClientBase, 'query'>;
 
@@ -273,7 +274,6 @@ const markGap = `
     WHERE installation.gap <= $1::int
     RETURNING gap
   ), told AS (
-    INSERT INTO events (type, generation, actor, data)
-    SELECT 'recovery.gap', 0, 'keyward', json_build_object('reason', $2::text, 'gap', gap) FROM marked
+    ${insertOfEvents('recovery.gap', { reason: '$2::text', gap: 'gap' }, 'marked')}
   )
   SELECT gap FROM marked`;

@@ -2,6 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { type KeyRow, type OnDemandRotation, Prisma, type Transaction } from '../../database/client.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import type { Accepted, Command } from '../keys/commands.ts';
 import { findKey } from '../keys/find.ts';
 import { assertManaged, assertMatches, assertNotLost, assertSettledInKms } from '../keys/preconditions.ts';
@@ -58,10 +59,8 @@ async function record(services: Services, row: KeyRow, rotationId: string, by: C
     if (requested === 0) throw keyNotFound(row.id);
     const asked = { key_ref: row.id, actor: by.actor, request_id: by.requestId };
     await transaction.onDemandRotation.create({ data: { id: rotationId, ...asked } });
-    const data = { origin: 'rotate', rotation_id: rotationId };
-    await transaction.event.create({
-      data: { ...asked, type: 'rotation.requested', generation: row.generation, data },
-    });
+    const data = { origin: 'rotate', rotation_id: rotationId } as const;
+    await recordEvent(transaction, { type: 'rotation.requested', key: row, data }, by);
     await services.queue.wake(transaction, row.id);
   });
   await services.failurePoints.pass('intent-recorded');

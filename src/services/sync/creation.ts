@@ -9,6 +9,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, knownOf, readPolicy } from '../../kms/observe.ts';
 import type { Found } from '../../kms/ownership.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite, recordMade } from './journal.ts';
@@ -212,8 +213,7 @@ async function recordCreated(
     const current = await transaction.key.findUnique({ where: { id: row.id } });
     if (before !== 'done' && current?.key_id !== key_id) {
       const data = { arn, arn_on_record: current?.arn ?? null };
-      const event = { key_ref: row.id, type: 'key.stray', generation: row.generation, actor: 'keyward', data };
-      await transaction.event.create({ data: event });
+      await recordEvent(transaction, { type: 'key.stray', key: row, data });
       services.log.error({ key: row.id, arn }, 'KMS made a key that no record names');
     }
     return current?.lease_token === lease.token && current.key_id === key_id;

@@ -1,12 +1,13 @@
 /** What somebody else changed in KMS, and the record of when it began and ended. */
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
+import type { KeyRow, Transaction } from '../../database/client.ts';
 import { declaredNow, differences } from '../../domain/drift.ts';
 import { isWithin, scopeOf, type UnknownWrite } from '../../domain/scope.ts';
 import type { TagSettings } from '../../domain/tags.ts';
 import type { Difference, ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { findRevision } from '../history/revisions.ts';
 import {
   type DeclaredKey,
@@ -84,11 +85,8 @@ export async function recordDriftEvents(
 ): Promise<void> {
   const before = driftOf(row);
   const declared = { ...declaredOf(row), tags_all: row.tags_all as Tags };
-  const event = async (type: string, entries: Drift[]) => {
-    if (entries.length === 0) return;
-    const data = { drift: entries as unknown as Prisma.InputJsonArray };
-    const about = { key_ref: row.id, generation: row.generation, actor: 'keyward' };
-    await transaction.event.create({ data: { ...about, type, data } });
+  const event = async (type: 'drift.detected' | 'drift.resolved', entries: Drift[]) => {
+    if (entries.length > 0) await recordEvent(transaction, { type, key: row, data: { drift: entries } });
   };
   await event('drift.detected', without(drift, before));
   const ended = without(before, drift) as (Drift & Difference)[];

@@ -3,6 +3,7 @@ import type { KeyRow } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/queue.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { findRevision } from '../history/revisions.ts';
 import type { Access } from '../providers/access.ts';
 import { recordDriftEvents } from './drift.ts';
@@ -27,9 +28,7 @@ export async function recordRemoved(services: Services, { row, lease }: Work): P
       data: { outcome: 'held', settled_at: new Date() },
     });
     const type = row.lifecycle === 'released' ? 'key.released' : 'key.removed';
-    await transaction.event.create({
-      data: { key_ref: row.id, type, generation: row.generation, actor: 'keyward', data: { arn: row.arn } },
-    });
+    await recordEvent(transaction, { type, key: row, data: { arn: row.arn } });
     await announceKeyChange(transaction, row.id);
     return null;
   });
@@ -95,14 +94,6 @@ function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {
       where: { key_ref: row.id, outcome: 'pending' },
       data: { outcome: 'held', settled_at: new Date() },
     });
-    await transaction.event.create({
-      data: {
-        key_ref: row.id,
-        type: 'key.deleted',
-        generation: row.generation,
-        actor: 'keyward',
-        data: { arn: row.arn },
-      },
-    });
+    await recordEvent(transaction, { type: 'key.deleted', key: row, data: { arn: row.arn } });
   });
 }

@@ -8,6 +8,7 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { timeUntilGapSettled } from '../recovery/hold.ts';
 import { asFault, assertNoSuspects, CreationUnsettled, search } from './creation.ts';
 import { isMadeByUs } from './journal.ts';
@@ -66,9 +67,7 @@ async function recordFound(services: Services, kms: Kms, { row, lease }: Work, k
     const where = { ...lease.fence, key_id: null };
     const [changed] = await transaction.key.updateManyAndReturn({ where, data: { arn, key_id, key_state } });
     if (changed === undefined) throw new LeaseLost(row.id);
-    const data = { arn };
-    const event = { key_ref: row.id, type: 'key.found', generation: row.generation, actor: 'keyward', data };
-    await transaction.event.create({ data: event });
+    await recordEvent(transaction, { type: 'key.found', key: row, data: { arn } });
     return { ...row, arn, key_id, key_state };
   });
   await services.failurePoints.pass('identity-recorded');

@@ -8,6 +8,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { assertFenced, closeEntry, isMadeByUs, openJournal } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import { timeToLose } from './lost.ts';
@@ -144,8 +145,7 @@ async function leave(services: Services, { row, lease }: Work, { id, arn }: Form
     await assertFenced(transaction, lease);
     await transaction.formerKey.update({ where: { id }, data: { deletion: 'left' } });
     const data = { arn, arn_on_record: row.arn };
-    const event = { key_ref: row.id, type: 'key.stray', generation: row.generation, actor: 'keyward', data };
-    await transaction.event.create({ data: event });
+    await recordEvent(transaction, { type: 'key.stray', key: row, data });
   });
   services.log.warn({ key: row.id, arn }, 'left a key that only its ownership tag tells to be of this record');
   await services.failurePoints.pass('former-key-recorded');

@@ -6,6 +6,7 @@ import type { ObservedKey, Step } from '../../domain/types.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import { NotSent, type Permit } from '../../kms/permit.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { type Lease, LeaseLost } from './lease.ts';
 import { startStopwatch } from './stopwatch.ts';
 
@@ -150,22 +151,10 @@ export async function closeEntry(
       OR (outcome = 'unknown' AND ${outcome} <> 'unknown' AND (${outcome} <> 'done' OR operation = 'CreateKey')))
     RETURNING before`;
   if (closed === undefined || outcome === 'skipped') return;
-  await transaction.event.create({
-    data: {
-      key_ref: row.id,
-      type: 'kms.write',
-      generation: row.generation,
-      actor: 'keyward',
-      data: {
-        operation: entry.step.operation,
-        parameters: entry.step.parameters as Prisma.InputJsonObject,
-        outcome,
-        ...causeOf(row, entry),
-        ...(closed.before === null ? {} : { before: closed.before }),
-        ...(error === null ? {} : { error }),
-      },
-    },
-  });
+  const { operation, parameters } = entry.step;
+  const before = closed.before === null ? {} : { before: closed.before };
+  const data = { operation, parameters: parameters as object, outcome, ...causeOf(row, entry), ...before };
+  await recordEvent(transaction, { type: 'kms.write', key: row, data: error === null ? data : { ...data, error } });
 }
 
 /**

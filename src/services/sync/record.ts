@@ -6,6 +6,7 @@ import type { KmsFailure } from '../../kms/errors.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import type { FailurePoint } from '../failure-points.ts';
+import { recordEvent } from '../history/log.ts';
 import { errorOf } from '../keys/declared.ts';
 import { isHeld, recordDriftEvents } from './drift.ts';
 import { type Lease, LeaseLost, released } from './lease.ts';
@@ -65,8 +66,7 @@ export function recordObservation(services: Services, work: Work, result: Observ
     if (holds) await recordReplaced(services, transaction, row, observed);
     await recordDriftEvents(transaction, row, drift);
     if (!isKnownLost(row)) return;
-    const found = { type: 'key.found', generation: row.generation, actor: 'keyward', data: { arn: observed.arn } };
-    await transaction.event.create({ data: { key_ref: row.id, ...found } });
+    await recordEvent(transaction, { type: 'key.found', key: row, data: { arn: observed.arn } });
   });
 }
 
@@ -167,15 +167,8 @@ export async function recordFailed(
     await also(transaction);
     if (hasMoved) return;
     await refuseRevisions(transaction, work.row, error);
-    await transaction.event.create({
-      data: {
-        key_ref: work.row.id,
-        type: 'sync.failed',
-        generation: work.row.generation,
-        actor: 'keyward',
-        data: { operation: failure.operation, code: failure.code, message: failure.message },
-      },
-    });
+    const { operation, code, message } = failure;
+    await recordEvent(transaction, { type: 'sync.failed', key: work.row, data: { operation, code, message } });
   });
 }
 

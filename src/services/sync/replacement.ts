@@ -5,8 +5,10 @@
  */
 import { v7 as uuidv7 } from 'uuid';
 import { type FormerKey, type KeyRow, Prisma, type Transaction } from '../../database/client.ts';
+import type { KeyEvent } from '../../domain/events.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import type { DeclaredKey } from '../keys/declared.ts';
 import { recordDriftEvents } from './drift.ts';
 import { LeaseLost } from './lease.ts';
@@ -101,10 +103,13 @@ export async function recordReplaced(
     data: { changes: { ...(revision.changes as Prisma.InputJsonObject), ...changes } },
   });
   const isLost = former.reason === 'gone';
-  const warning = isLost ? { warning: `Data that was encrypted under ${former.arn} can't be decrypted any more.` } : {};
-  const data = { origin: revision.origin, changes, ...warning };
-  const type = isLost ? 'key.recreated' : 'key.replaced';
-  await transaction.event.create({ data: { key_ref: row.id, type, generation, actor, request_id, data } });
+  const data = { origin: revision.origin, changes };
+  const warning = `Data that was encrypted under ${former.arn} can't be decrypted any more.`;
+  const about = { key: { id: row.id, generation } };
+  const event: KeyEvent = isLost
+    ? { ...about, type: 'key.recreated', data: { ...data, warning } }
+    : { ...about, type: 'key.replaced', data };
+  await recordEvent(transaction, event, { actor, requestId: request_id });
   await refuseRotations(transaction, row, {
     code: 'KeyReplaced',
     message: `The KMS key ${former.arn} was replaced before it was known to be rotated.`,
@@ -158,8 +163,8 @@ export async function recordReturn(
     const refused = { reason: 'refused', deletion: isLeft ? 'left' : 'waiting', window_in_days: shortestWindow };
     await transaction.formerKey.create({ data: { id, key_ref: row.id, key_id, arn, generation, ...refused } });
     await moveJournal(transaction, row.id, id);
-    const event = { key_ref: row.id, type: 'key.stray', generation, actor: 'keyward' };
-    if (isLeft) await transaction.event.create({ data: { ...event, data: { arn, arn_on_record: former.arn } } });
+    const data = { arn, arn_on_record: former.arn };
+    if (isLeft) await recordEvent(transaction, { type: 'key.stray', key: row, data });
   }
   // What was written to a key that is lost tells nothing of where it is now.
   if (former.reason === 'replaced') await moveJournal(transaction, former.id, row.id);

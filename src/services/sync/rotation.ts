@@ -1,15 +1,19 @@
 /** Carries out on-demand rotations. RotateKeyOnDemand is not idempotent: what became of a call is found out first. */
-import type { KeyRow, OnDemandRotation, Prisma, Transaction } from '../../database/client.ts';
+import type { KeyRow, OnDemandRotation, Transaction } from '../../database/client.ts';
+import type { EventData, KeyEvent } from '../../domain/events.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { type FailureKind, KmsFailure } from '../../kms/errors.ts';
 import { countOnDemandRotations } from '../../kms/rotations.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import type { Hindrance } from './former-keys.ts';
 import { assertFenced } from './journal.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
 import { mayHeal, pauseBefore } from './retry.ts';
+
+type RotationRefusal = EventData['rotation.refused']['error'];
 
 /** Carries out one step through the journal. */
 export type Apply = (key: ObservedKey, step: Step) => Promise<ObservedKey>;
@@ -198,7 +202,7 @@ async function settle(
   services: Services,
   { row, lease }: Work,
   rotation: OnDemandRotation,
-  error: Prisma.InputJsonObject | null,
+  error: RotationRefusal | null,
 ): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
     const held = await transaction.key.updateMany({ where: lease.fence, data: { status_version: { increment: 1 } } });
@@ -212,13 +216,15 @@ async function recordSettled(
   transaction: Transaction,
   row: Pick<KeyRow, 'id' | 'generation'>,
   { id, actor, request_id }: OnDemandRotation,
-  error: Prisma.InputJsonObject | null,
+  error: RotationRefusal | null,
 ): Promise<void> {
   const told = error === null ? {} : { error };
-  const [outcome, type] = error === null ? ['done', 'rotation.done'] : ['refused', 'rotation.refused'];
+  const outcome = error === null ? 'done' : 'refused';
   await transaction.onDemandRotation.update({ where: { id }, data: { outcome, settled_at: new Date(), ...told } });
-  const data = { origin: 'rotate', rotation_id: id, ...told };
-  await transaction.event.create({
-    data: { key_ref: row.id, type, generation: row.generation, actor, request_id, data },
-  });
+  const data = { origin: 'rotate', rotation_id: id } as const;
+  const event: KeyEvent =
+    error === null
+      ? { type: 'rotation.done', key: row, data }
+      : { type: 'rotation.refused', key: row, data: { ...data, error } };
+  await recordEvent(transaction, event, { actor, requestId: request_id });
 }

@@ -9,6 +9,7 @@ import type { Kms } from '../../kms/client.ts';
 import { endingList, KmsFailure } from '../../kms/errors.ts';
 import { type ListedKey, listKeys, tagsOf } from '../../kms/inventory.ts';
 import type { Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { accessTo } from '../providers/access.ts';
 import { knownAmong } from './known.ts';
 
@@ -92,8 +93,7 @@ async function remember(
     await transaction.foreignKey.upsert({ where, create: { provider, key_id, ...seen }, update: seen });
     if (claimedId === null || before?.claimed_id === claimedId) return;
     const data = { arn, provider, arn_on_record: record?.arn ?? null };
-    const event = { key_ref: claimedId, type: 'unmanaged_key.found', generation: 0, actor: 'keyward', data };
-    await transaction.event.create({ data: event });
+    await recordEvent(transaction, { type: 'unmanaged_key.found', key: { id: claimedId, generation: 0 }, data });
     log.warn({ key: claimedId, arn }, "a key in KMS carries Keyward's ownership tag and no record names it");
   });
 }

@@ -1,0 +1,77 @@
+/** Everything that can happen, by type, and what is told of it. `src/schemas/events.ts` says the same to people. */
+import type { ChangedField } from './recorded.ts';
+
+/** What asked for a revision. */
+export const revisionOrigins = [
+  'create',
+  'update',
+  'delete',
+  'restore',
+  'release',
+  'import',
+  'revert',
+  'rollback',
+  'replace',
+  'recreate',
+  'drift',
+  'recovery',
+] as const;
+export type RevisionOrigin = (typeof revisionOrigins)[number];
+
+/** Where the change that an event tells of came from. */
+export const eventOrigins = ['api', 'import', 'drift', 'rollback', 'revert', 'recovery'] as const;
+export type EventOrigin = (typeof eventOrigins)[number];
+
+type Changes = Record<string, { before: unknown; after: unknown }>;
+type DriftEntry = { field: string; desired: unknown; observed: unknown; since: string };
+type Failure = { code: string; message: string };
+type Rotation = { origin: 'rotate'; rotation_id: string };
+
+/** The data of each type. What is on record by it is append-only: a member may be added, none changes its meaning. */
+export type EventData = {
+  'desired_state.changed': { origin: RevisionOrigin; changes: Changes };
+  'kms.write': {
+    operation: string;
+    parameters: object;
+    outcome: 'done' | 'refused' | 'not_done' | 'unknown';
+    cause?: 'provider';
+    origin?: 'drift';
+    before?: object;
+    error?: Failure;
+  };
+  'sync.failed': Failure & { operation: string };
+  'drift.detected': { drift: DriftEntry[] };
+  'drift.resolved': { drift: DriftEntry[] };
+  'key.found': { arn: string };
+  'key.stray': { arn: string; arn_on_record: string | null };
+  'key.resolved': { arn: string; key_id: string; is_mine: boolean };
+  'key.replaced': { origin: string; changes: Changes };
+  'key.recreated': { origin: string; changes: Changes; warning: string };
+  'key.deleted': { arn: string | null };
+  'key.released': { arn: string | null };
+  'key.removed': { arn: string | null };
+  'rotation.requested': Rotation;
+  'rotation.done': Rotation;
+  'rotation.refused': Rotation & { error: Failure & { operation?: string } };
+  'unmanaged_key.found': { arn: string; provider: string; arn_on_record: string | null };
+  'provider.created': { changes: Changes };
+  'provider.updated': { changes: Changes };
+  'provider.deleted': { changes: Changes };
+  'recovery.gap': { reason: string; gap: number };
+  'recovery.resumed': { as: 'observed' | 'declared'; differences: ChangedField[] };
+};
+
+export type EventType = keyof EventData;
+export type ProviderEventType = Extract<EventType, `provider.${string}`>;
+/** Events of the whole installation. */
+export type InstallationEventType = 'recovery.gap';
+export type KeyEventType = Exclude<EventType, ProviderEventType | InstallationEventType>;
+
+/** An event of a key, at a generation of its desired state. */
+export type KeyEvent = {
+  [Type in KeyEventType]: { type: Type; key: { id: string; generation: number }; data: EventData[Type] };
+}[KeyEventType];
+
+export type ProviderEvent = {
+  [Type in ProviderEventType]: { type: Type; provider: string; data: EventData[Type] };
+}[ProviderEventType];
