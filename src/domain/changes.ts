@@ -1,6 +1,6 @@
 /** Which fields differ between two declared states, for revisions and events. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Json } from './types.ts';
+import type { Json } from './values.ts';
 
 /**
  * @param before null for a key that was not declared before: every field counts as new.

@@ -1,7 +1,8 @@
 /** What an event changed, and where the change came from. */
 import { afterStep } from './after-step.ts';
+import type { ObservedKey } from './arguments.ts';
 import { type EventOrigin, type EventType, eventOrigins } from './events.ts';
-import type { Json, ObservedKey, Step } from './types.ts';
+import type { Json } from './values.ts';
 
 type Members = { [member: string]: Json };
 
@@ -26,8 +27,7 @@ export function beforeAndAfter(type: EventType, data: Members): BeforeAndAfter {
 
 /** The fields that a write changed, as they were and as it left them. */
 function fieldsOfWrite(operation: string, parameters: Members, before: Members): BeforeAndAfter {
-  const step = { operation, parameters } as unknown as Exclude<Step, { operation: 'CreateKey' }>;
-  const after = afterStep(before as unknown as ObservedKey, step) as unknown as Members;
+  const after = afterStep(before as unknown as ObservedKey, { operation, parameters }) as unknown as Members;
   const changed = Object.keys(before).map((field): [string, Json] => [field, after[field] ?? null]);
   return { before, after: Object.fromEntries(changed) };
 }

@@ -1,47 +1,29 @@
 /** The rules that KMS has for the arguments of a key, as far as they can be known beforehand. */
+import {
+  type ArgumentName,
+  argumentNames,
+  type DeclaredKey,
+  type ImmutableArguments,
+  immutableArguments,
+  nothingDeclared,
+  standardRotationPeriod,
+} from './arguments.ts';
 import { usageFitsSpec, usagesBySpec } from './key-specs.ts';
 import { principalFaults } from './refused-fields.ts';
 import { type TagSettings, tagViolations } from './tags.ts';
 import { depthOf, hasUnstorableText, unstorableText } from './text.ts';
-import type { ImmutableArguments, KeyArguments, PolicyDocument, Violation } from './types.ts';
+import type { Json, PolicyDocument, Violation } from './values.ts';
 
 /** Bytes of a policy as JSON text in UTF-8. */
 const largestPolicy = 32_768;
 const deepestPolicy = 100;
-/** Days; what KMS takes when rotation is turned on without a period. */
-export const standardRotationPeriod = 365;
-
-export const immutableArguments = [
-  'key_usage',
-  'customer_master_key_spec',
-  'custom_key_store_id',
-  'xks_key_id',
-  'multi_region',
-] as const satisfies (keyof ImmutableArguments)[];
-
-const standard: KeyArguments = {
-  description: '',
-  key_usage: 'ENCRYPT_DECRYPT',
-  customer_master_key_spec: 'SYMMETRIC_DEFAULT',
-  custom_key_store_id: null,
-  xks_key_id: null,
-  multi_region: false,
-  policy: null,
-  bypass_policy_lockout_safety_check: false,
-  deletion_window_in_days: 30,
-  is_enabled: true,
-  enable_key_rotation: false,
-  rotation_period_in_days: null,
-  tags: {},
-};
-
 /** What a caller may leave out or set to null: the default is meant. */
-export type GivenArguments = { [Name in keyof KeyArguments]?: KeyArguments[Name] | null };
+export type GivenArguments = { [Name in ArgumentName]?: DeclaredKey[Name] | null };
 
-/** The arguments with Terraform's defaults for those that are not given. */
-export function withDefaults(given: GivenArguments): KeyArguments {
-  const present = Object.entries(given).filter(([name, value]) => name in standard && value !== null);
-  const complete = { ...standard, ...Object.fromEntries(present) };
+/** A key as it is to be kept, with the defaults for those arguments that are not given. */
+export function withDefaults(given: GivenArguments): DeclaredKey {
+  const values = argumentNames.map((name) => [name, given[name] ?? nothingDeclared[name]]);
+  const complete: DeclaredKey = { ...nothingDeclared, ...Object.fromEntries(values) };
   if (complete.enable_key_rotation) complete.rotation_period_in_days ??= standardRotationPeriod;
   return complete;
 }
@@ -50,8 +32,8 @@ export type RuleContext = { ownershipTagName: string; tagSettings: TagSettings }
 
 type Rule = {
   /** The rule is left out when one of these is not even of its type. */
-  fields: readonly (keyof KeyArguments)[];
-  violations(candidate: KeyArguments, context: RuleContext): Violation[];
+  fields: readonly ArgumentName[];
+  violations(candidate: DeclaredKey, context: RuleContext): Violation[];
 };
 
 const rules: Rule[] = [
@@ -66,9 +48,9 @@ const rules: Rule[] = [
     fields: ['tags'],
     violations: ({ tags }, { tagSettings, ownershipTagName }) => tagViolations(tags, tagSettings, ownershipTagName),
   },
-  ...(['description', 'custom_key_store_id', 'xks_key_id'] as const).map((field) => ({
-    fields: [field],
-    violations: (candidate: KeyArguments) => textFaults(field, candidate[field]),
+  ...argumentNames.map((name) => ({
+    fields: [name],
+    violations: (candidate: DeclaredKey) => textFaults(name, candidate[name]),
   })),
 ];
 
@@ -77,7 +59,7 @@ const rules: Rule[] = [
  * @param invalidFields fields whose value is not of the type that the schema asks for: rules on them are left out.
  */
 export function argumentViolations(
-  candidate: KeyArguments,
+  candidate: DeclaredKey,
   invalidFields: ReadonlySet<string>,
   context: RuleContext,
 ): Violation[] {
@@ -100,12 +82,12 @@ function broken(pointer: string, detail: string): Violation[] {
   return [{ pointer, detail }];
 }
 
-function usageAgainstSpec({ key_usage: usage, customer_master_key_spec: spec }: KeyArguments): Violation[] {
+function usageAgainstSpec({ key_usage: usage, customer_master_key_spec: spec }: DeclaredKey): Violation[] {
   if (usageFitsSpec(usage, spec)) return [];
   return broken('/key_usage', `${usage} does not go with ${spec}; it takes ${usagesBySpec[spec].join(' or ')}.`);
 }
 
-function rotatable(candidate: KeyArguments): Violation[] {
+function rotatable(candidate: DeclaredKey): Violation[] {
   if (!candidate.enable_key_rotation) return [];
   if (candidate.customer_master_key_spec !== 'SYMMETRIC_DEFAULT') {
     return broken('/enable_key_rotation', 'Only SYMMETRIC_DEFAULT keys can be rotated automatically; set it to false.');
@@ -114,22 +96,22 @@ function rotatable(candidate: KeyArguments): Violation[] {
   return broken('/enable_key_rotation', 'Keys in a custom key store are not rotated automatically; set it to false.');
 }
 
-function periodNeedsRotation({ rotation_period_in_days, enable_key_rotation }: KeyArguments): Violation[] {
+function periodNeedsRotation({ rotation_period_in_days, enable_key_rotation }: DeclaredKey): Violation[] {
   if (rotation_period_in_days === null || enable_key_rotation) return [];
   return broken('/rotation_period_in_days', 'A rotation period needs enable_key_rotation to be true.');
 }
 
-function externalKeyNeedsStore({ xks_key_id, custom_key_store_id }: KeyArguments): Violation[] {
+function externalKeyNeedsStore({ xks_key_id, custom_key_store_id }: DeclaredKey): Violation[] {
   if (xks_key_id === null || custom_key_store_id !== null) return [];
   return broken('/xks_key_id', 'An external key needs the custom_key_store_id of its external key store.');
 }
 
-function storeHoldsSingleRegion({ multi_region, custom_key_store_id }: KeyArguments): Violation[] {
+function storeHoldsSingleRegion({ multi_region, custom_key_store_id }: DeclaredKey): Violation[] {
   if (!multi_region || custom_key_store_id === null) return [];
   return broken('/multi_region', 'A key in a custom key store is never a multi-Region key; set it to false.');
 }
 
-function storeHoldsSymmetric({ customer_master_key_spec: spec, custom_key_store_id }: KeyArguments): Violation[] {
+function storeHoldsSymmetric({ customer_master_key_spec: spec, custom_key_store_id }: DeclaredKey): Violation[] {
   if (spec === 'SYMMETRIC_DEFAULT' || custom_key_store_id === null) return [];
   return broken('/customer_master_key_spec', 'A custom key store holds SYMMETRIC_DEFAULT keys only.');
 }
@@ -148,7 +130,7 @@ function policyFaults(policy: PolicyDocument): Violation[] {
   return broken('/policy', `A policy has at most ${largestPolicy} bytes as JSON text; this one has ${bytes}.`);
 }
 
-function textFaults(field: string, text: string | null): Violation[] {
-  if (text === null || !unstorableText(text)) return [];
-  return broken(`/${field}`, 'The text has a NUL character or half of a surrogate pair in it.');
+function textFaults(name: ArgumentName, value: Json): Violation[] {
+  if (typeof value !== 'string' || !unstorableText(value)) return [];
+  return broken(`/${name}`, 'The text has a NUL character or half of a surrogate pair in it.');
 }

@@ -2,11 +2,13 @@
  * What KMS has to be told so that it holds what was declared. The one place that knows what KMS allows in which key
  * state (AWS KMS developer guide, "Key states of AWS KMS keys").
  */
+import { type DesiredKey, type ObservedKey, toldArguments } from './arguments.ts';
 import { type Comparison, compareKey } from './comparison.ts';
 import { isPendingDeletion } from './key-state.ts';
+import type { CreateKeyParameters, Step } from './operations.ts';
 import type { Scope } from './scope.ts';
 import { mostTags } from './tags.ts';
-import type { CreateKeyParameters, DesiredKey, ObservedKey, Step, Tags } from './types.ts';
+import type { Tags } from './values.ts';
 
 const none: Record<string, never> = {};
 
@@ -36,10 +38,7 @@ export function planWithin({ fields, tagNames }: Scope, desired: DesiredKey, obs
   if (isPendingDeletion(observed) && !isOfLifecycle) return [];
   const whole = compareKey(desired, observed);
   const comparison = {
-    ...whole,
-    description: whole.description && fields.has('description'),
-    policy: whole.policy && fields.has('policy'),
-    rotation: fields.has('rotation') ? whole.rotation : null,
+    differing: new Set([...whole.differing].filter((name) => fields.has(toldArguments[name].shownIn))),
     tagsToSet: Object.fromEntries(Object.entries(whole.tagsToSet).filter(([name]) => tagNames.has(name))),
     tagsToRemove: whole.tagsToRemove.filter((name) => tagNames.has(name)),
   };
@@ -123,18 +122,18 @@ function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comp
   steps.push(...claim);
   // Cancelling leaves the key disabled, and a disabled key refuses changes of its rotation: it is enabled for those.
   const isDisabled = observed.enabled === false || isPendingDeletion(observed);
-  const rotation = observed.rotation === null ? null : comparison.rotation;
+  const rotation = observed.rotation === null ? null : rotationAskedFor(comparison);
   const mustEnable = isDisabled && (desired.is_enabled || rotation !== null);
   if (mustEnable) {
     const field = desired.is_enabled ? 'is_enabled' : (rotation ?? 'is_enabled');
     steps.push({ operation: 'EnableKey', field, parameters: none });
   }
   steps.push(...planRotation(desired, rotation));
-  if (comparison.description) {
+  if (comparison.differing.has('description')) {
     const parameters = { Description: desired.description };
     steps.push({ operation: 'UpdateKeyDescription', field: 'description', parameters });
   }
-  if (comparison.policy && desired.policy !== null) {
+  if (comparison.differing.has('policy') && desired.policy !== null) {
     const bypass = desired.bypass_policy_lockout_safety_check;
     const parameters = { Policy: desired.policy, BypassPolicyLockoutSafetyCheck: bypass };
     steps.push({ operation: 'PutKeyPolicy', field: 'policy', parameters });
@@ -147,25 +146,35 @@ function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comp
   return steps;
 }
 
-function without({ tagsToSet, tagsToRemove }: Comparison, tag: string): Pick<Comparison, 'tagsToSet' | 'tagsToRemove'> {
+type TagChanges = Pick<Comparison, 'tagsToSet' | 'tagsToRemove'>;
+
+function without({ tagsToSet, tagsToRemove }: TagChanges, tag: string): TagChanges {
   const { [tag]: _claimed, ...rest } = tagsToSet;
   return { tagsToSet: rest, tagsToRemove };
 }
 
-function planRotation(desired: DesiredKey, rotation: Comparison['rotation']): Step[] {
+type RotationArgument = 'enable_key_rotation' | 'rotation_period_in_days';
+
+/** Which argument asks for a change of rotation; null: none does. */
+function rotationAskedFor({ differing }: Comparison): RotationArgument | null {
+  if (differing.has('enable_key_rotation')) return 'enable_key_rotation';
+  return differing.has('rotation_period_in_days') ? 'rotation_period_in_days' : null;
+}
+
+function planRotation(desired: DesiredKey, rotation: RotationArgument | null): Step[] {
   if (rotation === null) return [];
   if (desired.enable_key_rotation) return [enableRotation(desired, rotation)];
   return [{ operation: 'DisableKeyRotation', field: 'enable_key_rotation', parameters: none }];
 }
 
-function enableRotation(desired: DesiredKey, field: 'enable_key_rotation' | 'rotation_period_in_days'): Step {
+function enableRotation(desired: DesiredKey, field: RotationArgument): Step {
   const { rotation_period_in_days: days } = desired;
   const parameters = days === null ? {} : { RotationPeriodInDays: days };
   return { operation: 'EnableKeyRotation', field, parameters };
 }
 
 /** Tags go before tags come: a key never has more than KMS allows on the way. */
-function planTags({ tagsToSet, tagsToRemove }: Pick<Comparison, 'tagsToSet' | 'tagsToRemove'>): Step[] {
+function planTags({ tagsToSet, tagsToRemove }: TagChanges): Step[] {
   const steps: Step[] = [];
   if (tagsToRemove.length > 0) {
     steps.push({ operation: 'UntagResource', field: 'tags', parameters: { TagKeys: tagsToRemove } });

@@ -3,7 +3,7 @@
  * Source: IAM user guide, "Grammar of the IAM JSON policy language" and "IAM JSON policy elements reference".
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Json, PolicyDocument } from './types.ts';
+import type { Json, PolicyDocument } from './values.ts';
 
 /** Elements whose value is one text or a list of texts without an order. */
 const textSets = new Set(['Action', 'NotAction', 'Resource', 'NotResource']);

@@ -4,7 +4,7 @@
  * emptied, means another thing to IAM.
  */
 import { policiesEqual } from './policy-equivalence.ts';
-import type { Json, PolicyDocument } from './types.ts';
+import type { Json, PolicyDocument } from './values.ts';
 
 /** What KMS made of a declared policy right after it was written. */
 export type PolicyForm = {

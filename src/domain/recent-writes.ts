@@ -1,8 +1,9 @@
 /** Reads of KMS may be older than a write that it has carried out: what was written a moment ago is believed instead. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterStep } from './after-step.ts';
+import type { ObservedKey } from './arguments.ts';
 import { isPendingDeletion } from './key-state.ts';
-import type { CreateKeyParameters, ObservedKey, Step } from './types.ts';
+import { operationTable, type ParametersOf, type Step } from './operations.ts';
 
 /** A write that KMS has carried out. */
 export type RecentWrite = {
@@ -23,42 +24,15 @@ export function withRecentWrites(observed: ObservedKey, writes: Omit<RecentWrite
   return writes.reduce(withWrite, observed);
 }
 
-function withWrite(key: ObservedKey, { operation, parameters, finished_at }: Omit<RecentWrite, 'before'>): ObservedKey {
-  if (operation === 'CreateKey') return withCreation(key, parameters as CreateKeyParameters);
-  const step = { operation, parameters } as Exclude<Step, { operation: 'CreateKey' }>;
-  switch (step.operation) {
-    case 'ScheduleKeyDeletion': {
-      if (isPendingDeletion(key)) return key;
-      const date = new Date(finished_at.getTime() + step.parameters.PendingWindowInDays * day);
-      return afterStep(key, step, { deletion_date: date.toISOString(), key_state: null });
-    }
-    case 'CancelKeyDeletion':
-      return isPendingDeletion(key) ? afterStep(key, step) : key;
-    default:
-      return afterStep(key, step);
-  }
+function withWrite(key: ObservedKey, write: Omit<RecentWrite, 'before'>): ObservedKey {
+  const { operation, parameters, finished_at } = write;
+  if (operation === 'CancelKeyDeletion') return isPendingDeletion(key) ? afterStep(key, write) : key;
+  if (operation !== 'ScheduleKeyDeletion') return afterStep(key, write);
+  if (isPendingDeletion(key)) return key;
+  const { PendingWindowInDays: window } = parameters as ParametersOf<'ScheduleKeyDeletion'>;
+  const date = new Date(finished_at.getTime() + window * day);
+  return afterStep(key, write, { deletion_date: date.toISOString(), key_state: null });
 }
-
-/** A new key may be seen without its tags. */
-function withCreation(key: ObservedKey, { Description, Policy, Tags }: CreateKeyParameters): ObservedKey {
-  return { ...key, description: Description, policy: Policy ?? key.policy, tags: { ...Tags } };
-}
-
-/** The fields of a key that one step changes. */
-export const fieldsOf: Record<Step['operation'], readonly (keyof ObservedKey)[]> = {
-  CreateKey: [],
-  CancelKeyDeletion: ['key_state', 'deletion_date'],
-  EnableKey: ['key_state'],
-  DisableKey: ['key_state'],
-  EnableKeyRotation: ['rotation'],
-  DisableKeyRotation: ['rotation'],
-  RotateKeyOnDemand: [],
-  UpdateKeyDescription: ['description'],
-  PutKeyPolicy: ['policy'],
-  UntagResource: ['tags'],
-  TagResource: ['tags'],
-  ScheduleKeyDeletion: ['key_state', 'deletion_date'],
-};
 
 /** For each step, the fields that it changes as they are right before it; null for a key that is not there yet. */
 export function fieldsBefore(observed: ObservedKey | null, steps: Step[]): (Partial<ObservedKey> | null)[] {
@@ -67,7 +41,7 @@ export function fieldsBefore(observed: ObservedKey | null, steps: Step[]): (Part
     if (key === null || step.operation === 'CreateKey') return null;
     const current = key;
     key = afterStep(current, step);
-    return Object.fromEntries(fieldsOf[step.operation].map((field) => [field, current[field]]));
+    return Object.fromEntries(operationTable[step.operation].changes.map((field) => [field, current[field]]));
   });
 }
 

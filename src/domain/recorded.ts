@@ -1,11 +1,14 @@
 /** How a key in KMS compares with what the database last recorded of it, after a gap. */
 import { isDeepStrictEqual } from 'node:util';
+import { afterStep } from './after-step.ts';
+import { type DesiredKey, notRotating, type ObservedKey, toldNames } from './arguments.ts';
+import { valueIn } from './comparison.ts';
 import { differences } from './drift.ts';
 import { isPendingDeletion } from './key-state.ts';
 import { policiesEqual } from './policy-equivalence.ts';
 import { type RecentWrite, withRecentWrites } from './recent-writes.ts';
 import { partitionIn } from './regions.ts';
-import type { CreateKeyParameters, DesiredKey, Json, ObservedKey, PolicyDocument } from './types.ts';
+import type { Json, PolicyDocument } from './values.ts';
 
 /** One field that KMS does not show as it was recorded. */
 export type ChangedField = { field: string; recorded: Json; observed: Json };
@@ -26,8 +29,7 @@ export function asRecorded(
   writes: (RecentWrite & { isOpen: boolean })[],
 ): ObservedKey[] {
   const creation = writes.find(({ operation }) => operation === 'CreateKey');
-  const base =
-    recorded ?? (creation === undefined ? null : asCreated(read, creation.parameters as CreateKeyParameters));
+  const base = recorded ?? (creation === undefined ? null : asCreated(read, creation));
   if (base === null) return [];
   const updates = writes.filter(({ operation }) => !/^(CreateKey|RotateKeyOnDemand)$/.test(operation));
   const confirmed = withRecentWrites(
@@ -37,18 +39,9 @@ export function asRecorded(
   return [base, confirmed, withRecentWrites(confirmed, updates)];
 }
 
-function asCreated(read: ObservedKey, { Description, Policy, Tags }: CreateKeyParameters): ObservedKey {
-  const rotation = read.rotation === null ? null : { enabled: false, period_in_days: null };
-  const policy = Policy ?? read.policy;
-  return {
-    ...read,
-    description: Description,
-    policy,
-    tags: { ...Tags },
-    key_state: 'Enabled',
-    enabled: true,
-    rotation,
-  };
+function asCreated(read: ObservedKey, creation: RecentWrite): ObservedKey {
+  const rotation = read.rotation === null ? null : notRotating;
+  return { ...afterStep(read, creation), key_state: 'Enabled', enabled: true, rotation };
 }
 
 /**
@@ -81,13 +74,11 @@ export function changedSince(
 }
 
 /** A key by the names of fields that differences have. */
-function aspectsOf({ enabled, rotation, tags, ...others }: ObservedKey): Record<string, Json> {
+function aspectsOf(key: ObservedKey): Record<string, Json> {
   return {
-    ...others,
-    is_enabled: enabled,
-    enable_key_rotation: rotation?.enabled ?? null,
-    rotation_period_in_days: rotation?.period_in_days ?? null,
-    ...Object.fromEntries(Object.entries(tags).map(([name, value]) => [`tags.${name}`, value])),
+    key_state: key.key_state,
+    ...Object.fromEntries(toldNames.map((name) => [name, valueIn(name, key)])),
+    ...Object.fromEntries(Object.entries(key.tags).map(([name, value]) => [`tags.${name}`, value])),
   };
 }
 

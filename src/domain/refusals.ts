@@ -3,9 +3,10 @@
  * AWS KMS keys", "Rotate AWS KMS keys"; kms-facts for the limits.
  */
 import { afterStep, mayRotate } from './after-step.ts';
+import type { DesiredKey, ObservedKey } from './arguments.ts';
 import { enabledIn, isPendingDeletion } from './key-state.ts';
+import type { Step } from './operations.ts';
 import { isReservedByAws, mostTags } from './tags.ts';
-import type { DesiredKey, ObservedKey, Step } from './types.ts';
 
 export type Refusal = { operation: string; field: string | null; code: string; detail: string };
 

@@ -1,6 +1,8 @@
 /** Which argument KMS's refusal of a call is about, so that a caller is told where to look. */
+import type { ArgumentName } from './arguments.ts';
+import { operationOf } from './operations.ts';
 import { pointerSegment } from './tags.ts';
-import type { Json, PolicyDocument, Violation } from './types.ts';
+import type { Json, PolicyDocument, Violation } from './values.ts';
 
 /** A call that KMS refused, with its parameters and what they would have replaced. */
 export type RefusedCall = {
@@ -9,20 +11,8 @@ export type RefusedCall = {
   before: { policy?: PolicyDocument | null } | null;
 };
 
-const fields: Record<string, string> = {
-  PutKeyPolicy: 'policy',
-  UpdateKeyDescription: 'description',
-  TagResource: 'tags',
-  UntagResource: 'tags',
-  EnableKeyRotation: 'enable_key_rotation',
-  DisableKeyRotation: 'enable_key_rotation',
-  EnableKey: 'is_enabled',
-  DisableKey: 'is_enabled',
-  ScheduleKeyDeletion: 'deletion_window_in_days',
-};
-
 /** CreateKey carries many arguments: its errors tell which one they are about. */
-const fieldsByCode: [code: RegExp, field: string][] = [
+const argumentsByCode: [code: RegExp, argument: ArgumentName][] = [
   [/^MalformedPolicyDocument/, 'policy'],
   [/^Tag/, 'tags'],
   [/^(CustomKeyStore|CloudHsm)/, 'custom_key_store_id'],
@@ -32,9 +22,9 @@ const fieldsByCode: [code: RegExp, field: string][] = [
 /** Where in the body the cause is; empty where that can't be told. @param message KMS's own. */
 export function violationsBy(call: RefusedCall | null, { code, message }: { code: string; message: string }) {
   if (call === null) return [];
-  const ofCode = fieldsByCode.find(([pattern]) => pattern.test(code))?.[1];
-  const field = call.operation === 'CreateKey' ? ofCode : fields[call.operation];
-  if (field === undefined) return [];
+  const ofCode = argumentsByCode.find(([pattern]) => pattern.test(code))?.[1];
+  const field = call.operation === 'CreateKey' ? ofCode : operationOf(call.operation)?.argument;
+  if (field == null) return [];
   const isPrincipal = field === 'policy' && /invalid principals?/i.test(message);
   const detail = isPrincipal ? `KMS knows no such principal: ${suspects(call)}.` : `KMS refused it: ${message}`;
   return [{ pointer: `/${field}`, detail }];

@@ -1,25 +1,17 @@
 /** How many requests a second KMS takes, from all callers in an account and Region together. */
+import { operationTable } from './operations.ts';
 
-/**
- * By operation. Sources: AWS KMS developer guide, "Request quotas"; for GetResources, the Resource Groups Tagging API's
- * endpoints and quotas.
- */
-export const standardQuotas: Readonly<Record<string, number>> = {
-  CancelKeyDeletion: 5,
+/** By operation, of those that Keyward does not write with. */
+const otherQuotas = {
   ConnectCustomKeyStore: 5,
   CreateAlias: 5,
   CreateCustomKeyStore: 5,
   CreateGrant: 50,
-  CreateKey: 5,
   DeleteAlias: 15,
   DeleteCustomKeyStore: 5,
   DescribeCustomKeyStores: 5,
   DescribeKey: 2000,
-  DisableKey: 5,
-  DisableKeyRotation: 5,
   DisconnectCustomKeyStore: 5,
-  EnableKey: 5,
-  EnableKeyRotation: 15,
   GetKeyLastUsage: 5,
   GetKeyPolicy: 1000,
   GetKeyRotationStatus: 1000,
@@ -31,18 +23,22 @@ export const standardQuotas: Readonly<Record<string, number>> = {
   ListKeyRotations: 100,
   ListKeys: 500,
   ListResourceTags: 2000,
-  PutKeyPolicy: 15,
   ReplicateKey: 5,
   RevokeGrant: 50,
-  RotateKeyOnDemand: 5,
-  ScheduleKeyDeletion: 15,
-  TagResource: 10,
-  UntagResource: 5,
   UpdateAlias: 5,
   UpdateCustomKeyStore: 5,
-  UpdateKeyDescription: 5,
   UpdatePrimaryRegion: 5,
 };
+
+const quotasOfWrites = Object.entries(operationTable).map(([name, { quota }]): [string, number] => [name, quota]);
+
+/**
+ * By operation, in the order of their names. Sources: AWS KMS developer guide, "Request quotas"; for GetResources, the Resource
+ * Groups Tagging API's endpoints and quotas.
+ */
+export const standardQuotas: Readonly<Record<string, number>> = Object.fromEntries(
+  [...Object.entries(otherQuotas), ...quotasOfWrites].sort(([first], [second]) => (first < second ? -1 : 1)),
+);
 
 /** Requests a second, by operation; what has none is not held back. */
 export type Rates = Readonly<Record<string, number>>;

@@ -1,7 +1,7 @@
 /** Tags: how they merge, and what KMS accepts. Source: AWS KMS developer guide, "Tags in AWS KMS"; API reference, Tag. */
 
 import { unstorableText } from './text.ts';
-import type { Tags, Violation } from './types.ts';
+import type { Tags, Violation } from './values.ts';
 
 export const mostTags = 50;
 const longestName = 128;
@@ -60,6 +60,31 @@ export function changedTagNames(before: Tags, after: Tags): string[] {
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);
   const valueIn = (tags: Tags, name: string) => (Object.hasOwn(tags, name) ? tags[name] : undefined);
   return [...names].filter((name) => valueIn(before, name) !== valueIn(after, name));
+}
+
+/**
+ * What is to be done about the tags of a key so that it has these and the ownership tag.
+ * @param tags all that it has in KMS.
+ * @returns names to remove, among which AWS's own tags, and those left to other systems, never are.
+ */
+export function tagChanges(
+  tags: Tags,
+  { tags_all, ignore_tags, ownership_tag: { name, value } }: TagAim,
+): { tagsToSet: Tags; tagsToRemove: string[] } {
+  const wanted: Tags = { ...tags_all, [name]: value };
+  return {
+    tagsToSet: Object.fromEntries(Object.entries(wanted).filter(([tag, text]) => tagIn(tags, tag) !== text)),
+    tagsToRemove: Object.keys(tags).filter(
+      (tag) => !Object.hasOwn(wanted, tag) && !isReservedByAws(tag) && !isIgnored(tag, ignore_tags),
+    ),
+  };
+}
+
+type TagAim = { tags_all: Tags; ignore_tags: IgnoreTags; ownership_tag: { name: string; value: string } };
+
+/** The value of a tag; null: there is none of this name. */
+export function tagIn(tags: Tags, name: string): string | null {
+  return Object.hasOwn(tags, name) ? (tags[name] ?? null) : null;
 }
 
 /** The tags that an owner may see and set: neither the ownership tag nor AWS's own. */

@@ -1,5 +1,5 @@
 /** Text that PostgreSQL can't hold, and JSON that is too deep to walk. */
-import type { Json } from './types.ts';
+import type { Json } from './values.ts';
 
 /** Whether a string has a NUL or half of a surrogate pair in it: PostgreSQL refuses the one and would alter the other. */
 export function unstorableText(text: string): boolean {

@@ -4,10 +4,13 @@
  * since has shown the key to be as declared.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { leftAlone } from './adoption.ts';
 import { afterStep } from './after-step.ts';
-import { differences } from './drift.ts';
+import { type DesiredKey, type ObservedKey, toldArguments, toldNames } from './arguments.ts';
+import { argumentOf, differences } from './drift.ts';
 import type { RecentWrite } from './recent-writes.ts';
-import type { DesiredKey, Difference, ObservedKey, Step } from './types.ts';
+import { tagIn } from './tags.ts';
+import type { Difference } from './values.ts';
 
 /** A difference that was put right in vain. */
 export type InVain = {
@@ -73,17 +76,13 @@ function triesFor(desired: DesiredKey, read: ObservedKey, field: string, writes:
   for (const write of writes) {
     if (write.before === null) continue;
     const before = { ...read, ...write.before };
-    const after = afterStep(before, stepOf(write));
+    const after = afterStep(before, write);
     const [started, ended] = [entry(desired, before, field), entry(desired, after, field)];
     if (isDeepStrictEqual(started, ended)) continue;
     if (ended !== undefined || !isDeepStrictEqual(started, seen)) break;
     tries.push(write);
   }
   return tries;
-}
-
-function stepOf({ operation, parameters }: RecentWrite) {
-  return { operation, parameters } as Exclude<Step, { operation: 'CreateKey' }>;
 }
 
 function entry(desired: DesiredKey, key: ObservedKey, field: string): Difference | undefined {
@@ -93,23 +92,17 @@ function entry(desired: DesiredKey, key: ObservedKey, field: string): Difference
 /** What is aimed at while some differences are left alone; null: nothing is, since the key's deletion is one of them. */
 export function leavingAlone(desired: DesiredKey, read: ObservedKey, fields: readonly string[]): DesiredKey | null {
   if (fields.includes('key_state')) return null;
-  const left: DesiredKey = { ...desired };
+  const names = new Set(fields.map((field) => argumentOf({ field })));
+  const shown = new Set(toldNames.filter((name) => names.has(name)).map((name) => toldArguments[name].shownIn));
+  // What shows in one field is changed by the same calls.
+  const left = toldNames.filter((name) => name !== 'tags' && shown.has(toldArguments[name].shownIn));
   const tags = new Map(Object.entries(desired.tags_all));
-  for (const field of fields) {
-    if (field === 'description') left.description = read.description ?? desired.description;
-    else if (field === 'policy') left.policy = null;
-    else if (field === 'is_enabled') left.is_enabled = read.enabled ?? desired.is_enabled;
-    else if (field.startsWith('tags.')) leaveTag(tags, read, field.slice('tags.'.length));
-    else {
-      left.enable_key_rotation = read.rotation?.enabled ?? false;
-      left.rotation_period_in_days = read.rotation?.period_in_days ?? null;
-    }
-  }
-  return { ...left, tags_all: Object.fromEntries(tags) };
+  for (const field of fields) if (field.startsWith('tags.')) leaveTag(tags, read, field.slice('tags.'.length));
+  return { ...leftAlone(desired, read, left), tags_all: Object.fromEntries(tags) };
 }
 
 function leaveTag(tags: Map<string, string>, read: ObservedKey, name: string): void {
-  const value = Object.hasOwn(read.tags, name) ? read.tags[name] : undefined;
-  if (value === undefined) tags.delete(name);
+  const value = tagIn(read.tags, name);
+  if (value === null) tags.delete(name);
   else tags.set(name, value);
 }

@@ -1,26 +1,11 @@
 /** Carries out one step of a plan: one KMS call. */
-import {
-  CancelKeyDeletionCommand,
-  CreateKeyCommand,
-  DisableKeyCommand,
-  DisableKeyRotationCommand,
-  EnableKeyCommand,
-  EnableKeyRotationCommand,
-  PutKeyPolicyCommand,
-  RotateKeyOnDemandCommand,
-  ScheduleKeyDeletionCommand,
-  type ScheduleKeyDeletionResponse,
-  TagResourceCommand,
-  UntagResourceCommand,
-  UpdateKeyDescriptionCommand,
-} from '@aws-sdk/client-kms';
-import type { Answered } from '../domain/after-step.ts';
-import type { CreateKeyParameters, Step } from '../domain/types.ts';
+import type { ScheduleKeyDeletionResponse } from '@aws-sdk/client-kms';
+import type { Answered, CreateKeyParameters, Step } from '../domain/operations.ts';
 import type { Kms } from './client.ts';
 import { call, unusableAnswer, unusablePart } from './errors.ts';
 import { type DescribedKey, toDescribedKey } from './observe.ts';
-import { creationInput, policyInput, toTagList } from './parameters.ts';
 import { type Permit, withPermit } from './permit.ts';
+import { answersWithKey, sendCreation, sendUpdate } from './writes.ts';
 
 /** A step for a key that exists. */
 export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
@@ -34,8 +19,7 @@ export type MadeKey = { arn: string; key_id: string; key_state: string | null; d
  * @throws KmsFailure
  */
 export async function createKey(kms: Kms, parameters: CreateKeyParameters, permit: Permit): Promise<MadeKey> {
-  const command = new CreateKeyCommand(creationInput(parameters));
-  const { KeyMetadata } = await call('CreateKey', () => withPermit(permit, () => kms.writes.send(command)));
+  const { KeyMetadata } = await call('CreateKey', () => withPermit(permit, () => sendCreation(kms.writes, parameters)));
   const { Arn, KeyId, KeyState, KeyUsage, KeySpec, CustomerMasterKeySpec, Origin, MultiRegion } = KeyMetadata ?? {};
   if (Arn === undefined || KeyId === undefined) throw unusableAnswer('CreateKey', "the key's Arn and KeyId");
   const description = KeyMetadata?.Description ?? parameters.Description;
@@ -52,38 +36,8 @@ export async function createKey(kms: Kms, parameters: CreateKeyParameters, permi
  * @throws KmsFailure
  */
 export async function applyStep(kms: Kms, keyId: string, step: UpdateStep, permit: Permit): Promise<Answered> {
-  const answer = await call(step.operation, () => withPermit(permit, () => send(kms, keyId, step)));
-  if (namesKey.has(step.operation) && !('KeyId' in answer)) throw unusableAnswer(step.operation, 'KeyId');
+  const answer = await call(step.operation, () => withPermit(permit, () => sendUpdate(kms.writes, keyId, step)));
+  if (answersWithKey(step.operation) && !('KeyId' in answer)) throw unusableAnswer(step.operation, 'KeyId');
   const { DeletionDate: date, KeyState: state } = answer as ScheduleKeyDeletionResponse;
   return { deletion_date: date?.toISOString() ?? null, key_state: state ?? null };
-}
-
-/** Operations that answer with the key they were for; the others answer nothing. */
-const namesKey = new Set<UpdateStep['operation']>(['CancelKeyDeletion', 'RotateKeyOnDemand', 'ScheduleKeyDeletion']);
-
-function send({ writes }: Kms, KeyId: string, step: UpdateStep): Promise<object | ScheduleKeyDeletionResponse> {
-  switch (step.operation) {
-    case 'CancelKeyDeletion':
-      return writes.send(new CancelKeyDeletionCommand({ KeyId }));
-    case 'EnableKey':
-      return writes.send(new EnableKeyCommand({ KeyId }));
-    case 'DisableKey':
-      return writes.send(new DisableKeyCommand({ KeyId }));
-    case 'EnableKeyRotation':
-      return writes.send(new EnableKeyRotationCommand({ KeyId, ...step.parameters }));
-    case 'DisableKeyRotation':
-      return writes.send(new DisableKeyRotationCommand({ KeyId }));
-    case 'RotateKeyOnDemand':
-      return writes.send(new RotateKeyOnDemandCommand({ KeyId }));
-    case 'UpdateKeyDescription':
-      return writes.send(new UpdateKeyDescriptionCommand({ KeyId, ...step.parameters }));
-    case 'PutKeyPolicy':
-      return writes.send(new PutKeyPolicyCommand({ KeyId, ...policyInput(step.parameters) }));
-    case 'UntagResource':
-      return writes.send(new UntagResourceCommand({ KeyId, ...step.parameters }));
-    case 'TagResource':
-      return writes.send(new TagResourceCommand({ KeyId, Tags: toTagList(step.parameters.Tags) }));
-    case 'ScheduleKeyDeletion':
-      return writes.send(new ScheduleKeyDeletionCommand({ KeyId, ...step.parameters }));
-  }
 }

@@ -7,6 +7,7 @@ import {
   ListResourceTagsCommand,
 } from '@aws-sdk/client-kms';
 import { mayRotate } from '../domain/after-step.ts';
+import type { DescribedFields } from '../domain/arguments.ts';
 import type { KeySpec, KeyUsage } from '../domain/key-specs.ts';
 import { enabledIn } from '../domain/key-state.ts';
 import { depthOf, storableJson, storableText } from '../domain/text.ts';
@@ -15,7 +16,7 @@ import type { Kms } from './client.ts';
 import { call, endingList, KmsFailure, nextMarker, unusableAnswer, unusablePart } from './errors.ts';
 
 /** A key as DescribeKey tells of it. null in a field that every key has: it did not tell. */
-export type DescribedKey = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> & {
+export type DescribedKey = DescribedFields & {
   /** AWS: the key belongs to an AWS service. */
   key_manager: 'AWS' | 'CUSTOMER';
   is_replica: boolean | null;
@@ -79,7 +80,7 @@ export async function observeKey(kms: Kms, keyId: string, described?: DescribedK
 }
 
 /** What DescribeKey tells of a key that is looked at for its owner. */
-export function knownOf(described: DescribedKey): Omit<ObservedKey, 'policy' | 'rotation' | 'tags'> {
+export function knownOf(described: DescribedKey): DescribedFields {
   const { key_manager: _manager, is_replica: _replica, created_at: _created, ...known } = described;
   return known;
 }

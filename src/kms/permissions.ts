@@ -1,31 +1,18 @@
 /** Which of the operations that Keyward needs the credentials may call, by calls that change nothing. */
 import { randomUUID } from 'node:crypto';
 import {
-  CancelKeyDeletionCommand,
-  CreateKeyCommand,
   DescribeKeyCommand,
-  DisableKeyCommand,
-  DisableKeyRotationCommand,
-  EnableKeyCommand,
-  EnableKeyRotationCommand,
   GetKeyPolicyCommand,
   GetKeyRotationStatusCommand,
-  type KeySpec,
-  type KeyUsageType,
   type KMSClient,
   ListKeyRotationsCommand,
   ListKeysCommand,
   ListResourceTagsCommand,
-  PutKeyPolicyCommand,
-  RotateKeyOnDemandCommand,
-  ScheduleKeyDeletionCommand,
-  TagResourceCommand,
-  UntagResourceCommand,
-  UpdateKeyDescriptionCommand,
 } from '@aws-sdk/client-kms';
 import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
 import type { Kms } from './client.ts';
 import { call, KmsFailure } from './errors.ts';
+import { probesOfWrites } from './writes.ts';
 
 export type Permission = {
   /** Such as kms:CreateKey. */
@@ -60,8 +47,9 @@ export async function checkPermissions(
   // One after the other: some quotas are five calls a second.
   for (const probe of readProbes(knownKeyId ?? noKey, knownKeyId !== null)) found.push(await judge(kms, probe));
   const isSafe = await isUnknown(kms, noKey);
-  for (const probe of writeProbes(noKey, ownershipTagName)) {
-    found.push(isSafe || probe.operation === 'CreateKey' ? await judge(kms, probe) : leftOut(probe));
+  for (const probe of probesOfWrites(noKey, { TagKey: ownershipTagName, TagValue: randomUUID() })) {
+    const isProof = probe.operation === 'CreateKey';
+    found.push(isSafe || isProof ? await judge(kms, { ...probe, isProof }) : leftOut(probe));
   }
   if (asksTagging) {
     const send = () =>
@@ -82,7 +70,7 @@ async function isUnknown(kms: Kms, KeyId: string): Promise<boolean> {
   }
 }
 
-function leftOut({ operation }: Probe): Permission {
+function leftOut({ operation }: Pick<Probe, 'operation'>): Permission {
   const detail = 'Not asked: KMS does not say that it has no key of an id that no key has.';
   return { action: `kms:${operation}`, allowed: null, detail };
 }
@@ -115,29 +103,5 @@ function readProbes(KeyId: string, isProof: boolean): Probe[] {
     probe('GetKeyRotationStatus', (client) => client.send(new GetKeyRotationStatusCommand({ KeyId }))),
     probe('ListKeyRotations', (client) => client.send(new ListKeyRotationsCommand({ KeyId, Limit: 1 }))),
     probe('ListResourceTags', (client) => client.send(new ListResourceTagsCommand({ KeyId, Limit: 1 }))),
-  ];
-}
-
-function writeProbes(KeyId: string, ownershipTagName: string): Probe[] {
-  const probe = (operation: string, send: Probe['send']): Probe => ({ operation, isProof: false, send });
-  // With the tag, as Keyward makes and claims keys: a policy may allow it with that alone.
-  const Tags = [{ TagKey: ownershipTagName, TagValue: randomUUID() }];
-  // Some take a usage that a spec does not have. There is no key to be made of a spec that is none.
-  const none = 'NONE' as KeySpec;
-  const impossible = { KeyUsage: none as string as KeyUsageType, KeySpec: none, Policy: 'none', Tags };
-  const policy = { Policy: '{}', PolicyName: 'default' };
-  return [
-    { operation: 'CreateKey', isProof: true, send: (client) => client.send(new CreateKeyCommand(impossible)) },
-    probe('TagResource', (client) => client.send(new TagResourceCommand({ KeyId, Tags }))),
-    probe('UntagResource', (client) => client.send(new UntagResourceCommand({ KeyId, TagKeys: [ownershipTagName] }))),
-    probe('UpdateKeyDescription', (client) => client.send(new UpdateKeyDescriptionCommand({ KeyId, Description: '' }))),
-    probe('EnableKey', (client) => client.send(new EnableKeyCommand({ KeyId }))),
-    probe('DisableKey', (client) => client.send(new DisableKeyCommand({ KeyId }))),
-    probe('EnableKeyRotation', (client) => client.send(new EnableKeyRotationCommand({ KeyId }))),
-    probe('DisableKeyRotation', (client) => client.send(new DisableKeyRotationCommand({ KeyId }))),
-    probe('RotateKeyOnDemand', (client) => client.send(new RotateKeyOnDemandCommand({ KeyId }))),
-    probe('PutKeyPolicy', (client) => client.send(new PutKeyPolicyCommand({ KeyId, ...policy }))),
-    probe('ScheduleKeyDeletion', (client) => client.send(new ScheduleKeyDeletionCommand({ KeyId }))),
-    probe('CancelKeyDeletion', (client) => client.send(new CancelKeyDeletionCommand({ KeyId }))),
   ];
 }

@@ -1,5 +1,6 @@
 /** The key: Terraform's `aws_kms_key` as the HTTP contract has it. */
-import { type Static, type TSchema, Type } from 'typebox';
+import { type Static, type TOptional, type TSchema, Type } from 'typebox';
+import { type ArgumentName, argumentTable, type DeclaredKey } from '../domain/arguments.ts';
 import { keySpecs, keyUsages } from '../domain/key-specs.ts';
 import { nullable, nullableRef, ref, stringEnum, Tags, Timestamp } from './common.ts';
 
@@ -20,35 +21,80 @@ export const KeySpec = stringEnum(keySpecs, { $id: 'KeySpec', description: "KMS'
 export const DriftPolicy = stringEnum(driftPolicies, { $id: 'DriftPolicy', description: 'What to do about drift.' });
 export const SyncState = stringEnum(keyStates, { $id: 'SyncState', description: 'How a key is doing.' });
 
-const policyDescription =
+/** Of an argument's schema: the default, where there is one that is no null, and what there is to say. */
+function about(name: ArgumentName, text?: string) {
+  const { default: standard, kind } = argumentTable[name];
+  const words = [...(kind === 'fixed' ? ['Immutable.'] : []), ...(text === undefined ? [] : [text])];
+  return {
+    ...(standard === null ? {} : { default: standard }),
+    ...(words.length === 0 ? {} : { description: words.join(' ') }),
+  };
+}
+
+const policyText =
   'What was asked for; where none was, the policy that KMS gave the key. One value: a PATCH replaces it whole. null stops managing it and leaves the one in force.';
 
-/** The arguments with their limits. Which rules hold between them is `domain/key-rules`. */
+/** The arguments with their limits, in the order in which they are shown. Which rules hold between them is `domain/key-rules`. */
 const argument = {
-  provider: Type.String({ minLength: 1, maxLength: 64, default: 'default', description: 'Account and Region.' }),
-  description: Type.String({ maxLength: 8192, default: '' }),
-  key_usage: stringEnum(keyUsages, { default: 'ENCRYPT_DECRYPT', description: 'Immutable.' }),
-  customer_master_key_spec: stringEnum(keySpecs, { default: 'SYMMETRIC_DEFAULT', description: 'Immutable.' }),
-  custom_key_store_id: Type.String({ minLength: 1, maxLength: 22, description: 'Immutable.' }),
-  xks_key_id: Type.String({ minLength: 1, maxLength: 128, description: 'Immutable. Needs custom_key_store_id.' }),
-  multi_region: Type.Boolean({ default: false, description: 'Immutable.' }),
-  bypass_policy_lockout_safety_check: Type.Boolean({ default: false }),
-  deletion_window_in_days: Type.Integer({ minimum: 7, maximum: 30, default: 30 }),
-  is_enabled: Type.Boolean({ default: true }),
-  enable_key_rotation: Type.Boolean({ default: false }),
-  rotation_period_in_days: Type.Integer({ minimum: 90, maximum: 2560, description: 'Needs enable_key_rotation.' }),
-  drift_policy: stringEnum(driftPolicies, { default: 'enforce', description: 'What to do about drift.' }),
-  deletion_protection: Type.Boolean({ default: false, description: 'While true, DELETE is refused.' }),
+  description: Type.String({ maxLength: 8192, ...about('description') }),
+  key_usage: stringEnum(keyUsages, about('key_usage')),
+  customer_master_key_spec: stringEnum(keySpecs, about('customer_master_key_spec')),
+  custom_key_store_id: Type.String({ minLength: 1, maxLength: 22, ...about('custom_key_store_id') }),
+  xks_key_id: Type.String({ minLength: 1, maxLength: 128, ...about('xks_key_id', 'Needs custom_key_store_id.') }),
+  multi_region: Type.Boolean(about('multi_region')),
+  policy: Type.Unsafe<Record<string, unknown>>({
+    type: 'object',
+    additionalProperties: true,
+    ...about('policy', policyText),
+  }),
+  bypass_policy_lockout_safety_check: Type.Boolean(about('bypass_policy_lockout_safety_check')),
+  deletion_window_in_days: Type.Integer({ minimum: 7, maximum: 30, ...about('deletion_window_in_days') }),
+  is_enabled: Type.Boolean(about('is_enabled')),
+  enable_key_rotation: Type.Boolean(about('enable_key_rotation')),
+  rotation_period_in_days: Type.Integer({
+    minimum: 90,
+    maximum: 2560,
+    ...about('rotation_period_in_days', 'Needs enable_key_rotation.'),
+  }),
+  tags: Type.Unsafe<Record<string, string>>({ type: 'object', additionalProperties: { type: 'string' } }),
+  drift_policy: stringEnum(driftPolicies, about('drift_policy', 'What to do about drift.')),
+  deletion_protection: Type.Boolean(about('deletion_protection', 'While true, DELETE is refused.')),
+} satisfies Record<ArgumentName, TSchema>;
+
+const provider = Type.String({
+  minLength: 1,
+  maxLength: 64,
+  default: 'default',
+  description: 'Account and Region.',
+});
+
+type Arguments = typeof argument;
+type OrNull<Schema extends TSchema> = ReturnType<typeof nullable<Schema>>;
+
+/** What a body may have. null stands for the default. */
+const given = mapped((_name, schema) => Type.Optional(nullable(schema))) as {
+  [Name in ArgumentName]: TOptional<OrNull<Arguments[Name]>>;
 };
 
-const policyOrNull = Type.Unsafe<Record<string, unknown> | null>({
-  type: ['object', 'null'],
-  additionalProperties: true,
-  description: policyDescription,
-});
-const tagsOrNull = nullable(
-  Type.Unsafe<Record<string, string>>({ type: 'object', additionalProperties: { type: 'string' } }),
-);
+/** What an answer has. A set of values has a name of its own there. */
+const shown = {
+  ...(mapped((name, schema) => (argumentTable[name].default === null ? nullable(schema) : schema)) as {
+    [Name in ArgumentName]: null extends DeclaredKey[Name] ? OrNull<Arguments[Name]> : Arguments[Name];
+  }),
+  key_usage: ref(KeyUsage),
+  customer_master_key_spec: ref(KeySpec),
+  tags: ref(Tags),
+  drift_policy: ref(DriftPolicy),
+};
+
+/** Those of `aws_kms_key`, and Keyward's own. */
+const { drift_policy, deletion_protection, ...ofKms } = shown;
+
+function mapped(map: (name: ArgumentName, schema: TSchema) => TSchema): Record<string, TSchema> {
+  const entries = Object.entries(argument) as [ArgumentName, TSchema][];
+  return Object.fromEntries(entries.map(([name, schema]) => [name, map(name, schema)]));
+}
+
 const tagPatch = Type.Unsafe<Record<string, string | null> | null>({
   type: ['object', 'null'],
   additionalProperties: { type: ['string', 'null'] },
@@ -57,24 +103,7 @@ const tagPatch = Type.Unsafe<Record<string, string | null> | null>({
 
 /** The body of POST /keys. null stands for the default. */
 export const KeyCreate = Type.Object(
-  {
-    provider: Type.Optional(nullable(argument.provider)),
-    description: Type.Optional(nullable(argument.description)),
-    key_usage: Type.Optional(nullable(argument.key_usage)),
-    customer_master_key_spec: Type.Optional(nullable(argument.customer_master_key_spec)),
-    custom_key_store_id: Type.Optional(nullable(argument.custom_key_store_id)),
-    xks_key_id: Type.Optional(nullable(argument.xks_key_id)),
-    multi_region: Type.Optional(nullable(argument.multi_region)),
-    policy: Type.Optional(policyOrNull),
-    bypass_policy_lockout_safety_check: Type.Optional(nullable(argument.bypass_policy_lockout_safety_check)),
-    deletion_window_in_days: Type.Optional(nullable(argument.deletion_window_in_days)),
-    is_enabled: Type.Optional(nullable(argument.is_enabled)),
-    enable_key_rotation: Type.Optional(nullable(argument.enable_key_rotation)),
-    rotation_period_in_days: Type.Optional(nullable(argument.rotation_period_in_days)),
-    tags: Type.Optional(tagsOrNull),
-    drift_policy: Type.Optional(nullable(argument.drift_policy)),
-    deletion_protection: Type.Optional(nullable(argument.deletion_protection)),
-  },
+  { provider: Type.Optional(nullable(provider)), ...given },
   { $id: 'KeyCreate', additionalProperties: false },
 );
 
@@ -105,7 +134,7 @@ export const KeyImport = Type.Object(
       maxLength: 2048,
       description: 'A key id, key ARN, alias name (alias/…) or alias ARN.',
     }),
-    provider: Type.Optional(nullable(argument.provider)),
+    provider: Type.Optional(nullable(provider)),
   },
   { $id: 'KeyImport', additionalProperties: false },
 );
@@ -166,23 +195,11 @@ export const Key = Type.Object(
     id: Type.String({ format: 'uuid', description: "UUIDv7; Keyward's own." }),
     arn: nullable(Type.String({ description: 'null until created.' })),
     key_id: nullable(Type.String({ description: "KMS's key id; null until created." })),
-    provider: argument.provider,
-    description: argument.description,
-    key_usage: ref(KeyUsage),
-    customer_master_key_spec: ref(KeySpec),
-    custom_key_store_id: nullable(argument.custom_key_store_id),
-    xks_key_id: nullable(argument.xks_key_id),
-    multi_region: argument.multi_region,
-    policy: policyOrNull,
-    bypass_policy_lockout_safety_check: argument.bypass_policy_lockout_safety_check,
-    deletion_window_in_days: argument.deletion_window_in_days,
-    is_enabled: argument.is_enabled,
-    enable_key_rotation: argument.enable_key_rotation,
-    rotation_period_in_days: nullable(argument.rotation_period_in_days),
-    tags: ref(Tags),
+    provider,
+    ...ofKms,
     tags_all: ref(Tags),
-    drift_policy: ref(DriftPolicy),
-    deletion_protection: argument.deletion_protection,
+    drift_policy,
+    deletion_protection,
     status: ref(KeyStatus),
     created_at: Timestamp,
     updated_at: Timestamp,

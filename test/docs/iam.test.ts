@@ -26,6 +26,7 @@ import {
 import { GetResourcesCommand, ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
 import { AssumeRoleCommand } from '@aws-sdk/client-sts';
 import { type Test, test } from 'tap';
+import { withActions } from '../../scripts/permission-list.ts';
 import type { ProviderCheck } from '../../src/schemas/provider.ts';
 import { ownPolicyOf, tags } from '../support/kms-truth.ts';
 import { createKey, refuses, startKms } from '../support/local-kms.ts';
@@ -71,6 +72,11 @@ async function startWithRoles(t: Test) {
     register: (changed: Policy) => roles.register({ arn: role, trust, policies: [changed] }),
   };
 }
+
+test('the role may call each operation that Keyward writes with (npm run docs writes the list)', async (t) => {
+  const page = await readFile(path.resolve(import.meta.dirname, '../../docs/iam/keyward-role.json'), 'utf8');
+  t.equal(withActions(page), page);
+});
 
 test('the base credentials assume the role, with the external id alone, and no other role', async (t) => {
   const { assume, roles, admin } = await startWithRoles(t);

@@ -2,23 +2,14 @@ import { test } from 'tap';
 import { plan } from '../../src/domain/planner.ts';
 import { refusalsOf } from '../../src/domain/refusals.ts';
 import type { DesiredKey, ObservedKey } from '../../src/domain/types.ts';
-import { immutableArguments, usualKey } from '../support/keys.ts';
+import { usualDesired, usualKey } from '../support/keys.ts';
 
 const observed: ObservedKey = { ...usualKey, description: 'a' };
 const desired: DesiredKey = {
-  ...immutableArguments,
+  ...usualDesired,
   description: 'b',
-  policy: null,
-  bypass_policy_lockout_safety_check: false,
-  deletion_window_in_days: 30,
-  is_enabled: true,
   enable_key_rotation: true,
   rotation_period_in_days: 365,
-  tags: {},
-  tags_all: {},
-  ignore_tags: { keys: [], key_prefixes: [] },
-  lifecycle: 'managed',
-  ownership_tag: { name: 'keyward:id', value: 'x' },
 };
 
 function codes(key: ObservedKey, wanted = desired): string[] {

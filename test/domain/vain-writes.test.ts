@@ -4,7 +4,7 @@ import { differences } from '../../src/domain/drift.ts';
 import type { RecentWrite } from '../../src/domain/recent-writes.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../src/domain/types.ts';
 import { type Evidence, inVain, leavingAlone, nextTry } from '../../src/domain/vain-writes.ts';
-import { immutableArguments, usualKey } from '../support/keys.ts';
+import { usualDesired, usualKey } from '../support/keys.ts';
 
 const read: ObservedKey = {
   ...usualKey,
@@ -13,19 +13,13 @@ const read: ObservedKey = {
   rotation: { enabled: true, period_in_days: 365 },
 };
 const desired: DesiredKey = {
-  ...immutableArguments,
+  ...usualDesired,
   description: 'mine',
   policy: { Statement: [{ Sid: 'mine' }] },
-  bypass_policy_lockout_safety_check: false,
-  deletion_window_in_days: 30,
-  is_enabled: true,
   enable_key_rotation: true,
   rotation_period_in_days: 180,
   tags: { a: '1' },
   tags_all: { a: '1' },
-  ignore_tags: { keys: [], key_prefixes: [] },
-  lifecycle: 'managed',
-  ownership_tag: { name: 'keyward:id', value: 'x' },
 };
 
 const at = (seconds: number) => new Date(Date.UTC(2026, 0, 1) + seconds * 1000);

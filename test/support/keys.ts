@@ -1,17 +1,10 @@
-/** A key of the usual kind, as it is seen, for tests of pure rules: what a test is about, it says itself. */
-import type { ObservedKey } from '../../src/domain/types.ts';
-
-/** What KMS fixes when a key is made. */
-export const immutableArguments = {
-  key_usage: 'ENCRYPT_DECRYPT',
-  customer_master_key_spec: 'SYMMETRIC_DEFAULT',
-  custom_key_store_id: null,
-  xks_key_id: null,
-  multi_region: false,
-} as const;
+/** A key of the usual kind, as it is declared and seen, for tests of pure rules: what a test is about, it says itself. */
+import { type DesiredKey, nothingDeclared, nothingTold, type ObservedKey } from '../../src/domain/arguments.ts';
 
 export const usualKey: ObservedKey = {
-  ...immutableArguments,
+  ...nothingTold,
+  key_usage: 'ENCRYPT_DECRYPT',
+  customer_master_key_spec: 'SYMMETRIC_DEFAULT',
   arn: 'arn:aws:kms:us-east-1:111122223333:key/k',
   key_id: 'k',
   key_state: 'Enabled',
@@ -21,5 +14,11 @@ export const usualKey: ObservedKey = {
   policy: {},
   rotation: { enabled: false, period_in_days: null },
   tags: { 'keyward:id': 'x' },
-  deletion_date: null,
+};
+
+export const usualDesired: DesiredKey = {
+  ...nothingDeclared,
+  tags_all: {},
+  ignore_tags: { keys: [], key_prefixes: [] },
+  ownership_tag: { name: 'keyward:id', value: 'x' },
 };

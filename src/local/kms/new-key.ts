@@ -1,5 +1,6 @@
 /** A key as it is before anything is said of it: symmetric, enabled, with the default policy. */
 import { randomUUID } from 'node:crypto';
+import { standardRotationPeriod } from '../../domain/arguments.ts';
 import { defaultPolicy } from './policy.ts';
 import type { Place, StoredKey } from './store.ts';
 
@@ -24,7 +25,7 @@ export function newKey({ account, region }: Place, now: number): StoredKey {
     replicaRegions: [],
     policy: defaultPolicy({ account, region }),
     tags: [],
-    rotation: { enabled: false, periodInDays: 365, since: now },
+    rotation: { enabled: false, periodInDays: standardRotationPeriod, since: now },
     rotations: [],
     customKeyStoreId: null,
     xksKeyId: null,

@@ -2,6 +2,7 @@
 import type { Revision as RevisionRow } from '../../database/client.ts';
 import type { PageQuery, Revision } from '../../schemas/history.ts';
 import type { Services } from '../context.ts';
+import { declaredIn } from '../keys/declared.ts';
 import { isUuid, lookUpKey } from '../keys/find.ts';
 import { keyNotFound } from '../problems.ts';
 import { type Page, readPage } from './pages.ts';
@@ -55,7 +56,7 @@ function toRevision(row: RevisionRow): Revision {
     actor: row.actor,
     request_id: row.request_id,
     changes: row.changes as Revision['changes'],
-    desired: row.desired as Revision['desired'],
+    desired: declaredIn(row),
     outcome: row.outcome as Revision['outcome'],
     error: row.error === null ? null : ({ operation: null, ...(row.error as object) } as Revision['error']),
     created_at: row.created_at.toISOString(),

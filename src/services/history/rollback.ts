@@ -4,7 +4,7 @@ import { immutableChanges } from '../../domain/key-rules.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import { type Accepted, type Command, change } from '../keys/commands.ts';
-import { type DeclaredKey, declaredOf } from '../keys/declared.ts';
+import { type DeclaredKey, declaredIn, declaredOf } from '../keys/declared.ts';
 import { findKey } from '../keys/find.ts';
 import { assertRulesHold } from '../keys/input.ts';
 import { assertManaged } from '../keys/preconditions.ts';
@@ -34,8 +34,7 @@ export async function rollbackKey(
     assertManaged(row);
     const now = declaredOf(row);
     const { lifecycle, pending_window_in_days } = now;
-    // A field that the revision does not know yet stays as it is.
-    const declared = { ...now, ...earlier, lifecycle, pending_window_in_days };
+    const declared = { ...earlier, lifecycle, pending_window_in_days };
     const immutable = immutableChanges(now, declared).map(({ detail }) => ({ pointer: '/generation', detail }));
     if (immutable.length > 0) throw invalidInput(immutable);
     assertRulesHold(services, await settingsFor(services, row.provider), declared);
@@ -48,7 +47,7 @@ export async function rollbackKey(
  * then is part of it: KMS is to be as it was.
  */
 async function desiredStateOf(services: Services, revision: Revision): Promise<DeclaredKey> {
-  const desired = revision.desired as unknown as DeclaredKey;
+  const desired = declaredIn(revision);
   if (desired.policy !== null) return desired;
   const ofKey = { key_ref: revision.key_ref, generation: { gt: revision.generation } };
   const later = await services.database.prisma.revision.findMany({
@@ -56,6 +55,6 @@ async function desiredStateOf(services: Services, revision: Revision): Promise<D
     orderBy: { generation: 'asc' },
     select: { desired: true, policy_before: true },
   });
-  const replaced = later.find((one) => (one.desired as unknown as DeclaredKey).policy !== null);
+  const replaced = later.find((one) => declaredIn(one).policy !== null);
   return { ...desired, policy: (replaced?.policy_before as PolicyDocument | null | undefined) ?? null };
 }

@@ -1,44 +1,27 @@
 /** A key's row in the words of the domain, and back. */
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow } from '../../database/client.ts';
+import type { KeyRow, Revision } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
-import type { KeySpec, KeyUsage } from '../../domain/key-specs.ts';
+import { type DeclaredKey, nothingDeclared, nothingTold } from '../../domain/arguments.ts';
 import { enabledIn } from '../../domain/key-state.ts';
 import type { PolicyForm } from '../../domain/policy-form.ts';
 import { mergeTags, type TagSettings } from '../../domain/tags.ts';
-import type { DesiredKey, KeyArguments, Lifecycle, ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
+import type { DesiredKey, ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
 
-/** All that an owner decides about a key: its arguments, and what Keyward is to do with it. */
-export type DeclaredKey = KeyArguments & {
-  drift_policy: 'enforce' | 'report' | 'adopt';
-  deletion_protection: boolean;
-  lifecycle: Lifecycle;
-  /** Days; the window that DELETE asked for, or null for deletion_window_in_days. */
-  pending_window_in_days: number | null;
-};
+export type { DeclaredKey };
+
+const declaredNames = Object.keys(nothingDeclared) as (keyof DeclaredKey)[];
 
 /** What the row declares. */
 export function declaredOf(row: KeyRow): DeclaredKey {
-  return {
-    description: row.description,
-    key_usage: row.key_usage as KeyUsage,
-    customer_master_key_spec: row.customer_master_key_spec as KeySpec,
-    custom_key_store_id: row.custom_key_store_id,
-    xks_key_id: row.xks_key_id,
-    multi_region: row.multi_region,
-    policy: row.policy as PolicyDocument | null,
-    bypass_policy_lockout_safety_check: row.bypass_policy_lockout_safety_check,
-    deletion_window_in_days: row.deletion_window_in_days,
-    is_enabled: row.is_enabled,
-    enable_key_rotation: row.enable_key_rotation,
-    rotation_period_in_days: row.rotation_period_in_days,
-    tags: row.tags as Tags,
-    drift_policy: row.drift_policy as DeclaredKey['drift_policy'],
-    deletion_protection: row.deletion_protection,
-    lifecycle: row.lifecycle as Lifecycle,
-    pending_window_in_days: row.pending_window_in_days,
-  };
+  const columns: Record<keyof DeclaredKey, unknown> = row;
+  return Object.fromEntries(declaredNames.map((name) => [name, columns[name]])) as DeclaredKey;
+}
+
+/** What a revision declared. One that is older than an argument left it at its default. */
+export function declaredIn({ desired }: Pick<Revision, 'desired'>): DeclaredKey {
+  return { ...nothingDeclared, ...(desired as unknown as Partial<DeclaredKey>) };
 }
 
 /** The columns of a declared key. @param settings of its provider. */
@@ -73,10 +56,14 @@ export function desiredBy(
   };
 }
 
-/** What is on record of the key in KMS. An older record does not say whether the key is enabled: its state does. */
-export function observedOf(row: KeyRow): ObservedKey | null {
-  const recorded = row.observed as ObservedKey | null;
-  return recorded === null ? null : { ...recorded, enabled: recorded.enabled ?? enabledIn(recorded.key_state) };
+/** What is on record of the key in KMS. */
+export function observedOf({ observed }: Pick<KeyRow, 'observed'>): ObservedKey | null {
+  return observed === null ? null : observedIn(observed as ObservedKey);
+}
+
+/** An observation on record. An older one does not say whether the key is enabled: its state does. */
+export function observedIn(recorded: ObservedKey): ObservedKey {
+  return { ...nothingTold, ...recorded, enabled: recorded.enabled ?? enabledIn(recorded.key_state) };
 }
 
 /** How KMS writes the policy that is declared now; null: as it is declared, as far as is known. */

@@ -1,5 +1,7 @@
 /** Takes a key that somebody made outside into management, as it is. */
 import { v7 as uuidv7 } from 'uuid';
+import { imported } from '../../domain/adoption.ts';
+import { type DeclaredKey, immutableArguments, nothingDeclared } from '../../domain/arguments.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { claimedIdIn, mergeTags, mostTags, ownTags, withoutReserved } from '../../domain/tags.ts';
 import type { ObservedKey } from '../../domain/types.ts';
@@ -11,7 +13,6 @@ import { conflict, invalidInput, ProblemError, refusedByKms } from '../problems.
 import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider, type ProviderSettings } from '../providers/settings.ts';
 import { type Accepted, type Command, settleNewKey } from './commands.ts';
-import type { DeclaredKey } from './declared.ts';
 import { lookUpKey } from './find.ts';
 import { recordNewKey } from './intents.ts';
 
@@ -121,16 +122,6 @@ function assertImportable(key: DescribedKey, guessesStates: boolean): void {
   }
 }
 
-/** @throws ProblemError invalid-input: what a key is can't be guessed. */
-function told<Value>(
-  observed: ObservedKey,
-  field: 'key_usage' | 'customer_master_key_spec',
-  value: Value | null,
-): Value {
-  if (value === null) throw invalid('/key_id', `KMS does not tell the ${field} of ${observed.arn}.`);
-  return value;
-}
-
 /**
  * A key that already carries an ownership tag keeps the id in it: its record was lost, or never written.
  * @throws ProblemError conflict when that id is another key's.
@@ -153,25 +144,14 @@ async function hasHistory(services: Services, id: string): Promise<boolean> {
   return (await services.database.prisma.revision.findFirst({ where: { key_ref: id } })) !== null;
 }
 
+/** @throws ProblemError invalid-input: what a key is can't be guessed. */
 function declaredByKms(observed: ObservedKey, settings: ProviderSettings, ownershipTagName: string): DeclaredKey {
+  const untold = immutableArguments.find((name) => observed[name] === null && nothingDeclared[name] !== null);
+  if (untold !== undefined) throw invalid('/key_id', `KMS does not tell the ${untold} of ${observed.arn}.`);
   return {
-    description: observed.description ?? '',
-    key_usage: told(observed, 'key_usage', observed.key_usage),
-    customer_master_key_spec: told(observed, 'customer_master_key_spec', observed.customer_master_key_spec),
-    custom_key_store_id: observed.custom_key_store_id,
-    xks_key_id: observed.xks_key_id,
-    multi_region: observed.multi_region,
-    policy: observed.policy,
-    bypass_policy_lockout_safety_check: false,
-    deletion_window_in_days: 30,
+    ...imported(observed, ownTags(observed.tags, settings, ownershipTagName)),
     is_enabled: observed.enabled === true,
-    enable_key_rotation: observed.rotation?.enabled ?? false,
-    rotation_period_in_days: observed.rotation?.enabled ? observed.rotation.period_in_days : null,
-    tags: ownTags(observed.tags, settings, ownershipTagName),
     drift_policy: settings.drift_policy,
-    deletion_protection: false,
-    lifecycle: 'managed',
-    pending_window_in_days: null,
   };
 }
 

@@ -25,11 +25,7 @@ import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 /** A body and what its schema finds wrong with it. */
 export type Input = { body: unknown; violations: Violation[] };
 
-type Given = GivenArguments & {
-  provider?: string | null;
-  drift_policy?: DeclaredKey['drift_policy'] | null;
-  deletion_protection?: boolean | null;
-};
+type Given = GivenArguments & { provider?: string | null };
 
 const deepestInput = 100;
 
@@ -156,13 +152,7 @@ function patched(declared: DeclaredKey, given: Given): Given {
 }
 
 function complete(given: Given, settings: Settings): DeclaredKey {
-  return {
-    ...withDefaults(given),
-    drift_policy: given.drift_policy ?? settings.drift_policy,
-    deletion_protection: given.deletion_protection ?? false,
-    lifecycle: 'managed',
-    pending_window_in_days: null,
-  };
+  return withDefaults({ ...given, drift_policy: given.drift_policy ?? settings.drift_policy });
 }
 
 /** For arguments that were not sent but found. @throws ProblemError invalid-input */

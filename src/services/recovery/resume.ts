@@ -6,7 +6,7 @@ import type { ObservedKey } from '../../domain/types.ts';
 import { mostRefusals, type RecoveryResume, type RecoveryResumed } from '../../schemas/recovery.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { type DeclaredKey, declaredOf } from '../keys/declared.ts';
+import { type DeclaredKey, declaredOf, observedIn } from '../keys/declared.ts';
 import { isUuid } from '../keys/find.ts';
 import { decidedOn, recordChange } from '../keys/intents.ts';
 import { invalidInput, keyNotFound, ProblemError } from '../problems.ts';
@@ -80,7 +80,7 @@ async function resumeKey(services: Services, row: KeyRow, as: 'observed' | 'decl
   const found = row.gap_found as unknown as FoundAfterGap;
   // Nothing can be kept of a key that is gone: its sync says that it is lost.
   if (as === 'declared' || found.observed === null) return enforce(services, row, { as, found }, by);
-  const { observed } = found;
+  const observed = observedIn(found.observed);
   const { arn, key_id } = observed;
   const declared = await declaredByKms(services, row, observed);
   const columns = { arn, key_id, observed: observed as unknown as Prisma.InputJsonObject };
@@ -95,10 +95,7 @@ async function declaredByKms(services: Services, row: KeyRow, observed: Observed
     return { ...before, lifecycle: 'released', pending_window_in_days: null };
   }
   const declared = declaredAsObserved(services, row, await settingsFor(services, row.provider), observed);
-  if (!isPendingDeletion(observed)) return declared;
-  // Of such a key KMS tells neither whether it is enabled nor whether it rotates.
-  const { is_enabled, enable_key_rotation, rotation_period_in_days } = before;
-  return { ...declared, is_enabled, enable_key_rotation, rotation_period_in_days, lifecycle: 'pending_deletion' };
+  return isPendingDeletion(observed) ? { ...declared, lifecycle: 'pending_deletion' } : declared;
 }
 
 type Decision = { as: 'observed' | 'declared'; found: FoundAfterGap };

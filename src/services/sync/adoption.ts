@@ -1,13 +1,11 @@
 /** drift_policy adopt: what somebody made of a key in KMS becomes its desired state, as a revision that says so. */
 import type { KeyRow, Prisma } from '../../database/client.ts';
+import { adopted } from '../../domain/adoption.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { nextGeneration } from '../../domain/gap.ts';
-import { enabledIn, isPendingDeletion } from '../../domain/key-state.ts';
-import { policiesEqual } from '../../domain/policy-equivalence.ts';
-import { isRendering } from '../../domain/policy-form.ts';
-import { partitionIn } from '../../domain/regions.ts';
+import { isPendingDeletion } from '../../domain/key-state.ts';
 import { ownTags, type TagSettings } from '../../domain/tags.ts';
-import type { ObservedKey, PolicyDocument, Tags } from '../../domain/types.ts';
+import type { ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../keys/declared.ts';
@@ -41,7 +39,9 @@ export function declaredAsObserved(
   settings: TagSettings,
   observed: ObservedKey,
 ): DeclaredKey {
-  return declaredAs(declaredOf(row), observed, adoptedTags(services, row, settings, observed));
+  const declared = adopted(declaredOf(row), observed, adoptedTags(services, row, settings, observed));
+  // A deletion that somebody has cancelled is no longer asked for.
+  return { ...declared, lifecycle: 'managed', pending_window_in_days: null };
 }
 
 /** Tags that a change of the provider's settings is about to change say nothing of the owner. */
@@ -68,7 +68,7 @@ export async function adoptDrift(
   drift: Drift[],
 ): Promise<KeyRow> {
   const generation = nextGeneration(row.generation, lease.gap);
-  const adopted = await services.database.prisma.$transaction(async (transaction) => {
+  const recorded = await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, row.provider, row.id);
     const [changed] = await transaction.key.updateManyAndReturn({
       where: { ...lease.fence, generation: row.generation, tags_version: row.tags_version },
@@ -88,40 +88,7 @@ export async function adoptDrift(
     await recordRevision(transaction, revision, { actor: 'keyward', requestId: 'none' });
     return changed;
   });
-  if (adopted === null) throw new LeaseLost(row.id);
+  if (recorded === null) throw new LeaseLost(row.id);
   await services.failurePoints.pass('intent-recorded');
-  return adopted;
-}
-
-/** A policy that was not managed stays so. A deletion that somebody has cancelled is no longer asked for. */
-function declaredAs(declared: DeclaredKey, observed: ObservedKey, tags: Tags): DeclaredKey {
-  return {
-    ...declared,
-    lifecycle: 'managed',
-    pending_window_in_days: null,
-    description: observed.description ?? declared.description,
-    policy: adoptedPolicy(declared.policy, observed),
-    is_enabled: enabledIn(observed.key_state) ?? declared.is_enabled,
-    ...adoptedRotation(declared, observed),
-    tags,
-  };
-}
-
-type DeclaredRotation = Pick<DeclaredKey, 'enable_key_rotation' | 'rotation_period_in_days'>;
-
-function adoptedRotation(declared: DeclaredKey, { rotation }: ObservedKey): DeclaredRotation {
-  const enable_key_rotation = rotation === null ? false : (rotation.enabled ?? declared.enable_key_rotation);
-  if (!enable_key_rotation) return { enable_key_rotation, rotation_period_in_days: null };
-  const rotation_period_in_days = rotation?.period_in_days ?? declared.rotation_period_in_days;
-  return { enable_key_rotation, rotation_period_in_days };
-}
-
-/**
- * One that is written otherwise and means the same is no change, nor is the unique id of a principal: that says how KMS
- * writes the policy, or that the principal is gone.
- */
-function adoptedPolicy(declared: PolicyDocument | null, { policy, arn }: ObservedKey): PolicyDocument | null {
-  if (declared === null || policy === null) return declared;
-  const partition = partitionIn(arn);
-  return policiesEqual(declared, policy, partition) || isRendering(declared, policy, partition) ? declared : policy;
+  return recorded;
 }

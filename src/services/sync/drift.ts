@@ -9,15 +9,7 @@ import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { findRevision } from '../history/revisions.ts';
-import {
-  type DeclaredKey,
-  declaredOf,
-  desiredBy,
-  desiredOf,
-  driftOf,
-  dueTagNames,
-  observedOf,
-} from '../keys/declared.ts';
+import { declaredIn, declaredOf, desiredBy, desiredOf, driftOf, dueTagNames, observedOf } from '../keys/declared.ts';
 
 /**
  * Whether KMS was made to hold the desired state: what differs now was changed by somebody else, but for what a write of
@@ -60,8 +52,7 @@ async function desiredBefore(services: Services, settings: TagSettings, row: Key
   if ((await services.database.prisma.kmsWrite.findFirst({ where: sent, select: { id: true } })) !== null) return null;
   const held = await findRevision(services, row.id, row.synced_generation);
   if (held === null) return null;
-  const declared = { ...declaredOf(row), ...(held.desired as unknown as DeclaredKey) };
-  return desiredBy(row, declared, settings, services.ownershipTagName);
+  return desiredBy(row, declaredIn(held), settings, services.ownershipTagName);
 }
 
 /** The differences, with the time since which each is known. */

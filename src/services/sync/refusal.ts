@@ -5,7 +5,7 @@ import { nextGeneration } from '../../domain/gap.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { findRevision } from '../history/revisions.ts';
-import { columnsOf, type DeclaredKey, declaredOf } from '../keys/declared.ts';
+import { columnsOf, type DeclaredKey, declaredIn, declaredOf } from '../keys/declared.ts';
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { immutableFieldDiffers } from './attainable.ts';
@@ -55,7 +55,7 @@ async function stateToReturnTo(
 ): Promise<DeclaredKey | null> {
   if (row.synced_generation > 0) {
     const held = await findRevision(services, row.id, row.synced_generation);
-    return held === null ? null : (held.desired as unknown as DeclaredKey);
+    return held === null ? null : declaredIn(held);
   }
   if (row.key_id === null || origin === 'import' || isLeft) return null;
   if (!(await isMadeByUs(services, row.id, row.key_id))) return null;

@@ -9,7 +9,7 @@ import type { KeyEvent } from '../../domain/events.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import type { DeclaredKey } from '../keys/declared.ts';
+import { declaredIn } from '../keys/declared.ts';
 import { recordDriftEvents } from './drift.ts';
 import { LeaseLost } from './lease.ts';
 import type { Work } from './record.ts';
@@ -66,8 +66,7 @@ const noKey = {
 async function windowOf(transaction: Transaction, row: KeyRow): Promise<number> {
   const where = { key_ref_generation: { key_ref: row.id, generation: row.synced_generation } };
   const held = await transaction.revision.findUnique({ where, select: { desired: true } });
-  const declared = held?.desired as unknown as DeclaredKey | undefined;
-  return declared?.deletion_window_in_days ?? row.deletion_window_in_days;
+  return (held === null ? row : declaredIn(held)).deletion_window_in_days;
 }
 
 /** What the journal tells of one KMS key says nothing of another. Refused writes stay with the record. */

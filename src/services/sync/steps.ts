@@ -1,6 +1,7 @@
 /** Carries out the steps of a plan. */
-import { type Answered, afterStep } from '../../domain/after-step.ts';
+import { afterStep } from '../../domain/after-step.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
+import type { Answered } from '../../domain/operations.ts';
 import { disablingFirst, wayThroughEnabled } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';

@@ -1,4 +1,5 @@
 /** AWS managed keys: they come into being when they are first asked for, by the alias of their service. */
+import { standardRotationPeriod } from '../../../domain/arguments.ts';
 import type { Context } from '../context.ts';
 import { newKey } from '../new-key.ts';
 import type { StoredKey } from '../store.ts';
@@ -14,7 +15,7 @@ export function findAwsManagedKey({ store, caller, clock }: Context, given: stri
     ...newKey(caller, now),
     description: `Default key that protects my ${name.split('/').at(-1)} data when no other key is defined`,
     manager: 'AWS',
-    rotation: { enabled: true, periodInDays: 365, since: now },
+    rotation: { enabled: true, periodInDays: standardRotationPeriod, since: now },
   };
   store.transaction(() => {
     store.saveKey(key);

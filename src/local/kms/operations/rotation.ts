@@ -1,4 +1,5 @@
 /** Automatic and on-demand rotation. */
+import { standardRotationPeriod } from '../../../domain/arguments.ts';
 import { inSeconds } from '../clock.ts';
 import { emptyAnswer, type Operation } from '../context.ts';
 import { rotationHolder } from '../describe.ts';
@@ -33,7 +34,7 @@ const enableKeyRotation: Operation = (context, parameters) => {
   assertOwnRotation(key);
   assertEnabled(key);
   const now = context.clock.now();
-  const periodInDays = given ?? (key.rotation.enabled ? key.rotation.periodInDays : 365);
+  const periodInDays = given ?? (key.rotation.enabled ? key.rotation.periodInDays : standardRotationPeriod);
   // A new period counts from now; the rotations so far stay as they were.
   if (!key.rotation.enabled || periodInDays !== key.rotation.periodInDays) {
     const rotation = { enabled: true, periodInDays, since: now };

@@ -1,0 +1,172 @@
+/**
+ * KMS's write operations: what each takes, the fields that it changes and the key after it, its quota, and the argument that
+ * its refusal is about. The steps of a plan, the journal, staleness, scope and quotas derive from there; how it is sent is in
+ * `kms/writes.ts`, and the order in which it comes in the planner.
+ */
+import { type ArgumentName, type KeyArguments, notRotating, type ObservedKey } from './arguments.ts';
+import { enabledIn, isPendingDeletion } from './key-state.ts';
+import type { KeyState, PolicyDocument, Tags } from './values.ts';
+
+/** Everything CreateKey can carry, so that one call makes the key and marks it as ours. */
+export type CreateKeyParameters = {
+  Description: string;
+  KeyUsage: KeyArguments['key_usage'];
+  KeySpec: KeyArguments['customer_master_key_spec'];
+  Origin: 'AWS_KMS' | 'AWS_CLOUDHSM' | 'EXTERNAL_KEY_STORE';
+  CustomKeyStoreId?: string;
+  XksKeyId?: string;
+  MultiRegion: boolean;
+  Policy?: PolicyDocument;
+  BypassPolicyLockoutSafetyCheck: boolean;
+  /** With the ownership tag. */
+  Tags: Tags;
+};
+
+type None = Record<string, never>;
+
+/** The field a step serves: `is_enabled`, or the rotation change that a key must be enabled for. */
+type EnablingField = 'is_enabled' | 'enable_key_rotation' | 'rotation_period_in_days';
+
+/** By operation, what is sent with it, and the arguments that it may bring in line. */
+type Writes = {
+  CreateKey: { parameters: CreateKeyParameters; field: null };
+  TagResource: { parameters: { Tags: Tags }; field: 'tags' };
+  UntagResource: { parameters: { TagKeys: string[] }; field: 'tags' };
+  UpdateKeyDescription: { parameters: { Description: string }; field: 'description' };
+  EnableKey: { parameters: None; field: EnablingField };
+  DisableKey: { parameters: None; field: EnablingField };
+  EnableKeyRotation: {
+    /** Without a period KMS leaves the one that there is, or takes its own. */
+    parameters: { RotationPeriodInDays?: number };
+    field: 'enable_key_rotation' | 'rotation_period_in_days';
+  };
+  DisableKeyRotation: { parameters: None; field: 'enable_key_rotation' };
+  RotateKeyOnDemand: { parameters: None; field: null };
+  PutKeyPolicy: { parameters: { Policy: PolicyDocument; BypassPolicyLockoutSafetyCheck: boolean }; field: 'policy' };
+  ScheduleKeyDeletion: { parameters: { PendingWindowInDays: number }; field: 'lifecycle' };
+  CancelKeyDeletion: { parameters: None; field: 'lifecycle' };
+};
+
+export type OperationName = keyof Writes;
+export type ParametersOf<Name extends OperationName> = Writes[Name]['parameters'];
+
+/** One KMS call of a plan. `field` names the argument that it brings in line. */
+export type Step = {
+  [Name in OperationName]: { operation: Name; field: Writes[Name]['field']; parameters: ParametersOf<Name> };
+}[OperationName];
+
+/** What KMS answers to a step. null: it does not say. @param deletion_date RFC 3339 */
+export type Answered = { deletion_date: string | null; key_state: string | null };
+
+type Operation<Parameters> = {
+  /** The fields of a key that it changes; none for a key that it makes. */
+  changes: readonly (keyof ObservedKey)[];
+  /** The key once it has been carried out, in the state that KMS documents for it. */
+  after(key: ObservedKey, parameters: Parameters, answered: Answered): ObservedKey;
+  /** Requests a second. Source: AWS KMS developer guide, "Request quotas". */
+  quota: number;
+  /** What KMS's refusal is about; null: the operation does not tell. */
+  argument: ArgumentName | null;
+};
+
+/** In the order in which permissions are asked about. */
+export const operationTable: { [Name in OperationName]: Operation<ParametersOf<Name>> } = {
+  CreateKey: {
+    changes: [],
+    // A new key may be seen without its tags.
+    after: (key, { Description, Policy, Tags }) => ({
+      ...key,
+      description: Description,
+      policy: Policy ?? key.policy,
+      tags: { ...Tags },
+    }),
+    quota: 5,
+    argument: null,
+  },
+  TagResource: {
+    changes: ['tags'],
+    after: (key, { Tags }) => ({ ...key, tags: { ...key.tags, ...Tags } }),
+    quota: 10,
+    argument: 'tags',
+  },
+  UntagResource: {
+    changes: ['tags'],
+    after: (key, { TagKeys }) => ({
+      ...key,
+      tags: Object.fromEntries(Object.entries(key.tags).filter(([name]) => !TagKeys.includes(name))),
+    }),
+    quota: 5,
+    argument: 'tags',
+  },
+  UpdateKeyDescription: {
+    changes: ['description'],
+    after: (key, { Description }) => ({ ...key, description: Description }),
+    quota: 5,
+    argument: 'description',
+  },
+  EnableKey: {
+    changes: ['key_state'],
+    after: (key) => switched(key, true),
+    quota: 5,
+    argument: 'is_enabled',
+  },
+  DisableKey: {
+    changes: ['key_state'],
+    after: (key) => switched(key, false),
+    quota: 5,
+    argument: 'is_enabled',
+  },
+  EnableKeyRotation: {
+    changes: ['rotation'],
+    after: (key, { RotationPeriodInDays: days = key.rotation?.period_in_days ?? null }) => ({
+      ...key,
+      rotation: { enabled: true, period_in_days: days },
+    }),
+    quota: 15,
+    argument: 'enable_key_rotation',
+  },
+  DisableKeyRotation: {
+    changes: ['rotation'],
+    after: (key) => ({ ...key, rotation: notRotating }),
+    quota: 5,
+    argument: 'enable_key_rotation',
+  },
+  RotateKeyOnDemand: { changes: [], after: (key) => key, quota: 5, argument: null },
+  PutKeyPolicy: {
+    changes: ['policy'],
+    after: (key, { Policy }) => ({ ...key, policy: Policy }),
+    quota: 15,
+    argument: 'policy',
+  },
+  ScheduleKeyDeletion: {
+    changes: ['key_state', 'deletion_date'],
+    after: (key, _parameters, { deletion_date, key_state }) => {
+      const usual = deletion_date === null ? 'PendingReplicaDeletion' : 'PendingDeletion';
+      return { ...key, key_state: (key_state as KeyState | null) ?? usual, enabled: null, deletion_date };
+    },
+    quota: 15,
+    argument: 'deletion_window_in_days',
+  },
+  CancelKeyDeletion: {
+    changes: ['key_state', 'deletion_date'],
+    after: (key) => ({ ...key, key_state: 'Disabled', enabled: false, deletion_date: null }),
+    quota: 5,
+    argument: null,
+  },
+};
+
+/** A key in a state that does not tell stays in it: what was switched shows when it is over. */
+function switched(key: ObservedKey, enabled: boolean): ObservedKey {
+  if (isPendingDeletion(key)) return key;
+  if (enabledIn(key.key_state) === null) return { ...key, enabled };
+  return { ...key, key_state: enabled ? 'Enabled' : 'Disabled', enabled };
+}
+
+export const operationNames = Object.keys(operationTable) as OperationName[];
+
+/** What is known of an operation; undefined: it is none of those that Keyward writes with. */
+export function operationOf(name: string): Operation<unknown> | undefined {
+  return Object.hasOwn(operationTable, name)
+    ? (operationTable[name as OperationName] as Operation<unknown>)
+    : undefined;
+}

@@ -1,0 +1,171 @@
+/**
+ * KMS's write operations as they are sent: tags as a list, policies as JSON text. What they do is in `domain/operations.ts`.
+ */
+import {
+  CancelKeyDeletionCommand,
+  CreateKeyCommand,
+  type CreateKeyCommandInput,
+  type CreateKeyCommandOutput,
+  DisableKeyCommand,
+  DisableKeyRotationCommand,
+  EnableKeyCommand,
+  EnableKeyRotationCommand,
+  type EnableKeyRotationCommandInput,
+  type KeySpec,
+  type KeyUsageType,
+  type KMSClient,
+  PutKeyPolicyCommand,
+  type PutKeyPolicyCommandInput,
+  RotateKeyOnDemandCommand,
+  ScheduleKeyDeletionCommand,
+  type ScheduleKeyDeletionCommandInput,
+  type Tag,
+  TagResourceCommand,
+  type TagResourceCommandInput,
+  UntagResourceCommand,
+  type UntagResourceCommandInput,
+  UpdateKeyDescriptionCommand,
+  type UpdateKeyDescriptionCommandInput,
+} from '@aws-sdk/client-kms';
+import {
+  type CreateKeyParameters,
+  type OperationName,
+  operationNames,
+  type ParametersOf,
+  type Step,
+} from '../domain/operations.ts';
+import type { Tags } from '../domain/values.ts';
+
+type Write<Parameters, Input, Output = object> = {
+  /** What is sent. @param KeyId of the key that it is for; CreateKey has none. */
+  input(KeyId: string, parameters: Parameters): Input;
+  send(client: KMSClient, input: Input): Promise<Output>;
+  /** What is sent for a key that does not exist, to see whether it may be. @param owned the ownership tag. */
+  probe(KeyId: string, owned: Tag): Input;
+  /** Whether KMS answers with the key that it was for; else it answers nothing. */
+  namesKey?: true;
+};
+
+/** An operation that is told nothing but the key. */
+function plain(send: Write<unknown, { KeyId: string }>['send']): Write<unknown, { KeyId: string }> {
+  const input = (KeyId: string) => ({ KeyId });
+  return { input, send, probe: input };
+}
+
+function write<Name extends OperationName, Input, Output = object>(entry: Write<ParametersOf<Name>, Input, Output>) {
+  return entry;
+}
+
+// Some take a usage that a spec does not have. There is no key to be made of a spec that is none.
+const none = 'NONE' as KeySpec;
+
+const writeTable = {
+  CreateKey: write<'CreateKey', CreateKeyCommandInput, CreateKeyCommandOutput>({
+    input: (_none, { Policy, Tags, ...rest }) => ({
+      ...rest,
+      Tags: toTagList(Tags),
+      ...(Policy === undefined ? {} : { Policy: JSON.stringify(Policy) }),
+    }),
+    send: (client, input) => client.send(new CreateKeyCommand(input)),
+    probe: (_none, owned) => ({
+      KeyUsage: none as string as KeyUsageType,
+      KeySpec: none,
+      Policy: 'none',
+      Tags: [owned],
+    }),
+  }),
+  TagResource: write<'TagResource', TagResourceCommandInput>({
+    input: (KeyId, { Tags }) => ({ KeyId, Tags: toTagList(Tags) }),
+    send: (client, input) => client.send(new TagResourceCommand(input)),
+    probe: (KeyId, owned) => ({ KeyId, Tags: [owned] }),
+  }),
+  UntagResource: write<'UntagResource', UntagResourceCommandInput>({
+    input: (KeyId, parameters) => ({ KeyId, ...parameters }),
+    send: (client, input) => client.send(new UntagResourceCommand(input)),
+    probe: (KeyId, { TagKey }) => ({ KeyId, TagKeys: TagKey === undefined ? [] : [TagKey] }),
+  }),
+  UpdateKeyDescription: write<'UpdateKeyDescription', UpdateKeyDescriptionCommandInput>({
+    input: (KeyId, parameters) => ({ KeyId, ...parameters }),
+    send: (client, input) => client.send(new UpdateKeyDescriptionCommand(input)),
+    probe: (KeyId) => ({ KeyId, Description: '' }),
+  }),
+  EnableKey: plain((client, input) => client.send(new EnableKeyCommand(input))),
+  DisableKey: plain((client, input) => client.send(new DisableKeyCommand(input))),
+  EnableKeyRotation: write<'EnableKeyRotation', EnableKeyRotationCommandInput>({
+    input: (KeyId, parameters) => ({ KeyId, ...parameters }),
+    send: (client, input) => client.send(new EnableKeyRotationCommand(input)),
+    probe: (KeyId) => ({ KeyId }),
+  }),
+  DisableKeyRotation: plain((client, input) => client.send(new DisableKeyRotationCommand(input))),
+  RotateKeyOnDemand: {
+    ...plain((client, input) => client.send(new RotateKeyOnDemandCommand(input))),
+    namesKey: true,
+  },
+  PutKeyPolicy: write<'PutKeyPolicy', PutKeyPolicyCommandInput>({
+    input: (KeyId, { Policy, BypassPolicyLockoutSafetyCheck }) => ({
+      KeyId,
+      Policy: JSON.stringify(Policy),
+      BypassPolicyLockoutSafetyCheck,
+      PolicyName: 'default',
+    }),
+    send: (client, input) => client.send(new PutKeyPolicyCommand(input)),
+    probe: (KeyId) => ({ KeyId, Policy: '{}', PolicyName: 'default' }),
+  }),
+  ScheduleKeyDeletion: write<'ScheduleKeyDeletion', ScheduleKeyDeletionCommandInput>({
+    input: (KeyId, parameters) => ({ KeyId, ...parameters }),
+    send: (client, input) => client.send(new ScheduleKeyDeletionCommand(input)),
+    probe: (KeyId) => ({ KeyId }),
+    namesKey: true,
+  }),
+  CancelKeyDeletion: {
+    ...plain((client, input) => client.send(new CancelKeyDeletionCommand(input))),
+    namesKey: true,
+  },
+} satisfies { [Name in OperationName]: Write<ParametersOf<Name>, unknown> };
+
+function writeOf(name: OperationName): Write<unknown, unknown> {
+  return writeTable[name] as Write<unknown, unknown>;
+}
+
+/**
+ * What is sent with a step.
+ * @param keyId of the key that it is for; CreateKey has none.
+ */
+export function parametersOf({ operation, parameters }: Step, keyId: string): Record<string, unknown> {
+  return writeOf(operation).input(keyId, parameters) as Record<string, unknown>;
+}
+
+/** Sends CreateKey. */
+export function sendCreation(client: KMSClient, parameters: CreateKeyParameters): Promise<CreateKeyCommandOutput> {
+  const { input, send } = writeTable.CreateKey;
+  return send(client, input('', parameters));
+}
+
+/** Sends a step for a key that exists. */
+export function sendUpdate(client: KMSClient, keyId: string, { operation, parameters }: Step): Promise<object> {
+  const { input, send } = writeOf(operation);
+  return send(client, input(keyId, parameters));
+}
+
+/** Whether KMS answers with the key that the operation was for; else it answers nothing. */
+export function answersWithKey(operation: OperationName): boolean {
+  return writeOf(operation).namesKey === true;
+}
+
+/**
+ * Every operation, asked in a way that has no effect.
+ * @param keyId that no key has.
+ * @param owned the ownership tag, as Keyward makes and claims keys: a policy may allow it with that alone.
+ */
+export function probesOfWrites(keyId: string, owned: Tag) {
+  return operationNames.map((operation) => {
+    const { probe, send } = writeOf(operation);
+    return { operation, send: (client: KMSClient): Promise<object> => send(client, probe(keyId, owned)) };
+  });
+}
+
+/** In the order of their names, so that the same tags make the same call: PostgreSQL keeps them in an order of its own. */
+function toTagList(tags: Tags): Tag[] {
+  const inOrder = Object.entries(tags).sort(([first], [second]) => (first < second ? -1 : 1));
+  return inOrder.map(([TagKey, TagValue]) => ({ TagKey, TagValue }));
+}
