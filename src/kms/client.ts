@@ -2,11 +2,12 @@
 import { KMSClient } from '@aws-sdk/client-kms';
 import { ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
 import { STSClient } from '@aws-sdk/client-sts';
+import type { AssumeRole } from '../domain/provider.ts';
 import { answerRules, demandAnswers } from './answers.ts';
 import { type OnCall, tellOfCalls } from './call-count.ts';
 import { KmsClock } from './clock.ts';
 import { Connections } from './connections.ts';
-import { type AssumeRole, credentialsFor } from './credentials.ts';
+import { credentialsFor } from './credentials.ts';
 import { type CallerIdentity, rememberedIdentity } from './identity.ts';
 import { backdatedSigner, demandPermits, type WriteTimes } from './permit.ts';
 import { type Quotas, quotaMiddleware, quotaPosition } from './quotas.ts';

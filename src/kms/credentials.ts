@@ -8,13 +8,11 @@ import {
   fromTemporaryCredentials,
   fromTokenFile,
 } from '@aws-sdk/credential-providers';
+import type { AssumeRole } from '../domain/provider.ts';
 import { answerRules, demandAnswers } from './answers.ts';
 
 /** Milliseconds for one call to STS, of which there may be three. */
 const answersOfSts = { ...answerRules.sts, deadline: 6000 };
-
-/** A role to take on before anything is asked: Terraform's `assume_role`. */
-export type AssumeRole = { role_arn: string; external_id: string | null; session_name: string | null };
 
 type Credentials = Awaited<ReturnType<ReturnType<typeof fromEnv>>>;
 type CredentialProvider = () => Promise<Credentials>;

@@ -6,14 +6,14 @@ import type { Kms } from '../kms/client.ts';
 import type { OwnershipSearch } from '../kms/ownership.ts';
 import type { WriteTimes } from '../kms/permit.ts';
 import type { ChangeFeed } from './changes.ts';
+import type { Clients } from './clients.ts';
 import type { FailurePoints } from './failure-points.ts';
-import type { Unmade } from './keys/unmade.ts';
 import type { Metrics } from './metrics.ts';
-import type { Clients } from './providers/access.ts';
-import type { ProviderRules } from './providers/quotas.ts';
+import type { ProviderRules } from './provider-rules.ts';
 import type { Pulse } from './pulse.ts';
 import type { GapWatch } from './recovery/watch.ts';
-import type { TagTrial } from './sync/tag-trial.ts';
+import type { TagTrial } from './tag-trial.ts';
+import type { Unmade } from './unmade.ts';
 
 /** Milliseconds. */
 export type Times = {

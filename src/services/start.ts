@@ -5,6 +5,7 @@ import { type Config, dataFolder, propagationTime, resumeGap, settleTimes } from
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { type Queue, startQueue } from '../database/queue.ts';
+import type { ProviderSettings } from '../domain/provider.ts';
 import type { Kms } from '../kms/client.ts';
 import { searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
 import { writeTimes } from '../kms/permit.ts';
@@ -12,23 +13,22 @@ import { Limiter } from '../kms/quotas.ts';
 import { startLocalKms } from '../local/kms/index.ts';
 import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { openChangeFeed } from './changes.ts';
+import { openClients } from './clients.ts';
 import { shortenTimesToCome } from './clock-set-back.ts';
 import type { Services, Times } from './context.ts';
 import { type FailurePoints, openFailurePoints } from './failure-points.ts';
 import { joinFleet } from './fleet.ts';
 import { startHousekeeping } from './housekeeping.ts';
-import { Unmade } from './keys/unmade.ts';
 import { createMetrics } from './metrics.ts';
-import { openClients } from './providers/access.ts';
+import { ProviderRules } from './provider-rules.ts';
 import { startBringingAlong } from './providers/bring-along.ts';
 import { watchEndpoint } from './providers/endpoint.ts';
-import { ProviderRules } from './providers/quotas.ts';
 import { seedProvider } from './providers/seed.ts';
-import type { ProviderSettings } from './providers/settings.ts';
 import { Pulse } from './pulse.ts';
 import { GapWatch } from './recovery/watch.ts';
-import { TagTrial } from './sync/tag-trial.ts';
 import { startWorker } from './sync/worker.ts';
+import { TagTrial } from './tag-trial.ts';
+import { Unmade } from './unmade.ts';
 
 /** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
 const stopGrace = 10_000;

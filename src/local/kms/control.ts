@@ -12,7 +12,6 @@ import { deletePrincipal } from './principals.ts';
 import type { Quotas } from './quotas.ts';
 import { readRole, shownRole } from './roles.ts';
 import { changedSettings, type Settings } from './settings.ts';
-import type { StaleReads } from './stale-reads.ts';
 import type { Store, StoredKey } from './store.ts';
 
 export type Control = {
@@ -22,7 +21,7 @@ export type Control = {
   clock: Clock;
   settings: Settings;
   quotas: Quotas;
-  staleReads: StaleReads;
+  staleReads: { seconds: number };
   forcedStates: ForcedStates;
   policyRenderer: PolicyRenderer;
 };

@@ -87,7 +87,7 @@ export class Store {
   readonly #statements = new Map<string, ReturnType<DatabaseSync['prepare']>>();
   readonly #keyCounts = new Map<string, number>();
   /** What readers may still see of the past. */
-  readonly staleReads = new StaleReads();
+  readonly staleReads = new StaleReads<StoredKey>();
   /** Roles and their sessions. */
   readonly identities: Identities;
   readonly grants: Grants;

@@ -7,19 +7,14 @@ import {
   type RuleContext,
   withDefaults,
 } from '../../domain/key-rules.ts';
+import type { ProviderSettings } from '../../domain/provider.ts';
 import { unattainable } from '../../domain/refusals.ts';
 import { patchedTags, pointerSegment, type TagSettings } from '../../domain/tags.ts';
 import { depthOf } from '../../domain/text.ts';
 import type { Json, ObservedKey, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import { invalidInput } from '../problems.ts';
-import {
-  findSettings,
-  type NamedProvider,
-  type ProviderSettings,
-  settingsFor,
-  standardProvider,
-} from '../providers/settings.ts';
+import { findSettings, type NamedProvider, settingsFor, standardProvider } from '../providers/settings.ts';
 import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
 
 /** A body and what its schema finds wrong with it. */

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isDeadlock, Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
 import { changedFields } from '../../domain/changes.ts';
+import type { ProviderSettings } from '../../domain/provider.ts';
 import { unstorableText } from '../../domain/text.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
@@ -10,7 +11,7 @@ import { conflict, ProblemError } from '../problems.ts';
 import { beginChange, bringAlong, type Concern } from './bring-along.ts';
 import { settingsByCreate, settingsByPatch } from './input.ts';
 import { assertKeysAreThere } from './sample.ts';
-import { findProviderRow, type ProviderSettings, settingsOf, standardProvider } from './settings.ts';
+import { findProviderRow, settingsOf, standardProvider } from './settings.ts';
 import { assertRoomForTags, type Horizon, horizonOf } from './tags-limit.ts';
 
 export type { ProviderRow };

@@ -1,10 +1,10 @@
 /** Turns what a caller sent into a provider's settings, or into everything that is wrong with it. */
+import type { ProviderSettings } from '../../domain/provider.ts';
 import { mostTags, patchedTags, tagFaults } from '../../domain/tags.ts';
 import type { Violation } from '../../domain/types.ts';
 import type { ProviderCreate, ProviderPatch } from '../../schemas/provider.ts';
 import type { Input } from '../keys/input.ts';
 import { invalidInput } from '../problems.ts';
-import type { ProviderSettings } from './settings.ts';
 
 type Given = Omit<ProviderCreate, 'name'>;
 

@@ -1,5 +1,6 @@
 /** A provider that is to lead elsewhere must first see some of its keys there. */
 import { isDeepStrictEqual } from 'node:util';
+import type { ProviderSettings } from '../../domain/provider.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
@@ -7,7 +8,6 @@ import type { Services } from '../context.ts';
 import { problemOf } from '../keys/import.ts';
 import { conflict } from '../problems.ts';
 import { sampleOf } from '../sync/lost.ts';
-import type { ProviderSettings } from './settings.ts';
 
 /**
  * Looks for up to five of the provider's keys by the settings that it would have. One that is seen is enough.

@@ -1,29 +1,14 @@
 /** What a provider says: where its keys are, how to get there, and what holds for all of them. */
 import type { ProviderRow, Transaction } from '../../database/client.ts';
+import type { AssumeRole, ProviderSettings } from '../../domain/provider.ts';
 import type { ProviderQuotas } from '../../domain/request-quotas.ts';
-import type { TagSettings } from '../../domain/tags.ts';
 import { unstorableText } from '../../domain/text.ts';
-import type { AssumeRole } from '../../kms/credentials.ts';
 import type { Services } from '../context.ts';
 import { invalidInput, ProblemError } from '../problems.ts';
 import { bringKeyAlong } from './bring-along.ts';
 
 /** The provider of keys that name none. */
 export const standardProvider = 'default';
-
-export type ProviderSettings = TagSettings & {
-  region: string;
-  /** null: the one that the service is configured with. */
-  endpoint: string | null;
-  assume_role: AssumeRole | null;
-  /** Empty: any account. */
-  allowed_account_ids: string[];
-  /** Of new keys that don't say. */
-  drift_policy: 'enforce' | 'report' | 'adopt';
-  refresh_interval_seconds: number;
-  /** null: by the endpoint. */
-  quotas: ProviderQuotas | null;
-};
 
 /** A provider by its name. */
 export type NamedProvider = { name: string; settings: ProviderSettings };

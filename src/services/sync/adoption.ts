@@ -12,8 +12,7 @@ import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../keys/de
 import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { recordDriftEvents } from './drift.ts';
-import { LeaseLost } from './lease.ts';
-import type { Work } from './record.ts';
+import { LeaseLost, type Work } from './lease.ts';
 
 /**
  * The desired state that takes KMS's over; null where there is nothing in it to take. A deletion that was scheduled outside is

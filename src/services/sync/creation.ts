@@ -13,10 +13,9 @@ import { recordEvent } from '../history/log.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite, recordMade } from './journal.ts';
-import { LeaseLost } from './lease.ts';
+import { LeaseLost, type Work } from './lease.ts';
 import { lookForOthers, sampleOf } from './lost.ts';
 import { timeUntilSettled } from './open-writes.ts';
-import type { Work } from './record.ts';
 import { sendWrite } from './send.ts';
 
 /** How long after an empty search the next one follows that has to be empty too. */

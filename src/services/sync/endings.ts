@@ -8,9 +8,9 @@ import { findRevision } from '../history/revisions.ts';
 import type { Access } from '../providers/access.ts';
 import { recordDriftEvents } from './drift.ts';
 import { deleteFormerKeys } from './former-keys.ts';
-import { LeaseLost } from './lease.ts';
+import { LeaseLost, type Work } from './lease.ts';
 import { doubtOf, isKnownLost, nextLookAtLost } from './lost.ts';
-import { finish, recordFailed, recordRetry, type Work } from './record.ts';
+import { finish, recordFailed, recordRetry } from './record.ts';
 import { takeBack } from './refusal.ts';
 import { refuseRotations } from './rotation.ts';
 

@@ -12,8 +12,7 @@ import { recordEvent } from '../history/log.ts';
 import { timeUntilGapSettled } from '../recovery/hold.ts';
 import { asFault, assertNoSuspects, CreationUnsettled, search } from './creation.ts';
 import { isMadeByUs } from './journal.ts';
-import { LeaseLost } from './lease.ts';
-import type { Work } from './record.ts';
+import { LeaseLost, type Work } from './lease.ts';
 
 /**
  * Looks for the key of a record that has none, unless this process knows that there is none.

@@ -6,19 +6,14 @@ import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
-import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { assertFenced, closeEntry, isMadeByUs, openJournal } from './journal.ts';
-import { LeaseLost } from './lease.ts';
+import { LeaseLost, type Work } from './lease.ts';
 import { timeToLose } from './lost.ts';
 import { findRecentWrites } from './open-writes.ts';
-import type { Work } from './record.ts';
-import { pauseBefore, retryDelay } from './retry.ts';
+import { type Hindrance, pauseBefore, retryDelay } from './retry.ts';
 import { recordDone, sendWrite } from './send.ts';
-
-/** What hinders the deletion of a former key, and when it is tried again. */
-export type Hindrance = { failure: KmsFailure; error: SyncError; dueAt: Date };
 
 /**
  * Schedules the deletion of the record's former keys. KMS is asked for each key's state first, so that one whose deletion is

@@ -12,9 +12,9 @@ import { type Access, accessToKey } from '../providers/access.ts';
 import { isHeldBack } from '../recovery/hold.ts';
 import { nextLook } from './aims.ts';
 import { searchAfterGap } from './first-creation.ts';
-import { LeaseLost } from './lease.ts';
+import { LeaseLost, type Work } from './lease.ts';
 import { withUntold } from './look.ts';
-import { finish, type Work } from './record.ts';
+import { finish } from './record.ts';
 import { homeOf } from './replacement.ts';
 
 /** Milliseconds by which the clocks that a write and an observation were told by may differ. */

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { KeyRow, PrismaClient } from '../../database/client.ts';
+import type { ObservedKey } from '../../domain/types.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import { startStopwatch } from './stopwatch.ts';
 
@@ -125,3 +126,6 @@ export class Lease {
 
 /** The columns of a key that nobody syncs. */
 export const released = { lease_token: null, lease_until: null };
+
+/** One key, as it was when its sync began, and the right to record results for it. `seen`: what was just read of it. */
+export type Work = { row: KeyRow; lease: Lease; seen?: ObservedKey };

@@ -9,8 +9,8 @@ import { observeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { observedOf } from '../keys/declared.ts';
 import { isHeld } from './drift.ts';
+import type { Work } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
-import type { Work } from './record.ts';
 
 /**
  * A key in KMS, in how many milliseconds a read that may have been stale is to be repeated (0: it was not), what to

@@ -13,8 +13,8 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { readPolicy } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { policyFormOf } from '../keys/declared.ts';
+import type { Work } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
-import type { Work } from './record.ts';
 
 /** After a write that KMS confirmed: reads the policy back, and notes how KMS writes it. */
 export async function notePolicyForm(services: Services, kms: Kms, work: Work, key: ObservedKey, step: Step) {

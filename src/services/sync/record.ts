@@ -9,14 +9,11 @@ import type { FailurePoint } from '../failure-points.ts';
 import { recordEvent } from '../history/log.ts';
 import { errorOf } from '../keys/declared.ts';
 import { isHeld, recordDriftEvents } from './drift.ts';
-import { type Lease, LeaseLost, released } from './lease.ts';
+import { LeaseLost, released, type Work } from './lease.ts';
 import { beginningOf, isKnownLost } from './lost.ts';
 import { findOpenWrites, hasLeftOpen, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
 import { isRead, pauseBefore } from './retry.ts';
-
-/** One key, as it was when its sync began, and the right to record results for it. `seen`: what was just read of it. */
-export type Work = { row: KeyRow; lease: Lease; seen?: ObservedKey };
 
 type Columns = Prisma.KeyUpdateManyMutationInput;
 

@@ -4,8 +4,8 @@ import type { Kms } from '../../kms/client.ts';
 import type { Services } from '../context.ts';
 import { settleCreations } from './creation.ts';
 import { assertFenced, closeEntry, type Outcome } from './journal.ts';
+import type { Work } from './lease.ts';
 import { findOpenWrites } from './open-writes.ts';
-import type { Work } from './record.ts';
 
 /**
  * Gives every open write an outcome before anything else is done with the key.

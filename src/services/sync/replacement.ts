@@ -11,8 +11,7 @@ import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { declaredIn } from '../keys/declared.ts';
 import { recordDriftEvents } from './drift.ts';
-import { LeaseLost } from './lease.ts';
-import type { Work } from './record.ts';
+import { LeaseLost, type Work } from './lease.ts';
 import { refuseRotations } from './rotation.ts';
 
 /** Days until a key is deleted that KMS made for a replacement which it then refused. Nobody can have used it. */

@@ -1,5 +1,9 @@
 /** When a sync that failed is tried again, and when it is given up. */
 import type { FailureKind, KmsFailure } from '../../kms/errors.ts';
+import type { SyncError } from '../../schemas/key.ts';
+
+/** What hinders the deletion of a former key or a rotation, and when it is tried again. */
+export type Hindrance = { failure: KmsFailure; error: SyncError; dueAt: Date };
 
 const firstDelay = 500;
 const longestDelay = 60_000;

@@ -7,11 +7,9 @@ import { type FailureKind, KmsFailure } from '../../kms/errors.ts';
 import { countOnDemandRotations } from '../../kms/rotations.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import type { Hindrance } from './former-keys.ts';
 import { assertFenced } from './journal.ts';
-import { LeaseLost } from './lease.ts';
-import type { Work } from './record.ts';
-import { mayHeal, pauseBefore } from './retry.ts';
+import { LeaseLost, type Work } from './lease.ts';
+import { type Hindrance, mayHeal, pauseBefore } from './retry.ts';
 
 type RotationRefusal = EventData['rotation.refused']['error'];
 

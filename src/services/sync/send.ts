@@ -6,7 +6,7 @@ import type { Permit } from '../../kms/permit.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { closeEntry, type JournalEntry, outcomeOf, permitFor, refreshEntry } from './journal.ts';
-import type { Work } from './record.ts';
+import type { Work } from './lease.ts';
 
 /**
  * Sends one write, when its turn in the request quota has come. When it fails, the outcome is on record before this throws.

@@ -15,8 +15,8 @@ import { assertClocksAgree } from './clocks.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
 import { isHeld } from './drift.ts';
 import { isMadeByUs, type JournalEntry, openJournal } from './journal.ts';
+import type { Work } from './lease.ts';
 import { notePolicyForm } from './policy-form.ts';
-import type { Work } from './record.ts';
 import { giveTurnsBack, recordDone, recordSkipped, sendWrite } from './send.ts';
 import { assertMayCreate, assertTagsKept } from './tags-kept.ts';
 
