@@ -1,49 +1,23 @@
 /**
  * Prisma's own migration engine, from its WebAssembly build: `prisma migrate` itself would download a binary from
- * outside the npm registry. It writes the same `_prisma_migrations` table, so `prisma migrate deploy` agrees with it.
+ * outside the npm registry. It tells the SQL that a change of the schema needs.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PrismaPg } from '@prisma/adapter-pg';
 import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils';
 import * as engineBindings from '@prisma/schema-engine-wasm/schema_engine_bg';
 import { Pool } from 'pg';
-import { lively } from './liveness.ts';
+import { lively } from '../src/database/liveness.ts';
 
-const projectRoot = path.resolve(import.meta.dirname, '../..');
-const migrationsDir = path.join(projectRoot, 'prisma/migrations');
-const schemaFile = path.join(projectRoot, 'prisma/schema.prisma');
+const schemaFile = path.resolve(import.meta.dirname, '../prisma/schema.prisma');
 
 export const noFilters = { externalTables: [], externalEnums: [] };
 
 /** The Prisma schema, as the engine takes it. */
 export function schemaFiles() {
   return { files: [{ path: schemaFile, content: readFileSync(schemaFile, 'utf8') }] };
-}
-
-/** The migrations under prisma/migrations in the order of their names, as the engine takes them. */
-export function migrationList() {
-  const lockFile = path.join(migrationsDir, 'migration_lock.toml');
-  return {
-    baseDir: migrationsDir,
-    lockfile: { path: 'migration_lock.toml', content: existsSync(lockFile) ? readFileSync(lockFile, 'utf8') : null },
-    shadowDbInitScript: '',
-    migrationDirectories: readdirSync(migrationsDir, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name)
-      .sort()
-      .map((name) => ({
-        path: name,
-        migrationFile: {
-          path: 'migration.sql',
-          content: {
-            tag: 'ok' as const,
-            value: readFileSync(path.join(migrationsDir, name, 'migration.sql'), 'utf8'),
-          },
-        },
-      })),
-  };
 }
 
 let wasmIsReady = false;
@@ -79,14 +53,14 @@ function withTimersThatHoldNothing(): Record<string, unknown> {
 /**
  * Runs `use` with a schema engine on one database, and closes its connections.
  * @param connectionString PostgreSQL URL.
- * @throws when the database can't be reached, or a migration fails (the engine's message says which).
+ * @throws when the database can't be reached.
  */
 export async function withSchemaEngine<T>(
   connectionString: string,
   use: (engine: engineBindings.SchemaEngine) => Promise<T>,
 ): Promise<T> {
   instantiateWasm();
-  const pool = new Pool({ ...lively, connectionString, application_name: 'keyward-migrate' });
+  const pool = new Pool({ ...lively, connectionString, application_name: 'keyward-new-migration' });
   try {
     const adapter = bindMigrationAwareSqlAdapterFactory(new PrismaPg(pool));
     return await use(await engineBindings.SchemaEngine.new({ datamodels: undefined }, () => {}, adapter));

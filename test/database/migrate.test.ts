@@ -1,0 +1,136 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { Client } from 'pg';
+import { type Test, test } from 'tap';
+import { splitMigration } from '../../scripts/migration-files.ts';
+import { migrate } from '../../src/database/migrate.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { eventually, startService } from '../support/service.ts';
+
+const ours = path.resolve(import.meta.dirname, '../../prisma/migrations');
+
+/** A folder of migrations, by name. */
+async function folderOf(t: Test, migrations: Record<string, string>): Promise<string> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'keyward-migrations-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  for (const [name, sql] of Object.entries(migrations)) {
+    await mkdir(path.join(folder, name));
+    await writeFile(path.join(folder, name, 'migration.sql'), sql);
+  }
+  return folder;
+}
+
+async function connect(t: Test, connectionString: string): Promise<Client> {
+  const client = new Client({ connectionString });
+  await client.connect();
+  t.teardown(() => client.end());
+  return client;
+}
+
+const appliedSql = 'SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL ORDER BY 1';
+
+test('a migration that waits for a lock lets requests through meanwhile, and is applied once it has it', async (t) => {
+  const { call, services } = await startService(t);
+  const { body: key } = await call('POST', '/v1/keys', {});
+  const url = services.database.pool.options.connectionString ?? '';
+  const holder = await connect(t, url);
+  // A backup, or a report, that reads for a long time.
+  await holder.query('BEGIN');
+  await holder.query('SELECT 1 FROM keys LIMIT 1');
+  const folder = await folderOf(t, { '1_more': 'ALTER TABLE keys ADD COLUMN more text' });
+  const migrated = migrate(url, { folder });
+  const watcher = await connect(t, url);
+  await eventually('the migration waits', async () => {
+    const { rows } = await watcher.query("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted");
+    return rows.length > 0;
+  });
+  t.equal((await call('GET', `/v1/keys/${key.id}`)).status, 200, 'what queues behind it comes through');
+  t.equal((await call('PATCH', `/v1/keys/${key.id}`, { description: 'meanwhile' })).status, 200);
+  await holder.query('COMMIT');
+  t.same(await migrated, ['1_more']);
+});
+
+test('a migration that does not get its lock has changed nothing, and the next start applies it', async (t) => {
+  const url = await newDatabase(t, { empty: true });
+  const client = await connect(t, url);
+  await client.query('CREATE TABLE small (id int)');
+  await client.query('BEGIN');
+  await client.query('SELECT 1 FROM small');
+  const folder = await folderOf(t, {
+    '1_two': 'CREATE TABLE other (id int);\nALTER TABLE small ADD COLUMN more text;',
+  });
+  await t.rejects(migrate(url, { folder, attempts: 1 }), { message: /^1_two: .*lock timeout/ });
+  await client.query('COMMIT');
+  t.same((await client.query("SELECT to_regclass('other') AS other")).rows, [{ other: null }]);
+  t.same(await migrate(url, { folder }), ['1_two']);
+  t.same(await migrate(url, { folder }), [], 'it is on record');
+});
+
+test('a migration that fails has changed nothing', async (t) => {
+  const url = await newDatabase(t, { empty: true });
+  const client = await connect(t, url);
+  const folder = await folderOf(t, { '1_bad': "CREATE TABLE half (id text DEFAULT ';');\nSELECT 1/0;" });
+  await t.rejects(migrate(url, { folder }), { message: '1_bad: division by zero' });
+  t.same((await client.query("SELECT to_regclass('half') AS half")).rows, [{ half: null }]);
+});
+
+test('indexes that are built concurrently, by replicas that start at once', async (t) => {
+  const url = await newDatabase(t, { empty: true });
+  const client = await connect(t, url);
+  const folder = await folderOf(t, {
+    '1_table': 'CREATE TABLE big (id int);\nINSERT INTO big SELECT generate_series(1, 2);',
+    '2_index':
+      '-- Two\nCREATE INDEX CONCURRENTLY "big_a" ON "big"("id");\nCREATE INDEX CONCURRENTLY "big_b" ON big(id);',
+  });
+  const applied = await Promise.all([migrate(url, { folder }), migrate(url, { folder }), migrate(url, { folder })]);
+  t.same(applied.flat().sort(), ['1_table', '2_index'], 'each is applied once');
+  t.same((await client.query(appliedSql)).rows.length, 2);
+
+  t.test('what an attempt that failed has left of an index is built anew', async (t) => {
+    const again = await folderOf(t, { '3_unique': 'CREATE UNIQUE INDEX CONCURRENTLY "big_c" ON big((id / id));' });
+    await t.rejects(migrate(url, { folder: again }), { message: /^3_unique: could not create unique index/ });
+    await client.query('DELETE FROM big WHERE id = 2');
+    t.same(await migrate(url, { folder: again }), ['3_unique']);
+    const left = "SELECT 1 FROM pg_index WHERE NOT indisvalid AND indexrelid = 'big_c'::regclass";
+    t.same((await client.query(left)).rows, []);
+  });
+
+  t.test('beside other statements they are refused', async (t) => {
+    const mixed = await folderOf(t, { '4_mixed': 'CREATE INDEX CONCURRENTLY "big_d" ON big(id);\nDROP TABLE big;' });
+    await t.rejects(migrate(url, { folder: mixed }), { message: /^4_mixed: beside CREATE INDEX CONCURRENTLY/ });
+  });
+});
+
+test('new-migration gives indexes of tables that are there already a file of their own', async (t) => {
+  const sql = `-- CreateTable
+CREATE TABLE "new" (
+    "id" UUID NOT NULL
+);
+
+-- CreateIndex
+CREATE INDEX "new_id_idx" ON "new"("id");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "keys_arn_key" ON "keys"("arn");
+`;
+  const [whole, concurrent] = splitMigration(sql);
+  t.equal(whole?.suffix, '');
+  t.match(whole?.sql, /CREATE TABLE "new"[\s\S]*CREATE INDEX "new_id_idx"/);
+  t.same(concurrent, {
+    suffix: '_indexes',
+    sql: '-- CreateIndex\nCREATE UNIQUE INDEX CONCURRENTLY "keys_arn_key" ON "keys"("arn");\n',
+  });
+});
+
+test('no migration builds an index of a table that is there already in the way of its traffic', async (t) => {
+  const since = '20261127110000';
+  for (const name of (await readdir(ours)).filter((folder) => folder > since && folder !== 'migration_lock.toml')) {
+    const sql = await readFile(path.join(ours, name, 'migration.sql'), 'utf8');
+    if (sql.includes('CONCURRENTLY')) continue;
+    t.notOk(
+      splitMigration(sql).some(({ suffix }) => suffix === '_indexes'),
+      name,
+    );
+  }
+});
