@@ -1,5 +1,6 @@
 /** Lists keys, newest first. */
 import { type KeyRow, Prisma } from '../../database/client.ts';
+import { keyColumns } from '../../database/columns.ts';
 import { unstorableText } from '../../domain/text.ts';
 import type { KeyListQuery } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
@@ -23,7 +24,7 @@ export async function listKeys(
   const conditions = [...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
   if (query.cursor !== undefined) conditions.push(Prisma.sql`id < ${decodeCursor(query.cursor, 'keys', uuid)}::uuid`);
   const rows = await services.database.prisma.$queryRaw<KeyRow[]>`
-    SELECT * FROM keys WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY id DESC LIMIT ${limit + 1}`;
+    SELECT ${Prisma.raw(keyColumns())} FROM keys WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY id DESC LIMIT ${limit + 1}`;
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return { rows: page, nextCursor: rows.length > limit && last !== undefined ? encodeCursor(last.id) : null };

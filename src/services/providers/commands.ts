@@ -1,6 +1,7 @@
 /** What can be asked of a provider. Each is done, with its event, when the answer goes out; what it asks of keys is the sync's. */
 import { isDeepStrictEqual } from 'node:util';
 import { isDeadlock, Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
+import { providerColumns } from '../../database/columns.ts';
 import { changedFields } from '../../domain/changes.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { unstorableText } from '../../domain/text.ts';
@@ -134,7 +135,8 @@ export async function deleteProvider(services: Services, name: string, by: Actor
 async function lock(transaction: Transaction, name: string): Promise<ProviderRow> {
   const [row] = unstorableText(name)
     ? []
-    : await transaction.$queryRaw<ProviderRow[]>`SELECT * FROM providers WHERE name = ${name} FOR UPDATE`;
+    : await transaction.$queryRaw<ProviderRow[]>`
+        SELECT ${Prisma.raw(providerColumns)} FROM providers WHERE name = ${name} FOR UPDATE`;
   if (row === undefined) throw providerNotFound(name);
   return row;
 }

@@ -1,5 +1,6 @@
 /** What a provider says: where its keys are, how to get there, and what holds for all of them. */
-import type { ProviderRow, Transaction } from '../../database/client.ts';
+import { Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
+import { providerColumns } from '../../database/columns.ts';
 import type { AssumeRole, ProviderSettings } from '../../domain/provider.ts';
 import type { ProviderQuotas } from '../../domain/request-quotas.ts';
 import { unstorableText } from '../../domain/text.ts';
@@ -29,7 +30,7 @@ export function settingsOf(row: ProviderRow): ProviderSettings {
 }
 
 /** Prepared once a connection: every sync asks for it, so that no process works by settings that were changed. */
-const selectProvider = { name: 'find_provider', text: 'SELECT * FROM providers WHERE name = $1' };
+const selectProvider = { name: 'find_provider', text: `SELECT ${providerColumns} FROM providers WHERE name = $1` };
 
 /** The provider's row as it is now, or null. Any text is taken for a name. */
 export async function findProviderRow({ database }: Services, name: string): Promise<ProviderRow | null> {
@@ -62,7 +63,8 @@ export async function holdSettings(
   name: string,
   keyId: string | null,
 ): Promise<ProviderSettings> {
-  const [row] = await transaction.$queryRaw<ProviderRow[]>`SELECT * FROM providers WHERE name = ${name} FOR SHARE`;
+  const [row] = await transaction.$queryRaw<ProviderRow[]>`
+    SELECT ${Prisma.raw(providerColumns)} FROM providers WHERE name = ${name} FOR SHARE`;
   if (row === undefined) throw noSuchProvider(name);
   if (keyId !== null) await bringKeyAlong(transaction, row, keyId);
   return settingsOf(row);
