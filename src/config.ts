@@ -32,6 +32,11 @@ function oneOf<const Values extends readonly string[]>(values: Values, standard:
   return variable(Type.Enum([...values] as Values[number][]), standard, `one of ${values.join(', ')}`, meaning);
 }
 
+function retentionDays(standard: number, meaning: string) {
+  const days = Type.Union([Type.Literal(0), Type.Integer({ minimum: 2, maximum: 36_500 })]);
+  return variable(days, standard, '0, or days, 2 to 36500', meaning, asNumber);
+}
+
 const portNumber = Type.Integer({ minimum: 0, maximum: 65535 });
 const tagNamePattern = '^(?![aA][wW][sS]:)[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]{1,128}$';
 
@@ -152,6 +157,27 @@ export const variables = {
     "which share of KMS's request quotas all processes together spend",
     asFraction,
   ),
+  EVENT_RETENTION_DAYS: retentionDays(0, 'how long events are kept; 0: for ever'),
+  EVENT_RETENTION_COUNT: variable(
+    Type.Union([Type.Literal(0), Type.Integer({ minimum: 1000 })]),
+    0,
+    '0, or a number from 1000 on',
+    'how many events are kept, the newest; 0: all',
+    asNumber,
+  ),
+  REVISION_RETENTION_DAYS: retentionDays(0, 'how long revisions are kept; 0: for ever'),
+  REVISION_RETENTION_COUNT: variable(
+    Type.Integer({ minimum: 0 }),
+    1000,
+    'a number',
+    'how many revisions of each key are kept, the newest; 0: all',
+    asNumber,
+  ),
+  JOURNAL_RETENTION_DAYS: retentionDays(90, 'how long the journal keeps settled KMS writes; 0: for ever'),
+  WORK_RETENTION_DAYS: retentionDays(
+    90,
+    'how long settled on-demand rotations, and former keys that are gone from KMS, stay on record; 0: for ever',
+  ),
   MIGRATE_ON_START: variable(Type.Boolean(), true, 'true or false', 'apply pending migrations at start', asBoolean),
   AUTH_MODE: oneOf(['none'], 'none', 'how callers are known; none: everyone may do everything'),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info', 'pino level'),
@@ -234,6 +260,21 @@ export function propagationTime({ PROPAGATION_SECONDS: seconds, KMS_ENDPOINT: en
 /** Seconds of silence of all processes that are a gap; 0: none are. The database and the KMS of a laptop live and die together. */
 export function resumeGap({ RESUME_GAP_SECONDS: seconds, DATABASE_URL: url }: Config): number {
   return seconds ?? (url === null ? 0 : 600);
+}
+
+/** How long history is kept, in days, and how many there are at most; null: for ever, and all. */
+export type Retention = ReturnType<typeof retentionOf>;
+
+export function retentionOf(config: Config) {
+  const orEver = (value: number) => (value === 0 ? null : value);
+  return {
+    events: orEver(config.EVENT_RETENTION_DAYS),
+    eventCount: orEver(config.EVENT_RETENTION_COUNT),
+    revisions: orEver(config.REVISION_RETENTION_DAYS),
+    revisionCount: orEver(config.REVISION_RETENTION_COUNT),
+    journal: orEver(config.JOURNAL_RETENTION_DAYS),
+    work: orEver(config.WORK_RETENTION_DAYS),
+  };
 }
 
 /** The folder of one embedded part. */

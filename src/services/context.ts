@@ -1,5 +1,6 @@
 /** What every service works with. */
 import type { FastifyBaseLogger } from 'fastify';
+import type { Retention } from '../config.ts';
 import type { Database } from '../database/client.ts';
 import type { Queue } from '../database/queue.ts';
 import type { Kms } from '../kms/client.ts';
@@ -51,6 +52,7 @@ export type Services = {
   /** Milliseconds since the epoch by PostgreSQL's clock: what is recorded of times to come is compared with it. */
   now(): number;
   times: Times;
+  retention: Retention;
   failurePoints: FailurePoints;
   /** What answers at KMS_ENDPOINT in place of a KMS; null: nothing, as far as is known. */
   endpointFault(): string | null;

@@ -1,6 +1,7 @@
 /** Work by the calendar, on one replica at a time: pg-boss keeps the schedule in the database. */
 import type { Services } from './context.ts';
 import { sweepRequests } from './idempotency.ts';
+import { trimHistory } from './retention.ts';
 import { sweepUnmanagedKeys } from './unmanaged/sweep.ts';
 
 /** A cron expression in UTC, and what is done then. */
@@ -9,6 +10,7 @@ type Chore = { queue: string; cron: string; run: (services: Services) => Promise
 const chores: Chore[] = [
   { queue: 'sweep-idempotent-requests', cron: '*/10 * * * *', run: sweepRequests },
   { queue: 'sweep-unmanaged-keys', cron: '17 * * * *', run: sweepUnmanagedKeys },
+  { queue: 'trim-history', cron: '37 * * * *', run: trimHistory },
 ];
 
 /** Has this process take part in the work by the calendar. */

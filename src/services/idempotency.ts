@@ -4,6 +4,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
+import { removeInBatches } from '../database/batches.ts';
 import type { Services } from './context.ts';
 import { ProblemError } from './problems.ts';
 
@@ -32,6 +33,9 @@ type Row = { fingerprint: string; resource_id: string; claim: string } & {
   [Part in keyof StoredAnswer]: StoredAnswer[Part] | null;
 };
 
+/** What of a row is asked for. */
+const columns = 'fingerprint, resource_id, claim, status, headers, body';
+
 /** What makes two requests the same. */
 export function fingerprintOf(method: string, url: string, body: unknown): string {
   return createHash('sha256')
@@ -55,7 +59,7 @@ export async function beginRequest(
   const { rows: claimed } = await pool.query<Row>({ name: 'claim_request', text: claimRequest, values });
   const mine = claimed[0];
   if (mine !== undefined) return runningRequest(services, request, mine, { isRerun: mine.resource_id !== newId });
-  const found = await pool.query<Row>('SELECT * FROM idempotent_requests WHERE actor = $1 AND key = $2', [
+  const found = await pool.query<Row>(`SELECT ${columns} FROM idempotent_requests WHERE actor = $1 AND key = $2`, [
     request.actor,
     request.key,
   ]);
@@ -78,7 +82,7 @@ const claimRequest = `
     status = NULL, headers = NULL, body = NULL, created_at = now()
   WHERE known.claimed_until < now()
     AND ((known.status IS NULL AND known.fingerprint = EXCLUDED.fingerprint) OR known.created_at < now() - ${retention})
-  RETURNING *`;
+  RETURNING ${columns}`;
 
 function runningRequest(
   services: Services,
@@ -114,10 +118,16 @@ function runningRequest(
   };
 }
 
+const removeExpired = `
+  DELETE FROM idempotent_requests WHERE (actor, key) IN (
+    SELECT actor, key FROM idempotent_requests WHERE created_at < now() - ${retention} AND claimed_until < now()
+    ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`;
+
 /** Removes answers that have expired. */
 export async function sweepRequests({ database }: Pick<Services, 'database'>): Promise<void> {
-  await database.pool.query(
-    `DELETE FROM idempotent_requests WHERE created_at < now() - ${retention} AND claimed_until < now()`,
+  await removeInBatches(
+    () => database.pool.ending,
+    async () => (await database.pool.query(removeExpired)).rowCount ?? 0,
   );
 }
 

@@ -1,7 +1,7 @@
 /** Opens everything the service needs, in order, and closes it in the opposite order. */
 import type { FastifyBaseLogger } from 'fastify';
 import type { ClientBase } from 'pg';
-import { type Config, dataFolder, propagationTime, resumeGap, settleTimes } from '../config.ts';
+import { type Config, dataFolder, propagationTime, resumeGap, retentionOf, settleTimes } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { type Queue, startQueue } from '../database/queue.ts';
@@ -123,6 +123,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     watch,
     now: () => watch.now,
     times,
+    retention: retentionOf(config),
     failurePoints,
     endpointFault: () => null,
     pulse: config.ROLE === 'api' ? null : new Pulse(),

@@ -1,5 +1,6 @@
 /** Everything that happened: to one key, or to all. */
 import { type Event as EventRow, Prisma } from '../../database/client.ts';
+import { eventColumns } from '../../database/columns.ts';
 import { beforeAndAfter, eventOrigin } from '../../domain/event-changes.ts';
 import type { EventType } from '../../domain/events.ts';
 import type { Json } from '../../domain/types.ts';
@@ -30,13 +31,33 @@ export async function listEvents(services: Services, query: EventQuery): Promise
       if (query.type !== undefined) conditions.push(Prisma.sql`event.type = ${query.type}`);
       if (below !== null) conditions.push(Prisma.sql`event.seq < ${below}`);
       return services.database.prisma.$queryRaw<Row[]>`
-        SELECT event.*, revision.origin AS revision_origin, revision.request_id AS revision_request_id
+        SELECT ${Prisma.raw(eventColumns('event'))}, revision.origin AS revision_origin, revision.request_id AS revision_request_id
         FROM events event
         LEFT JOIN revisions revision ON revision.key_ref = event.key_ref AND revision.generation = event.generation
         WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY event.seq DESC LIMIT ${limit}`;
     },
   );
-  return { items: items.map(toEvent), nextCursor };
+  return { items: (await withIntents(services, items)).map(toEvent), nextCursor };
+}
+
+/** What a revision that is kept no longer told of its request is told by the event of its recording too. */
+async function withIntents({ database }: Services, rows: Row[]): Promise<Row[]> {
+  const alone = rows.filter(({ key_ref, revision_request_id }) => key_ref !== null && revision_request_id === null);
+  if (alone.length === 0) return rows;
+  const intents = await database.prisma.$queryRaw<Pick<Row, 'key_ref' | 'generation' | 'request_id' | 'data'>[]>`
+    SELECT key_ref, generation, request_id, data FROM events
+    WHERE type = 'desired_state.changed' AND key_ref = ANY(${alone.map(({ key_ref }) => key_ref)}::uuid[])
+      AND generation = ANY(${alone.map(({ generation }) => generation)}::int[])`;
+  return rows.map((row) => {
+    const intent = alone.includes(row) && intents.find((one) => isOfSameIntent(one, row));
+    if (!intent) return row;
+    const { origin } = intent.data as { origin: string };
+    return { ...row, revision_origin: origin, revision_request_id: intent.request_id };
+  });
+}
+
+function isOfSameIntent(one: Pick<Row, 'key_ref' | 'generation'>, other: Row): boolean {
+  return one.key_ref === other.key_ref && one.generation === other.generation;
 }
 
 /**

@@ -1,4 +1,9 @@
-/** The event log: nothing else writes the table (`npm run homes` holds that), and nothing changes what is in it. */
+/**
+ * The event log: nothing else writes the table (`npm run homes` holds that), and nothing changes what is in it. What is kept no
+ * longer goes from its older end.
+ */
+import type { ClientBase } from 'pg';
+import type { Retention } from '../../config.ts';
 import type { Prisma, Transaction } from '../../database/client.ts';
 import type { EventData, InstallationEventType, KeyEvent, ProviderEvent } from '../../domain/events.ts';
 
@@ -36,4 +41,24 @@ export function insertOfEvents(
   const members = Object.entries(data).map(([name, expression]) => `'${name}', ${expression}`);
   return `INSERT INTO events (type, generation, actor, data)
     SELECT '${type}', 0, '${keyward.actor}', json_build_object(${members.join(', ')}) FROM ${from}`;
+}
+
+/**
+ * Removes the oldest that are kept no longer. Their numbers are in the order of time: no index of times is needed.
+ * @returns how many; 0: there are none left.
+ */
+export async function removeEvents(
+  client: Pick<ClientBase, 'query'>,
+  { events, eventCount }: Pick<Retention, 'events' | 'eventCount'>,
+  { batchSize, shortest }: { batchSize: number; shortest: number },
+): Promise<number> {
+  if (events === null && eventCount === null) return 0;
+  const { rowCount } = await client.query(
+    `DELETE FROM events WHERE seq IN (
+      SELECT seq FROM (SELECT seq, created_at FROM events ORDER BY seq LIMIT ${batchSize}) AS oldest
+      WHERE created_at < now() - make_interval(days => $1)
+        OR created_at < now() - make_interval(days => ${shortest}) AND seq <= (SELECT max(seq) FROM events) - $2::bigint)`,
+    [events, eventCount],
+  );
+  return rowCount ?? 0;
 }

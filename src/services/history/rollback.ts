@@ -27,7 +27,8 @@ export async function rollbackKey(
   await findKey(services, id);
   const revision = await findRevision(services, id, generation);
   if (revision === null) {
-    throw invalidInput([{ pointer: '/generation', detail: `The key has no revision of generation ${generation}.` }]);
+    const detail = `The key has no revision of generation ${generation}, or it is kept no longer.`;
+    throw invalidInput([{ pointer: '/generation', detail }]);
   }
   const earlier = await desiredStateOf(services, revision);
   return change(services, id, command, 'rollback', async (row) => {
