@@ -199,6 +199,8 @@ type Values<Name extends keyof Table> = { [Each in Name]: Table[Each]['default']
 export type ArgumentName = keyof Table;
 /** Of an argument that KMS tells. */
 export type ToldName = NameOf<'held' | 'fixed'>;
+/** Of one that calls change. */
+export type HeldName = NameOf<'held'>;
 
 /** The arguments that KMS can never change once a key exists. */
 export type ImmutableArguments = Values<NameOf<'fixed'>>;

@@ -4,6 +4,7 @@
  * "Common errors". KMS's own faults (KMSInternalException, DependencyTimeoutException) are left out on purpose, and so are
  * RequestTimeoutException and RequestAbortedException, after which a call may have been carried out.
  */
+import { operationTable, readTable } from './operations.ts';
 
 /** Over a quota. */
 export const throttlingErrors = ['Throttling', 'ThrottlingException', 'ThrottledException'] as const;
@@ -41,13 +42,8 @@ const common: readonly string[] = [
   'ValidationException',
 ];
 
-const noSuchKey = ['InvalidArnException', 'NotFoundException'];
-const keyAndState = [...noSuchKey, 'KMSInvalidStateException'];
-const rotationChange = [...keyAndState, 'DisabledException', 'UnsupportedOperationException'];
-
 /** By operation, without those that are common to all. */
 export const documentedErrors: Readonly<Record<string, readonly string[]>> = {
-  CancelKeyDeletion: keyAndState,
   CreateAlias: [
     'AlreadyExistsException',
     'InvalidAliasNameException',
@@ -55,39 +51,12 @@ export const documentedErrors: Readonly<Record<string, readonly string[]>> = {
     'LimitExceededException',
     'NotFoundException',
   ],
-  CreateKey: [
-    'CloudHsmClusterInvalidConfigurationException',
-    'CustomKeyStoreInvalidStateException',
-    'CustomKeyStoreNotFoundException',
-    'InvalidArnException',
-    'LimitExceededException',
-    'MalformedPolicyDocumentException',
-    'TagException',
-    'UnsupportedOperationException',
-    'XksKeyAlreadyInUseException',
-    'XksKeyInvalidConfigurationException',
-    'XksKeyNotFoundException',
-  ],
   DeleteAlias: ['KMSInvalidStateException', 'NotFoundException'],
-  DescribeKey: noSuchKey,
-  DisableKey: keyAndState,
-  DisableKeyRotation: rotationChange,
-  EnableKey: [...keyAndState, 'LimitExceededException'],
-  EnableKeyRotation: rotationChange,
-  GetKeyPolicy: keyAndState,
-  GetKeyRotationStatus: [...keyAndState, 'UnsupportedOperationException'],
-  ListAliases: [...noSuchKey, 'InvalidMarkerException'],
-  ListKeyRotations: [...keyAndState, 'InvalidMarkerException', 'UnsupportedOperationException'],
-  ListKeys: ['InvalidMarkerException'],
-  ListResourceTags: [...noSuchKey, 'InvalidMarkerException'],
-  PutKeyPolicy: [
-    ...keyAndState,
-    'LimitExceededException',
-    'MalformedPolicyDocumentException',
-    'UnsupportedOperationException',
-  ],
+  ListAliases: ['InvalidArnException', 'NotFoundException', 'InvalidMarkerException'],
   ReplicateKey: [
-    ...keyAndState,
+    'InvalidArnException',
+    'NotFoundException',
+    'KMSInvalidStateException',
     'AlreadyExistsException',
     'DisabledException',
     'LimitExceededException',
@@ -95,15 +64,19 @@ export const documentedErrors: Readonly<Record<string, readonly string[]>> = {
     'TagException',
     'UnsupportedOperationException',
   ],
-  RotateKeyOnDemand: [...rotationChange, 'ConflictException', 'LimitExceededException'],
-  ScheduleKeyDeletion: keyAndState,
-  TagResource: [...keyAndState, 'LimitExceededException', 'TagException'],
-  UntagResource: [...keyAndState, 'TagException'],
   UpdateAlias: ['KMSInvalidStateException', 'LimitExceededException', 'NotFoundException'],
-  UpdateKeyDescription: keyAndState,
-  UpdatePrimaryRegion: rotationChange,
+  UpdatePrimaryRegion: [
+    'InvalidArnException',
+    'NotFoundException',
+    'KMSInvalidStateException',
+    'DisabledException',
+    'UnsupportedOperationException',
+  ],
   GetResources: ['InvalidParameterException', 'PaginationTokenExpiredException'],
   GetCallerIdentity: [],
+  ...Object.fromEntries(
+    Object.entries({ ...operationTable, ...readTable }).map(([operation, { errors }]) => [operation, errors]),
+  ),
 };
 
 /** Whether AWS documents that it refuses the operation with this error, so that nothing was done. */

@@ -1,7 +1,7 @@
 /**
  * KMS's write operations: what each takes, the fields that it changes and the key after it, its quota, and the argument that
- * its refusal is about. The steps of a plan, the journal, staleness, scope and quotas derive from there; how it is sent is in
- * `kms/writes.ts`, and the order in which it comes in the planner.
+ * its refusal is about. The steps of a plan, the journal, staleness, scope, quotas, documented errors and the list of permissions derive
+ * from there; how it is sent is in `kms/operations.ts`, and the order in which it comes in the planner. Of reads, quotas and errors.
  */
 import { type ArgumentName, type KeyArguments, notRotating, type ObservedKey } from './arguments.ts';
 import { enabledIn, isPendingDeletion } from './key-state.ts';
@@ -67,7 +67,13 @@ type Operation<Parameters> = {
   quota: number;
   /** What KMS's refusal is about; null: the operation does not tell. */
   argument: ArgumentName | null;
+  /** What AWS documents as a refusal of it, without what is common to all. Source: AWS KMS API reference. */
+  errors: readonly string[];
 };
+
+const noSuchKey = ['InvalidArnException', 'NotFoundException'];
+const keyAndState = [...noSuchKey, 'KMSInvalidStateException'];
+const rotationChange = [...keyAndState, 'DisabledException', 'UnsupportedOperationException'];
 
 /** In the order in which permissions are asked about. */
 export const operationTable: { [Name in OperationName]: Operation<ParametersOf<Name>> } = {
@@ -82,12 +88,26 @@ export const operationTable: { [Name in OperationName]: Operation<ParametersOf<N
     }),
     quota: 5,
     argument: null,
+    errors: [
+      'CloudHsmClusterInvalidConfigurationException',
+      'CustomKeyStoreInvalidStateException',
+      'CustomKeyStoreNotFoundException',
+      'InvalidArnException',
+      'LimitExceededException',
+      'MalformedPolicyDocumentException',
+      'TagException',
+      'UnsupportedOperationException',
+      'XksKeyAlreadyInUseException',
+      'XksKeyInvalidConfigurationException',
+      'XksKeyNotFoundException',
+    ],
   },
   TagResource: {
     changes: ['tags'],
     after: (key, { Tags }) => ({ ...key, tags: { ...key.tags, ...Tags } }),
     quota: 10,
     argument: 'tags',
+    errors: [...keyAndState, 'LimitExceededException', 'TagException'],
   },
   UntagResource: {
     changes: ['tags'],
@@ -97,24 +117,28 @@ export const operationTable: { [Name in OperationName]: Operation<ParametersOf<N
     }),
     quota: 5,
     argument: 'tags',
+    errors: [...keyAndState, 'TagException'],
   },
   UpdateKeyDescription: {
     changes: ['description'],
     after: (key, { Description }) => ({ ...key, description: Description }),
     quota: 5,
     argument: 'description',
+    errors: keyAndState,
   },
   EnableKey: {
     changes: ['key_state'],
     after: (key) => switched(key, true),
     quota: 5,
     argument: 'is_enabled',
+    errors: [...keyAndState, 'LimitExceededException'],
   },
   DisableKey: {
     changes: ['key_state'],
     after: (key) => switched(key, false),
     quota: 5,
     argument: 'is_enabled',
+    errors: keyAndState,
   },
   EnableKeyRotation: {
     changes: ['rotation'],
@@ -124,19 +148,33 @@ export const operationTable: { [Name in OperationName]: Operation<ParametersOf<N
     }),
     quota: 15,
     argument: 'enable_key_rotation',
+    errors: rotationChange,
   },
   DisableKeyRotation: {
     changes: ['rotation'],
     after: (key) => ({ ...key, rotation: notRotating }),
     quota: 5,
     argument: 'enable_key_rotation',
+    errors: rotationChange,
   },
-  RotateKeyOnDemand: { changes: [], after: (key) => key, quota: 5, argument: null },
+  RotateKeyOnDemand: {
+    changes: [],
+    after: (key) => key,
+    quota: 5,
+    argument: null,
+    errors: [...rotationChange, 'ConflictException', 'LimitExceededException'],
+  },
   PutKeyPolicy: {
     changes: ['policy'],
     after: (key, { Policy }) => ({ ...key, policy: Policy }),
     quota: 15,
     argument: 'policy',
+    errors: [
+      ...keyAndState,
+      'LimitExceededException',
+      'MalformedPolicyDocumentException',
+      'UnsupportedOperationException',
+    ],
   },
   ScheduleKeyDeletion: {
     changes: ['key_state', 'deletion_date'],
@@ -146,14 +184,31 @@ export const operationTable: { [Name in OperationName]: Operation<ParametersOf<N
     },
     quota: 15,
     argument: 'deletion_window_in_days',
+    errors: keyAndState,
   },
   CancelKeyDeletion: {
     changes: ['key_state', 'deletion_date'],
     after: (key) => ({ ...key, key_state: 'Disabled', enabled: false, deletion_date: null }),
     quota: 5,
     argument: null,
+    errors: keyAndState,
   },
 };
+
+/** The reads that Keyward makes of keys, in the order in which permissions are asked about. */
+export const readTable = {
+  ListKeys: { quota: 500, errors: ['InvalidMarkerException'] },
+  DescribeKey: { quota: 2000, errors: noSuchKey },
+  GetKeyPolicy: { quota: 1000, errors: keyAndState },
+  GetKeyRotationStatus: { quota: 1000, errors: [...keyAndState, 'UnsupportedOperationException'] },
+  ListKeyRotations: {
+    quota: 100,
+    errors: [...keyAndState, 'InvalidMarkerException', 'UnsupportedOperationException'],
+  },
+  ListResourceTags: { quota: 2000, errors: [...noSuchKey, 'InvalidMarkerException'] },
+} satisfies Record<string, Pick<Operation<unknown>, 'quota' | 'errors'>>;
+
+export type ReadName = keyof typeof readTable;
 
 /** A key in a state that does not tell stays in it: what was switched shows when it is over. */
 function switched(key: ObservedKey, enabled: boolean): ObservedKey {

@@ -1,7 +1,7 @@
 /** How many requests a second KMS takes, from all callers in an account and Region together. */
-import { operationTable } from './operations.ts';
+import { operationTable, readTable } from './operations.ts';
 
-/** By operation, of those that Keyward does not write with. */
+/** By operation, of those that Keyward does not call on its keys. */
 const otherQuotas = {
   ConnectCustomKeyStore: 5,
   CreateAlias: 5,
@@ -10,19 +10,13 @@ const otherQuotas = {
   DeleteAlias: 15,
   DeleteCustomKeyStore: 5,
   DescribeCustomKeyStores: 5,
-  DescribeKey: 2000,
   DisconnectCustomKeyStore: 5,
   GetKeyLastUsage: 5,
-  GetKeyPolicy: 1000,
-  GetKeyRotationStatus: 1000,
   GetPublicKey: 2000,
   GetResources: 15,
   ListAliases: 500,
   ListGrants: 100,
   ListKeyPolicies: 100,
-  ListKeyRotations: 100,
-  ListKeys: 500,
-  ListResourceTags: 2000,
   ReplicateKey: 5,
   RevokeGrant: 50,
   UpdateAlias: 5,
@@ -30,14 +24,17 @@ const otherQuotas = {
   UpdatePrimaryRegion: 5,
 };
 
-const quotasOfWrites = Object.entries(operationTable).map(([name, { quota }]): [string, number] => [name, quota]);
+const ofOwnCalls = Object.entries({ ...operationTable, ...readTable }).map(([name, { quota }]): [string, number] => [
+  name,
+  quota,
+]);
 
 /**
  * By operation, in the order of their names. Sources: AWS KMS developer guide, "Request quotas"; for GetResources, the Resource
  * Groups Tagging API's endpoints and quotas.
  */
 export const standardQuotas: Readonly<Record<string, number>> = Object.fromEntries(
-  [...Object.entries(otherQuotas), ...quotasOfWrites].sort(([first], [second]) => (first < second ? -1 : 1)),
+  [...Object.entries(otherQuotas), ...ofOwnCalls].sort(([first], [second]) => (first < second ? -1 : 1)),
 );
 
 /** Requests a second, by operation; what has none is not held back. */

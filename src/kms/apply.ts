@@ -4,8 +4,8 @@ import type { Answered, CreateKeyParameters, Step } from '../domain/operations.t
 import type { Kms } from './client.ts';
 import { call, unusableAnswer, unusablePart } from './errors.ts';
 import { type DescribedKey, toDescribedKey } from './observe.ts';
+import { answersWithKey, sendCreation, sendUpdate } from './operations.ts';
 import { type Permit, withPermit } from './permit.ts';
-import { answersWithKey, sendCreation, sendUpdate } from './writes.ts';
 
 /** A step for a key that exists. */
 export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;

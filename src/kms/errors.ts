@@ -6,6 +6,7 @@ import {
   throttlingErrors,
   unknownOperationErrors,
 } from '../domain/documented-errors.ts';
+import type { OperationName, ReadName } from '../domain/operations.ts';
 import { neverConnected, notKmsAnswer } from './answers.ts';
 import { NotSent } from './permit.ts';
 import { currentUrgency } from './urgency.ts';
@@ -155,8 +156,11 @@ export function endingList(operation: string, most = mostPages): (next: string |
   };
 }
 
+/** What has its place in the table of operations, or is none of KMS's. */
+type CalledOperation = OperationName | ReadName | 'GetCallerIdentity' | 'GetResources';
+
 /** Runs an SDK call and turns what it throws into a KmsFailure. */
-export async function call<T>(operation: string, run: () => Promise<T>): Promise<T> {
+export async function call<T>(operation: CalledOperation, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {

@@ -1,18 +1,11 @@
 /** Which of the operations that Keyward needs the credentials may call, by calls that change nothing. */
 import { randomUUID } from 'node:crypto';
-import {
-  DescribeKeyCommand,
-  GetKeyPolicyCommand,
-  GetKeyRotationStatusCommand,
-  type KMSClient,
-  ListKeyRotationsCommand,
-  ListKeysCommand,
-  ListResourceTagsCommand,
-} from '@aws-sdk/client-kms';
+import { DescribeKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
+import type { OperationName, ReadName } from '../domain/operations.ts';
 import type { Kms } from './client.ts';
 import { call, KmsFailure } from './errors.ts';
-import { probesOfWrites } from './writes.ts';
+import { probesOfReads, probesOfWrites } from './operations.ts';
 
 export type Permission = {
   /** Such as kms:CreateKey. */
@@ -24,7 +17,7 @@ export type Permission = {
 };
 
 type Probe = {
-  operation: string;
+  operation: OperationName | ReadName | 'GetResources';
   /** Whether a refusal holds for every key: a policy may allow an operation for keys with the ownership tag only. */
   isProof: boolean;
   send(client: KMSClient): Promise<unknown>;
@@ -45,7 +38,10 @@ export async function checkPermissions(
   const noKey = randomUUID();
   const found: Permission[] = [];
   // One after the other: some quotas are five calls a second.
-  for (const probe of readProbes(knownKeyId ?? noKey, knownKeyId !== null)) found.push(await judge(kms, probe));
+  for (const probe of probesOfReads(knownKeyId ?? noKey)) {
+    const isProof = knownKeyId !== null || probe.operation === 'ListKeys';
+    found.push(await judge(kms, { ...probe, isProof }));
+  }
   const isSafe = await isUnknown(kms, noKey);
   for (const probe of probesOfWrites(noKey, { TagKey: ownershipTagName, TagValue: randomUUID() })) {
     const isProof = probe.operation === 'CreateKey';
@@ -92,16 +88,4 @@ async function judge(kms: Kms, { operation, isProof, send }: Probe, action = `km
     const isLookedAt = kind === 'not_found' || kind === 'conflict' || (kind === 'refused' && !ofForm.has(code));
     return isLookedAt ? { action, allowed: true, detail: null } : { action, allowed: null, detail };
   }
-}
-
-function readProbes(KeyId: string, isProof: boolean): Probe[] {
-  const probe = (operation: string, send: Probe['send']): Probe => ({ operation, isProof, send });
-  return [
-    { operation: 'ListKeys', isProof: true, send: (client) => client.send(new ListKeysCommand({ Limit: 1 })) },
-    probe('DescribeKey', (client) => client.send(new DescribeKeyCommand({ KeyId }))),
-    probe('GetKeyPolicy', (client) => client.send(new GetKeyPolicyCommand({ KeyId, PolicyName: 'default' }))),
-    probe('GetKeyRotationStatus', (client) => client.send(new GetKeyRotationStatusCommand({ KeyId }))),
-    probe('ListKeyRotations', (client) => client.send(new ListKeyRotationsCommand({ KeyId, Limit: 1 }))),
-    probe('ListResourceTags', (client) => client.send(new ListResourceTagsCommand({ KeyId, Limit: 1 }))),
-  ];
 }

@@ -28,6 +28,7 @@ import { AssumeRoleCommand } from '@aws-sdk/client-sts';
 import { type Test, test } from 'tap';
 import { withActions } from '../../scripts/permission-list.ts';
 import type { ProviderCheck } from '../../src/schemas/provider.ts';
+import { samples } from '../support/key-pairs.ts';
 import { ownPolicyOf, tags } from '../support/kms-truth.ts';
 import { createKey, refuses, startKms } from '../support/local-kms.ts';
 import { addProvider } from '../support/providers.ts';
@@ -131,12 +132,11 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   });
   const at = `/v1/keys/${key.id}`;
   t.match(key.arn, new RegExp(`^arn:aws:kms:us-east-1:${account}:key/`), 'in the account of the role');
+  const { policy: _policy, ...held } = samples;
   for (const change of [
-    { description: 'changed' },
+    ...Object.entries(held).map(([name, values]) => ({ [name]: values.at(-1) })),
     { policy: ownPolicyOf(account, 'Changed') },
-    { is_enabled: true },
     { tags: { team: 'ops' } },
-    { rotation_period_in_days: 300 },
     { enable_key_rotation: false, rotation_period_in_days: null },
   ]) {
     await answers(200, 'PATCH', at, change);

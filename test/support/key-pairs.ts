@@ -1,12 +1,46 @@
 /** Keys as they may be declared and as KMS may hold them, for tests of properties. */
 import fc from 'fast-check';
-import type { DesiredKey, ObservedKey } from '../../src/domain/arguments.ts';
+import { type DesiredKey, type HeldName, type ObservedKey, toldArguments } from '../../src/domain/arguments.ts';
 import { keySpecs, usagesBySpec } from '../../src/domain/key-specs.ts';
 import { enabledIn } from '../../src/domain/key-state.ts';
 import { mergeTags } from '../../src/domain/tags.ts';
 import type { Tags } from '../../src/domain/values.ts';
+import { usualKey } from './keys.ts';
 
-const policy = fc.constantFrom('A', 'B', 'C').map((Sid) => ({ Version: '2012-10-17', Statement: [{ Sid }] }));
+const policies = ['A', 'B', 'C'].map((Sid) => ({ Version: '2012-10-17', Statement: [{ Sid }] }));
+
+/** Values of each argument that KMS holds and calls change. Tags are drawn apart: there are many under one name. */
+export const samples: { [Name in Exclude<HeldName, 'tags'>]: DesiredKey[Name][] } = {
+  description: ['', 'a', 'b'],
+  is_enabled: [false, true],
+  enable_key_rotation: [false, true],
+  rotation_period_in_days: [90, 365, 2560],
+  policy: [null, ...policies],
+};
+
+type Sampled = Pick<DesiredKey, keyof typeof samples>;
+
+/** @param rotates whether rotation applies. A key that does not rotate has no period. */
+function anyHeld(rotates: boolean): fc.Arbitrary<Sampled> {
+  const arbitraries = Object.entries(samples).map(([name, values]) => [name, fc.constantFrom<unknown>(...values)]);
+  return (fc.record(Object.fromEntries(arbitraries)) as unknown as fc.Arbitrary<Sampled>).map((held) => {
+    const enable_key_rotation = rotates && held.enable_key_rotation;
+    const rotation_period_in_days = enable_key_rotation ? held.rotation_period_in_days : null;
+    return { ...held, enable_key_rotation, rotation_period_in_days };
+  });
+}
+
+/** The usual key as it is seen while it holds these values; null leaves it as it is. */
+function holding(held: Sampled): ObservedKey {
+  let key = usualKey;
+  for (const name of Object.keys(samples) as (keyof typeof samples)[]) {
+    const value = held[name];
+    const argument = toldArguments[name];
+    if (value !== null) key = { ...key, ...(argument.holding?.(value, key) ?? { [argument.shownIn]: value }) };
+  }
+  return key;
+}
+
 const tagName = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom('team', 'env', '__proto__', 'constructor', 'a:b') },
   { weight: 1, arbitrary: fc.integer({ min: 0, max: 60 }).map((n) => `tag${n}`) },
@@ -38,43 +72,33 @@ export const pair = immutable.chain((fixed) => {
   const rotates = fixed.customer_master_key_spec === 'SYMMETRIC_DEFAULT';
   const desired: fc.Arbitrary<DesiredKey> = fc
     .record({
-      description: fc.constantFrom('', 'a', 'b'),
-      policy: fc.option(policy),
+      held: anyHeld(rotates),
       bypass_policy_lockout_safety_check: fc.boolean(),
       deletion_window_in_days: fc.integer({ min: 7, max: 30 }),
-      is_enabled: fc.boolean(),
-      enable_key_rotation: rotates ? fc.boolean() : fc.constant(false),
-      rotation_period_in_days: fc.constantFrom(90, 365, 2560),
       tags_all: tagSet(49),
       ignores: fc.boolean(),
       lifecycle: fc.constantFrom('managed', 'managed', 'managed', 'pending_deletion', 'released'),
     })
-    .map(({ tags_all, ignores, ...key }) => ({
+    .map(({ held, tags_all, ignores, ...key }) => ({
       ...fixed,
+      ...held,
       ...key,
       ...(ignores ? withIgnored(tags_all) : { tags_all, ignore_tags: { keys: [], key_prefixes: [] } }),
       tags: tags_all,
-      rotation_period_in_days: key.enable_key_rotation ? key.rotation_period_in_days : null,
       ownership_tag: ownership,
     }));
   const observed: fc.Arbitrary<ObservedKey> = fc
     .record({
-      description: fc.constantFrom('', 'a', 'b'),
-      policy,
+      held: anyHeld(rotates),
       state: fc.constantFrom('Enabled', 'Disabled', 'PendingDeletion', 'PendingReplicaDeletion'),
-      rotation: rotates
-        ? fc.constantFrom(null, 90, 365, 2560).map((days) => ({ enabled: days !== null, period_in_days: days }))
-        : fc.constant(null),
       tags: tagSet(48),
       owner: fc.constantFrom(null, ownership.value, 'another'),
       awsTag: fc.boolean(),
     })
-    .map(({ state, tags, owner, awsTag, ...key }) => ({
+    .map(({ held, state, tags, owner, awsTag }) => ({
+      ...holding(held),
       ...fixed,
-      ...key,
-      arn: 'arn:aws:kms:us-east-1:111122223333:key/k',
-      key_id: 'k',
-      origin: 'AWS_KMS',
+      ...(rotates ? {} : { rotation: null }),
       key_state: state as ObservedKey['key_state'],
       enabled: enabledIn(state as ObservedKey['key_state']),
       tags: {

@@ -8,7 +8,7 @@ import { refusalsOf } from '../../domain/refusals.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
-import { parametersOf } from '../../kms/writes.ts';
+import { parametersOf } from '../../kms/operations.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
 import { accessToKey } from '../providers/access.ts';

@@ -1,19 +1,26 @@
 /**
- * KMS's write operations as they are sent: tags as a list, policies as JSON text. What they do is in `domain/operations.ts`.
+ * KMS's operations as they are sent: tags as a list, policies as JSON text; and how permission for each is asked about. What
+ * they do is in `domain/operations.ts`.
  */
 import {
   CancelKeyDeletionCommand,
   CreateKeyCommand,
   type CreateKeyCommandInput,
   type CreateKeyCommandOutput,
+  DescribeKeyCommand,
   DisableKeyCommand,
   DisableKeyRotationCommand,
   EnableKeyCommand,
   EnableKeyRotationCommand,
   type EnableKeyRotationCommandInput,
+  GetKeyPolicyCommand,
+  GetKeyRotationStatusCommand,
   type KeySpec,
   type KeyUsageType,
   type KMSClient,
+  ListKeyRotationsCommand,
+  ListKeysCommand,
+  ListResourceTagsCommand,
   PutKeyPolicyCommand,
   type PutKeyPolicyCommandInput,
   RotateKeyOnDemandCommand,
@@ -32,6 +39,8 @@ import {
   type OperationName,
   operationNames,
   type ParametersOf,
+  type ReadName,
+  readTable,
   type Step,
 } from '../domain/operations.ts';
 import type { Tags } from '../domain/values.ts';
@@ -162,6 +171,21 @@ export function probesOfWrites(keyId: string, owned: Tag) {
     const { probe, send } = writeOf(operation);
     return { operation, send: (client: KMSClient): Promise<object> => send(client, probe(keyId, owned)) };
   });
+}
+
+const reads: { [Name in ReadName]: (client: KMSClient, KeyId: string) => Promise<object> } = {
+  ListKeys: (client) => client.send(new ListKeysCommand({ Limit: 1 })),
+  DescribeKey: (client, KeyId) => client.send(new DescribeKeyCommand({ KeyId })),
+  GetKeyPolicy: (client, KeyId) => client.send(new GetKeyPolicyCommand({ KeyId, PolicyName: 'default' })),
+  GetKeyRotationStatus: (client, KeyId) => client.send(new GetKeyRotationStatusCommand({ KeyId })),
+  ListKeyRotations: (client, KeyId) => client.send(new ListKeyRotationsCommand({ KeyId, Limit: 1 })),
+  ListResourceTags: (client, KeyId) => client.send(new ListResourceTagsCommand({ KeyId, Limit: 1 })),
+};
+
+/** Every read, for one key. ListKeys is for none. */
+export function probesOfReads(keyId: string) {
+  const names = Object.keys(readTable) as ReadName[];
+  return names.map((operation) => ({ operation, send: (client: KMSClient) => reads[operation](client, keyId) }));
 }
 
 /** In the order of their names, so that the same tags make the same call: PostgreSQL keeps them in an order of its own. */
