@@ -51,6 +51,9 @@ test('the table of variables in README.md is that of the code (npm run docs writ
 test('every page that a page of the documentation refers to is there', async (t) => {
   const pages = [
     'README.md',
+    'ARCHITECTURE.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
     ...(await readdir(path.join(root, 'docs'), { recursive: true })).map((name) => `docs/${name}`),
   ];
   for (const page of pages.filter((name) => name.endsWith('.md'))) {
