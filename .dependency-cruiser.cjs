@@ -1,6 +1,43 @@
 /** The import rules of the house: routes → services → (domain, kms, database); domain imports none of the others. */
 const rooms = 'app|plugins|routes|schemas|services|domain|kms|local|database';
 
+/**
+ * The rooms of src/services, from the ground up: each knows those before it and none of those after it. The files that lie
+ * in no folder are the ground, what a process holds and gives to every service, and what starts it all.
+ */
+const servicesInOrder = {
+  ground: ['problems.ts', 'cursors.ts'],
+  history: ['history/'],
+  recovery: ['recovery/'],
+  process: [
+    ...['changes.ts', 'clients.ts', 'context.ts', 'failure-points.ts', 'fleet.ts', 'idempotency.ts', 'metrics.ts'],
+    ...['provider-rules.ts', 'pulse.ts', 'tag-trial.ts', 'unmade.ts'],
+  ],
+  providers: ['providers/'],
+  keys: ['keys/'],
+  unmanaged: ['unmanaged/'],
+  sync: ['sync/'],
+  commands: ['commands/'],
+  start: ['clock-set-back.ts', 'housekeeping.ts', 'retention.ts', 'start.ts'],
+};
+
+const pathsOf = (paths) => paths.map((path) => `^src/services/${path.replace('.', '\\.')}`);
+
+const orderOfServices = Object.entries(servicesInOrder)
+  .slice(0, -1)
+  .map(([room, paths], index) => ({
+    name: `services-${room}-knows-only-what-is-below`,
+    severity: 'error',
+    from: { path: pathsOf(paths) },
+    to: {
+      path: pathsOf(
+        Object.values(servicesInOrder)
+          .slice(index + 1)
+          .flat(),
+      ),
+    },
+  }));
+
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
@@ -8,6 +45,13 @@ module.exports = {
       name: 'no-cycles',
       comment: 'Imports of types count too: what two files need of each other is the idea of a third.',
       severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'no-knot-of-folders',
+      severity: 'error',
+      scope: 'folder',
       from: {},
       to: { circular: true },
     },
@@ -53,6 +97,14 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/local/' },
       to: { path: `^src/(${rooms})/`, pathNot: '^src/(local|domain)/' },
+    },
+    ...orderOfServices,
+    {
+      name: 'services-have-a-room',
+      comment: 'A file of src/services that lies in none of the rooms above has no place in their order.',
+      severity: 'error',
+      from: { path: '^src/services/', pathNot: pathsOf(Object.values(servicesInOrder).flat()) },
+      to: {},
     },
     {
       name: 'no-orphans',

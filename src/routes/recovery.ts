@@ -3,8 +3,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { actorOf } from '../plugins/actor.ts';
 import { problems, ref } from '../schemas/common.ts';
 import { HeldKeyQuery, RecoveryResume } from '../schemas/recovery.ts';
+import { resume } from '../services/commands/resume.ts';
 import { listHeldKeys, showRecovery } from '../services/recovery/report.ts';
-import { resume } from '../services/recovery/resume.ts';
 import { assertValidBody, jsonAnswer, writeHeaders } from './keys/shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {

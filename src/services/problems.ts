@@ -1,5 +1,6 @@
 /** What can be wrong with a request, in words of the domain. The errors plugin turns these into problem+json. */
 import type { Violation } from '../domain/types.ts';
+import type { KmsFailure } from '../kms/errors.ts';
 
 /** The kinds of problem; each has a page in docs/problems. */
 export const problemKinds = {
@@ -54,6 +55,9 @@ export function conflict(detail: string, keyId?: string): ProblemError {
   return new ProblemError('conflict', detail, keyId === undefined ? {} : { keyId });
 }
 
+/** A body and what its schema finds wrong with it. */
+export type Input = { body: unknown; violations: Violation[] };
+
 /** @param violations at least one. */
 export function invalidInput(violations: Violation[]): ProblemError {
   const count = violations.length === 1 ? 'One rule is' : `${violations.length} rules are`;
@@ -71,4 +75,23 @@ export function refusedByKms(
   const words = kmsError.message.replace(/[^.!?]$/, '$&.');
   const detail = `${call}: ${kmsError.code}: ${words} ${aftermath}`;
   return new ProblemError('refused-by-kms', detail, { keyId, kmsError, ...(errors.length > 0 ? { errors } : {}) });
+}
+
+/** Says why KMS could not be read. */
+export function problemOf(failure: KmsFailure, keyId: string): ProblemError {
+  const { code, message, operation } = failure;
+  switch (failure.kind) {
+    case 'not_found':
+      return new ProblemError('not-found', `KMS has no key ${JSON.stringify(keyId)}: ${message}`);
+    case 'throttled':
+    case 'fault':
+    case 'credentials':
+      return new ProblemError('temporarily-unavailable', `KMS can't be asked now: ${code}: ${message}`);
+    case 'conflict':
+    case 'denied':
+    case 'unpropagated':
+    case 'unsupported':
+    case 'refused':
+      return refusedByKms({ code, message, operation }, keyId, 'Nothing was recorded.');
+  }
 }

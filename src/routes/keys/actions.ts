@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { refuseBody } from '../../plugins/bodies.ts';
 import { problems } from '../../schemas/common.ts';
 import { DeletionQuery, KeyParams } from '../../schemas/key.ts';
-import { deleteKey, observeKey, releaseKey, restoreKey } from '../../services/keys/commands.ts';
+import { deleteKey, observeKey, releaseKey, restoreKey } from '../../services/commands/declare.ts';
 import { commandOf, conditionalWriteHeaders, keyAnswer, sendKey, writeAnswers } from './shared.ts';
 
 const removed = { description: 'Keyward has no record of the key any more.', type: 'null' };

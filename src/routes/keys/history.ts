@@ -3,9 +3,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { problems, ref } from '../../schemas/common.ts';
 import { KeyEventQuery, KeyRollback, PageQuery } from '../../schemas/history.ts';
 import { KeyParams } from '../../schemas/key.ts';
+import { rollbackKey } from '../../services/commands/rollback.ts';
 import { listKeyEvents } from '../../services/history/events.ts';
-import { listRevisions } from '../../services/history/revisions.ts';
-import { rollbackKey } from '../../services/history/rollback.ts';
+import { listRevisions } from '../../services/keys/revisions.ts';
 import { assertValidBody, commandOf, conditionalWriteHeaders, jsonAnswer, sendKey, writeAnswers } from './shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {

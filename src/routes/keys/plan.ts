@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { acceptJson } from '../../plugins/bodies.ts';
 import { problems, ref } from '../../schemas/common.ts';
 import { KeyCreate, KeyParams, KeyPatch } from '../../schemas/key.ts';
-import { planCreate, planUpdate } from '../../services/keys/plan.ts';
+import { planCreate, planUpdate } from '../../services/commands/plan.ts';
 import { inputOf, jsonAnswer } from './shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {

@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { ref } from '../../schemas/common.ts';
 import { KeyParams, KeyResolution } from '../../schemas/key.ts';
-import { resolveKey } from '../../services/keys/resolve.ts';
+import { resolveKey } from '../../services/commands/resolve.ts';
 import { assertValidBody, commandOf, conditionalWriteHeaders, sendKey, writeAnswers } from './shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {

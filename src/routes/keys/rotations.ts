@@ -4,8 +4,8 @@ import { refuseBody } from '../../plugins/bodies.ts';
 import { problems } from '../../schemas/common.ts';
 import { PageQuery } from '../../schemas/history.ts';
 import { KeyParams } from '../../schemas/key.ts';
-import { listKeyRotations } from '../../services/rotations/list.ts';
-import { rotateKey } from '../../services/rotations/request.ts';
+import { rotateKey } from '../../services/commands/rotate.ts';
+import { listKeyRotations } from '../../services/keys/rotations.ts';
 import { commandOf, conditionalWriteHeaders, jsonAnswer, sendKey, writeAnswers } from './shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {

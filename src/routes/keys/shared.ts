@@ -3,10 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { actorOf } from '../../plugins/actor.ts';
 import { bodyViolations } from '../../plugins/validation.ts';
 import { problems } from '../../schemas/common.ts';
-import type { Accepted, Command } from '../../services/keys/commands.ts';
-import type { Input } from '../../services/keys/input.ts';
+import type { Accepted, Command } from '../../services/commands/declare.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
-import { invalidInput, ProblemError } from '../../services/problems.ts';
+import { type Input, invalidInput, ProblemError } from '../../services/problems.ts';
 import { applyPreference } from '../preferences.ts';
 
 const etagHeader = {

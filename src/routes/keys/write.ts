@@ -3,9 +3,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { acceptJson, refuseBody } from '../../plugins/bodies.ts';
 import { problems, ref } from '../../schemas/common.ts';
 import { KeyCreate, KeyImport, KeyParams, KeyPatch } from '../../schemas/key.ts';
-import { type Accepted, createKey, updateKey } from '../../services/keys/commands.ts';
-import { importKey } from '../../services/keys/import.ts';
-import { recreateKey, replaceKey } from '../../services/keys/replace.ts';
+import { type Accepted, createKey, updateKey } from '../../services/commands/declare.ts';
+import { importKey } from '../../services/commands/import.ts';
+import { recreateKey, replaceKey } from '../../services/commands/replace.ts';
 import {
   assertValidBody,
   commandOf,

@@ -1,14 +1,17 @@
 /** Everything that happened: to one key, or to all. */
-import { type Event as EventRow, Prisma } from '../../database/client.ts';
+
+import { type Database, type Event as EventRow, Prisma } from '../../database/client.ts';
 import { eventColumns } from '../../database/columns.ts';
 import { beforeAndAfter, eventOrigin } from '../../domain/event-changes.ts';
 import type { EventType } from '../../domain/events.ts';
 import type { Json } from '../../domain/types.ts';
+import { isUuid } from '../../domain/uuid.ts';
 import type { Event, EventQuery } from '../../schemas/history.ts';
-import type { Services } from '../context.ts';
-import { isUuid, lookUpKey } from '../keys/find.ts';
 import { keyNotFound } from '../problems.ts';
 import { assertStorable, type Page, readPage } from './pages.ts';
+
+/** Where history is on record. */
+type Recorded = { database: Database };
 
 /** An event beside the revision of its generation. */
 type Row = EventRow & { revision_origin: string | null; revision_request_id: string | null };
@@ -17,7 +20,7 @@ type Row = EventRow & { revision_origin: string | null; revision_request_id: str
  * One page of all events, newest first.
  * @throws ProblemError malformed-request.
  */
-export async function listEvents(services: Services, query: EventQuery): Promise<Page<Event>> {
+export async function listEvents(services: Recorded, query: EventQuery): Promise<Page<Event>> {
   const { key } = query;
   assertStorable('provider', query.provider);
   if (key !== undefined && !isUuid(key)) return { items: [], nextCursor: null };
@@ -41,7 +44,7 @@ export async function listEvents(services: Services, query: EventQuery): Promise
 }
 
 /** What a revision that is kept no longer told of its request is told by the event of its recording too. */
-async function withIntents({ database }: Services, rows: Row[]): Promise<Row[]> {
+async function withIntents({ database }: Recorded, rows: Row[]): Promise<Row[]> {
   const alone = rows.filter(({ key_ref, revision_request_id }) => key_ref !== null && revision_request_id === null);
   if (alone.length === 0) return rows;
   const intents = await database.prisma.$queryRaw<Pick<Row, 'key_ref' | 'generation' | 'request_id' | 'data'>[]>`
@@ -64,16 +67,16 @@ function isOfSameIntent(one: Pick<Row, 'key_ref' | 'generation'>, other: Row): b
  * One page of a key's events, newest first, also when the key's record is gone.
  * @throws ProblemError not-found for an id that never was a key's, malformed-request.
  */
-export async function listKeyEvents(services: Services, id: string, query: EventQuery): Promise<Page<Event>> {
+export async function listKeyEvents(services: Recorded, id: string, query: EventQuery): Promise<Page<Event>> {
   if (!isUuid(id)) throw keyNotFound(id);
   const page = await listEvents(services, { ...query, key: id });
   if (page.items.length === 0 && (await isUnknown(services, id))) throw keyNotFound(id);
   return page;
 }
 
-async function isUnknown(services: Services, id: string): Promise<boolean> {
-  if ((await lookUpKey(services, id)) !== undefined) return false;
-  return (await services.database.prisma.event.findFirst({ where: { key_ref: id }, select: { seq: true } })) === null;
+async function isUnknown({ database: { prisma } }: Recorded, id: string): Promise<boolean> {
+  if ((await prisma.key.findUnique({ where: { id }, select: { id: true } })) !== null) return false;
+  return (await prisma.event.findFirst({ where: { key_ref: id }, select: { seq: true } })) === null;
 }
 
 /** Whether an event goes back to the request that its generation goes back to. */

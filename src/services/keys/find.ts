@@ -1,15 +1,9 @@
 /** Finds one key. */
 import type { KeyRow } from '../../database/client.ts';
 import { keyColumns } from '../../database/columns.ts';
+import { isUuid } from '../../domain/uuid.ts';
 import type { Services } from '../context.ts';
 import { keyNotFound } from '../problems.ts';
-
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-/** Whether a text can be a key's id at all: the database takes no other for one. */
-export function isUuid(text: string): boolean {
-  return uuid.test(text);
-}
 
 /** Prepared once a connection: this is what most requests ask for, and Prisma's own query takes twice the time. */
 const selectKey = { name: 'find_key', text: `SELECT ${keyColumns()} FROM keys WHERE id = $1` };

@@ -3,8 +3,7 @@ import type { ProviderSettings } from '../../domain/provider.ts';
 import { mostTags, patchedTags, tagFaults } from '../../domain/tags.ts';
 import type { Violation } from '../../domain/types.ts';
 import type { ProviderCreate, ProviderPatch } from '../../schemas/provider.ts';
-import type { Input } from '../keys/input.ts';
-import { invalidInput } from '../problems.ts';
+import { type Input, invalidInput } from '../problems.ts';
 
 type Given = Omit<ProviderCreate, 'name'>;
 

@@ -1,13 +1,15 @@
-/** A provider that is to lead elsewhere must first see some of its keys there. */
+/** Whether a provider leads to its keys: some of them are looked for. One that is to lead elsewhere must first see some there. */
 import { isDeepStrictEqual } from 'node:util';
+import type { KeyRow } from '../../database/client.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { problemOf } from '../keys/import.ts';
-import { conflict } from '../problems.ts';
-import { sampleOf } from '../sync/lost.ts';
+import { conflict, problemOf } from '../problems.ts';
+
+/** Keys of a provider that are looked for before one is given up. */
+const sampleSize = 5;
 
 /**
  * Looks for up to five of the provider's keys by the settings that it would have. One that is seen is enough.
@@ -44,4 +46,42 @@ async function seesAny(kms: Kms, keyIds: string[]): Promise<boolean> {
   }
   if (untold !== null) throw problemOf(untold, keyIds[0] ?? '');
   return false;
+}
+
+/** Ids of keys that KMS has, as far as is known, and had before `since`. */
+export async function sampleOf(
+  { database }: Services,
+  { id, provider }: Pick<KeyRow, 'provider'> & { id?: string },
+  since: Date,
+) {
+  const keys = await database.prisma.key.findMany({
+    where: {
+      provider,
+      ...(id === undefined ? {} : { id: { not: id } }),
+      lifecycle: 'managed',
+      synced_generation: { gt: 0 },
+      key_state: { not: null },
+      key_id: { not: null },
+      created_at: { lt: since },
+    },
+    orderBy: { last_observed_at: { sort: 'desc', nulls: 'last' } },
+    take: sampleSize,
+    select: { key_id: true },
+  });
+  return keys.flatMap(({ key_id }) => (key_id === null ? [] : [key_id]));
+}
+
+/** Whether KMS has any of these keys. untold: it won't say. None to look for: nothing speaks against it. */
+export async function lookForOthers(kms: Kms, keyIds: string[]): Promise<'seen' | 'none' | 'untold'> {
+  let answer: 'none' | 'untold' = 'none';
+  for (const keyId of keyIds) {
+    try {
+      await describeKey(kms, keyId);
+      return 'seen';
+    } catch (error) {
+      if (!(error instanceof KmsFailure)) throw error;
+      if (error.kind !== 'not_found') answer = 'untold';
+    }
+  }
+  return keyIds.length === 0 ? 'seen' : answer;
 }

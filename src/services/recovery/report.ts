@@ -1,8 +1,7 @@
 /** Tells whether keys are held, and what differs from what the database last recorded. */
-import { Prisma } from '../../database/client.ts';
+import { type Database, Prisma } from '../../database/client.ts';
 import type { FoundAfterGap } from '../../domain/recorded.ts';
 import type { HeldKey, HeldKeyQuery, Recovery } from '../../schemas/recovery.ts';
-import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
 import { lastGap } from './hold.ts';
 
@@ -20,7 +19,7 @@ type Counted = {
 };
 
 /** The state of the recovery, as of now. */
-export async function showRecovery({ database }: Services): Promise<Recovery> {
+export async function showRecovery({ database }: { database: Database }): Promise<Recovery> {
   const [counted] = await database.prisma.$queryRaw<Counted[]>`
     SELECT (SELECT since FROM installation), (SELECT reason FROM installation), count(*)::int AS total,
       (count(*) FILTER (WHERE gap_seen < ${gap}))::int AS held,
@@ -43,7 +42,7 @@ type Row = { id: string; arn: string | null; provider: string; checked: boolean;
 
 /** One page of the keys that are held. @throws ProblemError malformed-request for a cursor that no page gave. */
 export async function listHeldKeys(
-  { database }: Services,
+  { database }: { database: Database },
   query: HeldKeyQuery,
 ): Promise<{ items: HeldKey[]; nextCursor: string | null }> {
   const limit = query.limit ?? standardLimit;

@@ -7,8 +7,8 @@ import { lacksOwnershipTag } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { findRevision } from '../history/revisions.ts';
 import { dueTagNames } from '../keys/declared.ts';
+import { findRevision } from '../keys/revisions.ts';
 import { isHeld } from './drift.ts';
 
 /** Milliseconds after a key's deletion date at which KMS is asked whether it is gone. */

@@ -10,11 +10,11 @@ import { type DescribedKey, describeKey, knownOf, readPolicy } from '../../kms/o
 import type { Found } from '../../kms/ownership.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import { lookForOthers, sampleOf } from '../providers/sample.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, type JournalEntry, outcomeOnRecord, type RecordedWrite, recordMade } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
-import { lookForOthers, sampleOf } from './lost.ts';
 import { timeUntilSettled } from './open-writes.ts';
 import { sendWrite } from './send.ts';
 

@@ -8,8 +8,8 @@ import type { Difference, ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { findRevision } from '../history/revisions.ts';
 import { declaredIn, declaredOf, desiredBy, desiredOf, driftOf, dueTagNames, observedOf } from '../keys/declared.ts';
+import { findRevision } from '../keys/revisions.ts';
 
 /**
  * Whether KMS was made to hold the desired state: what differs now was changed by somebody else, but for what a write of

@@ -4,7 +4,7 @@ import { announceKeyChange } from '../../database/queue.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { findRevision } from '../history/revisions.ts';
+import { findRevision } from '../keys/revisions.ts';
 import type { Access } from '../providers/access.ts';
 import { recordDriftEvents } from './drift.ts';
 import { deleteFormerKeys } from './former-keys.ts';

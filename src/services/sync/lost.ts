@@ -3,19 +3,16 @@
  * key. Several do, over more time than KMS's answers may be stale, from a KMS that has other keys of the provider.
  */
 import type { KeyRow } from '../../database/client.ts';
-import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
-import { describeKey } from '../../kms/observe.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services, Times } from '../context.ts';
 import { errorOf } from '../keys/declared.ts';
 import type { Access } from '../providers/access.ts';
+import { lookForOthers, sampleOf } from '../providers/sample.ts';
 
 /** Answers that it takes at least. */
 const fewestAnswers = 3;
 const shortestSpread = 1000;
-/** Keys of a provider that are looked for before one is given up. */
-export const sampleSize = 5;
 /** Milliseconds between looks at a lost key: as long as it has been lost, within these. */
 const [soonestLook, latestLook] = [3_600_000, 86_400_000];
 
@@ -92,44 +89,6 @@ function told({ kind, operation }: KmsFailure, code: string, message: string): K
 
 function sentence(text: string): string {
   return text.replace(/[^.!?]$/, '$&.');
-}
-
-/** Ids of keys that KMS has, as far as is known, and had before `since`. */
-export async function sampleOf(
-  { database }: Services,
-  { id, provider }: Pick<KeyRow, 'provider'> & { id?: string },
-  since: Date,
-) {
-  const keys = await database.prisma.key.findMany({
-    where: {
-      provider,
-      ...(id === undefined ? {} : { id: { not: id } }),
-      lifecycle: 'managed',
-      synced_generation: { gt: 0 },
-      key_state: { not: null },
-      key_id: { not: null },
-      created_at: { lt: since },
-    },
-    orderBy: { last_observed_at: { sort: 'desc', nulls: 'last' } },
-    take: sampleSize,
-    select: { key_id: true },
-  });
-  return keys.flatMap(({ key_id }) => (key_id === null ? [] : [key_id]));
-}
-
-/** Whether KMS has any of these keys. untold: it won't say. None to look for: nothing speaks against it. */
-export async function lookForOthers(kms: Kms, keyIds: string[]): Promise<'seen' | 'none' | 'untold'> {
-  let answer: 'none' | 'untold' = 'none';
-  for (const keyId of keyIds) {
-    try {
-      await describeKey(kms, keyId);
-      return 'seen';
-    } catch (error) {
-      if (!(error instanceof KmsFailure)) throw error;
-      if (error.kind !== 'not_found') answer = 'untold';
-    }
-  }
-  return keyIds.length === 0 ? 'seen' : answer;
 }
 
 /** When a lost key is looked for again: for ever, since it may be there again, and ever more seldom. */

@@ -9,13 +9,13 @@ import type { ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, observeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { findEarlierRun } from '../history/revisions.ts';
-import { conflict, invalidInput, ProblemError, refusedByKms } from '../problems.ts';
+import { lookUpKey } from '../keys/find.ts';
+import { recordNewKey } from '../keys/intents.ts';
+import { findEarlierRun } from '../keys/revisions.ts';
+import { conflict, invalidInput, type ProblemError, problemOf } from '../problems.ts';
 import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider } from '../providers/settings.ts';
-import { type Accepted, type Command, settleNewKey } from './commands.ts';
-import { lookUpKey } from './find.ts';
-import { recordNewKey } from './intents.ts';
+import { type Accepted, type Command, settleNewKey } from './declare.ts';
 
 /**
  * Imports a key. Nothing in KMS is changed but the ownership tag.
@@ -71,25 +71,6 @@ async function observeImportable(
     return await observeKey(kms, described.key_id, described);
   } catch (error) {
     throw error instanceof KmsFailure ? problemOf(error, keyId) : error;
-  }
-}
-
-/** Says why KMS could not be read. */
-export function problemOf(failure: KmsFailure, keyId: string): ProblemError {
-  const { code, message, operation } = failure;
-  switch (failure.kind) {
-    case 'not_found':
-      return new ProblemError('not-found', `KMS has no key ${JSON.stringify(keyId)}: ${message}`);
-    case 'throttled':
-    case 'fault':
-    case 'credentials':
-      return new ProblemError('temporarily-unavailable', `KMS can't be asked now: ${code}: ${message}`);
-    case 'conflict':
-    case 'denied':
-    case 'unpropagated':
-    case 'unsupported':
-    case 'refused':
-      return refusedByKms({ code, message, operation }, keyId, 'Nothing was recorded.');
   }
 }
 

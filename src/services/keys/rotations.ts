@@ -5,10 +5,9 @@ import type { PageQuery } from '../../schemas/history.ts';
 import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor, unknownCursor } from '../cursors.ts';
 import type { Page } from '../history/pages.ts';
-import { findKey } from '../keys/find.ts';
-import { problemOf } from '../keys/import.ts';
-import { conflict } from '../problems.ts';
+import { conflict, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
+import { findKey } from './find.ts';
 
 const standardLimit = 50;
 const thisList = 'this list';

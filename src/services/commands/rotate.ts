@@ -3,11 +3,11 @@ import { v7 as uuidv7 } from 'uuid';
 import { type KeyRow, type OnDemandRotation, Prisma, type Transaction } from '../../database/client.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import type { Accepted, Command } from '../keys/commands.ts';
 import { findKey } from '../keys/find.ts';
 import { assertManaged, assertMatches, assertNotLost, assertSettledInKms } from '../keys/preconditions.ts';
 import { invalidInput, type KmsError, keyNotFound, refusedByKms } from '../problems.ts';
 import { lastGap } from '../recovery/hold.ts';
+import type { Accepted, Command } from './declare.ts';
 
 /**
  * Rotates a key's material now.

@@ -3,17 +3,17 @@ import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import type { FoundAfterGap } from '../../domain/recorded.ts';
 import type { ObservedKey } from '../../domain/types.ts';
+import { isUuid } from '../../domain/uuid.ts';
 import { mostRefusals, type RecoveryResume, type RecoveryResumed } from '../../schemas/recovery.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { type DeclaredKey, declaredOf, observedIn } from '../keys/declared.ts';
-import { isUuid } from '../keys/find.ts';
 import { decidedOn, recordChange } from '../keys/intents.ts';
 import { invalidInput, keyNotFound, ProblemError } from '../problems.ts';
 import { bringAllAlong } from '../providers/bring-along.ts';
 import { settingsFor } from '../providers/settings.ts';
+import { gapAndTimeIn, isHeldBack } from '../recovery/hold.ts';
 import { declaredAsObserved } from '../sync/adoption.ts';
-import { gapAndTimeIn, isHeldBack } from './hold.ts';
 
 /** Keys read at once. */
 const batchSize = 200;

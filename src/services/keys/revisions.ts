@@ -1,11 +1,12 @@
 /** The desired states of a key by generation. */
 import type { Revision as RevisionRow } from '../../database/client.ts';
+import { isUuid } from '../../domain/uuid.ts';
 import type { PageQuery, Revision } from '../../schemas/history.ts';
 import type { Services } from '../context.ts';
-import { declaredIn } from '../keys/declared.ts';
-import { isUuid, lookUpKey } from '../keys/find.ts';
+import { type Page, readPage } from '../history/pages.ts';
 import { keyNotFound } from '../problems.ts';
-import { type Page, readPage } from './pages.ts';
+import { declaredIn } from './declared.ts';
+import { lookUpKey } from './find.ts';
 
 /**
  * One page of a key's revisions, newest first. They outlive the record of a key that was deleted or released.

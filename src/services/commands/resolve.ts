@@ -9,18 +9,18 @@ import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { KeyResolution } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { conflict, invalidInput } from '../problems.ts';
+import { errorOf } from '../keys/declared.ts';
+import { findKey } from '../keys/find.ts';
+import { assertMatches } from '../keys/preconditions.ts';
+import { conflict, invalidInput, problemOf } from '../problems.ts';
 import { accessToKey, homeElsewhere } from '../providers/access.ts';
 import { gapAndTimeIn } from '../recovery/hold.ts';
 import { duplicateKeys, keyNotReadable } from '../sync/creation.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
 import { closeEntry } from '../sync/journal.ts';
 import { homeOf } from '../sync/replacement.ts';
-import type { Accepted, Command } from './commands.ts';
-import { errorOf } from './declared.ts';
-import { findKey } from './find.ts';
-import { assertUnmanaged, problemOf } from './import.ts';
-import { assertMatches } from './preconditions.ts';
+import type { Accepted, Command } from './declare.ts';
+import { assertUnmanaged } from './import.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
 /** What a record says that waits for such a word. Its message names the keys. */

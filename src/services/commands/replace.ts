@@ -4,17 +4,16 @@ import { isPendingDeletion } from '../../domain/key-state.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { findEarlierRun } from '../history/revisions.ts';
-import { conflict, invalidInput } from '../problems.ts';
+import { type DeclaredKey, declaredOf, errorOf, observedOf } from '../keys/declared.ts';
+import { findKey } from '../keys/find.ts';
+import { recordChange } from '../keys/intents.ts';
+import { assertManaged, assertMatches, assertNotLost, assertSettledInKms, isLost } from '../keys/preconditions.ts';
+import { findEarlierRun } from '../keys/revisions.ts';
+import { conflict, type Input, invalidInput, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 import { isMissing } from '../sync/lost.ts';
-import type { Accepted, Command } from './commands.ts';
-import { type DeclaredKey, declaredOf, errorOf, observedOf } from './declared.ts';
-import { findKey } from './find.ts';
-import { problemOf } from './import.ts';
-import { declaredByReplacement, type Input, patchTarget } from './input.ts';
-import { recordChange } from './intents.ts';
-import { assertManaged, assertMatches, assertNotLost, assertSettledInKms, isLost } from './preconditions.ts';
+import type { Accepted, Command } from './declare.ts';
+import { declaredByReplacement, patchTarget } from './input.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
 /**

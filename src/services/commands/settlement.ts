@@ -3,10 +3,10 @@ import type { KeyRow } from '../../database/client.ts';
 import { type RefusedCall, violationsBy } from '../../domain/refused-fields.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
+import { errorOf } from '../keys/declared.ts';
+import { lookUpKey } from '../keys/find.ts';
+import { isLost } from '../keys/preconditions.ts';
 import { keyNotFound, refusedByKms } from '../problems.ts';
-import { errorOf } from './declared.ts';
-import { lookUpKey } from './find.ts';
-import { isLost } from './preconditions.ts';
 
 /**
  * How a change ended, or that it has not ended within the wait.

@@ -4,15 +4,15 @@ import { v7 as uuidv7 } from 'uuid';
 import { type KeyRow, Prisma } from '../../database/client.ts';
 import type { RevisionOrigin } from '../../domain/events.ts';
 import type { Actor, Services } from '../context.ts';
-import { findEarlierRun } from '../history/revisions.ts';
-import { conflict, keyNotFound } from '../problems.ts';
+import { type DeclaredKey, declaredOf, errorOf } from '../keys/declared.ts';
+import { findKey, lookUpKey } from '../keys/find.ts';
+import { recordChange, recordNewKey } from '../keys/intents.ts';
+import { assertManaged, assertMatches, assertNotReplacing } from '../keys/preconditions.ts';
+import { findEarlierRun } from '../keys/revisions.ts';
+import { conflict, type Input, keyNotFound } from '../problems.ts';
 import { isHeldBack, lastGap } from '../recovery/hold.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
-import { type DeclaredKey, declaredOf, errorOf } from './declared.ts';
-import { findKey, lookUpKey } from './find.ts';
-import { declaredByCreate, declaredByPatch, type Input, patchTarget } from './input.ts';
-import { recordChange, recordNewKey } from './intents.ts';
-import { assertManaged, assertMatches, assertNotReplacing } from './preconditions.ts';
+import { declaredByCreate, declaredByPatch, patchTarget } from './input.ts';
 import {
   assertPutRight,
   keptRow,

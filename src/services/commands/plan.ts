@@ -11,16 +11,16 @@ import { observeKey } from '../../kms/observe.ts';
 import { parametersOf } from '../../kms/operations.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
+import { declaredOf, desiredBy, desiredOf, driftOf, observedOf } from '../keys/declared.ts';
+import { findKey } from '../keys/find.ts';
+import { assertManaged } from '../keys/preconditions.ts';
+import { type Input, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 import { servicesWith } from '../providers/quotas.ts';
 import { isHeld, withSince } from '../sync/drift.ts';
 import { withUntold } from '../sync/look.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
-import { declaredOf, desiredBy, desiredOf, driftOf, observedOf } from './declared.ts';
-import { findKey } from './find.ts';
-import { problemOf } from './import.ts';
-import { declaredByCreate, declaredByReplacement, type Input, patchTarget } from './input.ts';
-import { assertManaged } from './preconditions.ts';
+import { declaredByCreate, declaredByReplacement, patchTarget } from './input.ts';
 
 /** What stands for ids that are not known before the write. */
 const unknownId = '<id>';

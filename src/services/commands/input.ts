@@ -13,12 +13,9 @@ import { patchedTags, pointerSegment, type TagSettings } from '../../domain/tags
 import { depthOf } from '../../domain/text.ts';
 import type { Json, ObservedKey, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
-import { invalidInput } from '../problems.ts';
+import { type DeclaredKey, declaredOf, observedOf } from '../keys/declared.ts';
+import { type Input, invalidInput } from '../problems.ts';
 import { findSettings, type NamedProvider, settingsFor, standardProvider } from '../providers/settings.ts';
-import { type DeclaredKey, declaredOf, observedOf } from './declared.ts';
-
-/** A body and what its schema finds wrong with it. */
-export type Input = { body: unknown; violations: Violation[] };
 
 type Given = GivenArguments & { provider?: string | null };
 
