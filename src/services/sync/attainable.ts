@@ -5,12 +5,12 @@ import { unattainable } from '../../domain/refusals.ts';
 import type { DesiredKey, ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { SyncError } from '../../schemas/key.ts';
-import type { Aim } from './aims.ts';
 import { isHeld } from './drift.ts';
+import type { SyncMode } from './mode.ts';
 
 /** @throws KmsFailure that refuses a change which asks for the impossible, before anything of it is carried out. */
-export function assertAttainable(aim: Aim, row: KeyRow, desired: DesiredKey, observed: ObservedKey | null): void {
-  if (aim !== 'enforce' || isHeld(row) || observed === null) return;
+export function assertAttainable(mode: SyncMode, row: KeyRow, desired: DesiredKey, observed: ObservedKey | null): void {
+  if (mode !== 'enforce' || isHeld(row) || observed === null) return;
   const [refusal] = unattainable(desired, observed);
   if (refusal !== undefined) throw new KmsFailure('refused', refusal.code, refusal.detail, refusal.operation, true);
 }

@@ -15,21 +15,21 @@ import { desiredOf, driftOf } from '../keys/declared.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
 import { servicesFor } from '../providers/quotas.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
-import { aimOf, isToBeMended, nextLook } from './aims.ts';
 import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
 import { CreationUnsettled } from './creation.ts';
 import { findDrift, isHeld, withSince } from './drift.ts';
-import { recordGone, recordRemoved } from './endings.ts';
 import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { isOnHold, releaseHold } from './held.ts';
 import { Lease, LeaseLost, StoodStill, type Work } from './lease.ts';
 import { type Look, look, noLook } from './look.ts';
+import { isToBeMended, modeOf, nextLook } from './mode.ts';
 import { findUnverifiedWrites, timeSinceFirstRefusal, timeUntilVerifiable } from './open-writes.ts';
 import { settlePolicyForm } from './policy-form.ts';
 import { recordDriftFound, recordObservation, recordRetry } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { takeBack } from './refusal.ts';
+import { recordGone, recordRemoved } from './removal.ts';
 import { beginReplacement, homeOf } from './replacement.ts';
 import { isFinal, isRead, mayHeal, retryDelay } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
@@ -141,7 +141,7 @@ async function converge(services: Services, access: Access, begun: Work): Promis
   const { key_id: keyId } = begun.row;
   if (keyId === null && begun.row.lifecycle !== 'managed') return recordRemoved(services, begun);
   const unverified = begun.row.writes_open ? await timeUntilVerifiable(services, begun.row.id) : 0;
-  const aim = await aimOf(services, begun.row);
+  const mode = await modeOf(services, begun.row);
   let seen = noLook;
   if (keyId !== null) {
     try {
@@ -153,31 +153,35 @@ async function converge(services: Services, access: Access, begun: Work): Promis
     }
   }
   const { observed } = seen;
-  if (observed !== null && aim !== 'claim') assertOwn(begun.row, observed, services.ownershipTagName);
+  if (observed !== null && mode !== 'claim') assertOwn(begun.row, observed, services.ownershipTagName);
   const work = observed === null ? begun : await settlePolicyForm(services, begun, observed);
   const { row } = work;
   const desired = desiredOf(row, settings, services.ownershipTagName);
-  assertAttainable(aim, row, desired, observed);
-  if (aim === 'enforce') assertAsAsked(row, desired, observed);
+  assertAttainable(mode, row, desired, observed);
+  if (mode === 'enforce') assertAsAsked(row, desired, observed);
   if (observed !== null) await assertTagsKept(services, kms, row, observed, seen.read?.tags);
   const unknown = row.writes_open && isHeld(row) ? await findUnverifiedWrites(services, row) : [];
   const differing = observed === null ? [] : await findDrift(services, settings, row, observed, unknown);
-  const vain = aim === 'adopt' || aim === 'claim' ? [] : await findInVain(services, row, desired, observed, differing);
+  const vain =
+    mode === 'adopt' || mode === 'claim' ? [] : await findInVain(services, row, desired, observed, differing);
   const found = sinceInVain(differing, vain);
   const adopted =
-    aim === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
+    mode === 'adopt' && found.length > 0 && observed !== null && adoptable(services, row, settings, observed);
   if (adopted) return adoptDrift(services, work, adopted, found);
   // Drift is on record before it is mended, so that what was there can be told.
-  const known = found.length > 0 && aim === 'enforce' ? await recordDriftFound(services, work, found) : work;
-  const planned = stepsNow(aim, row, desired, seen.planned, { vain, unknown, now: services.now() });
+  const known = found.length > 0 && mode === 'enforce' ? await recordDriftFound(services, work, found) : work;
+  const planned = stepsNow(mode, row, desired, seen.planned, { vain, unknown, now: services.now() });
   const steps = await disabledAtOnce(services, work, seen.planned, planned);
   const done = await applyAll(services, kms, known, seen.planned, steps, desired);
-  const { reached, settling, noted } = await putCancelledRight(services, access, known, desired, seen, { steps, done });
+  const { reached, settling, current } = await putCancelledRight(services, access, known, desired, seen, {
+    steps,
+    done,
+  });
   const unrotated = await rotateOnDemand(services, kms, work, reached, (key, step) =>
     applyAll(services, kms, work, key, [step]),
   );
   const hindrance = (await deleteFormerKeys(services, kms, work)) ?? unrotated;
-  if (aim === 'enforce' && row.lifecycle === 'managed' && !isHeld(row) && reached.enabled === null) {
+  if (mode === 'enforce' && row.lifecycle === 'managed' && !isHeld(row) && reached.enabled === null) {
     return recordRetry(services, known, untold(reached));
   }
   if (row.lifecycle === 'released') {
@@ -187,19 +191,19 @@ async function converge(services: Services, access: Access, begun: Work): Promis
       ? recordRetry(services, work, lateWrite(), { dueIn: unverified })
       : recordRemoved(services, work);
   }
-  const holds = aim === 'enforce' || aim === 'claim';
+  const holds = mode === 'enforce' || mode === 'claim';
   const held = holds ? withDeclared(reached, desired) : reached;
   const now = services.now();
-  const drift = stillShown(withSince(differences(desired, reached), driftOf(noted.row), now), found, vain);
+  const drift = stillShown(withSince(differences(desired, reached), driftOf(current.row), now), found, vain);
   const refresh = settings.refresh_interval_seconds * 1000;
   const next = nextLook(row, reached, {
     now,
     // Whether a mend had its effect is seen as soon as that can be.
     settling: found.length > 0 && steps.length > 0 ? services.times.settle : settling,
     refresh,
-    isToBeMended: isToBeMended(row, aim, { drift: drift.filter(isNotIn(vain)), desired, reached }),
+    isToBeMended: isToBeMended(row, mode, { drift: drift.filter(isNotIn(vain)), desired, reached }),
   });
-  return recordObservation(services, noted, {
+  return recordObservation(services, current, {
     observed: held,
     drift,
     holds,
@@ -234,22 +238,22 @@ async function putCancelledRight(
   desired: DesiredKey,
   { observed, settling, believe }: Look,
   { steps, done }: { steps: Step[]; done: ObservedKey },
-): Promise<{ reached: ObservedKey; settling: number; noted: Work }> {
+): Promise<{ reached: ObservedKey; settling: number; current: Work }> {
   const isCancelled = steps.some(({ operation }) => operation === 'CancelKeyDeletion');
   const isWritten = steps.some(({ operation }) => /^(En|Dis)ableKeyRotation$/.test(operation));
-  if (observed === null || !isCancelled) return { reached: done, settling, noted: work };
+  if (observed === null || !isCancelled) return { reached: done, settling, current: work };
   const isRead = !isWritten && mayRotate(done);
   const read = isRead ? believe({ ...observed, rotation: await readRotation(kms, done.key_id) }) : done;
   const comesRotating = isRead && read.rotation?.enabled === true;
   // That it does not rotate may be an answer from before the cancelling.
   const settlingNow = isRead && !comesRotating ? services.times.settle : settling;
   const comesEnabled = done.enabled === true && !desired.is_enabled;
-  if (!comesRotating && !comesEnabled) return { reached: done, settling: settlingNow, noted: work };
+  if (!comesRotating && !comesEnabled) return { reached: done, settling: settlingNow, current: work };
   const restored = { ...done, rotation: comesRotating ? read.rotation : done.rotation };
   const found = await findDrift(services, settings, work.row, restored);
-  const noted = found.length > 0 ? await recordDriftFound(services, work, found) : work;
-  const reached = await applyAll(services, kms, noted, restored, plan(desired, restored));
-  return { reached, settling: settlingNow, noted };
+  const current = found.length > 0 ? await recordDriftFound(services, work, found) : work;
+  const reached = await applyAll(services, kms, current, restored, plan(desired, restored));
+  return { reached, settling: settlingNow, current };
 }
 
 function untold({ key_state: state }: ObservedKey): KmsFailure {

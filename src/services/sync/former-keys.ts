@@ -84,7 +84,7 @@ async function schedule(
   const to = { account: former.arn.split(':')[4] ?? null, endpoint: kms.endpointName };
   const [entry] = await openJournal(services, { row: { ...row, id: former.id }, lease }, null, [step], to);
   if (entry === undefined) throw new Error('The journal took no entry');
-  const told = { ...entry, step: toldOf(former, step) };
+  const told = { ...entry, step: withKeyId(former, step) };
   const { deletion_date } = await sendWrite(services, kms, work, told, (permit) =>
     applyStep(kms, former.key_id, step, permit),
   );
@@ -93,7 +93,7 @@ async function schedule(
 }
 
 /** The event of a write is the record's, and tells which key the write was for. */
-function toldOf<Planned extends { parameters: unknown }>({ key_id }: FormerKey, step: Planned): Planned {
+function withKeyId<Planned extends { parameters: unknown }>({ key_id }: FormerKey, step: Planned): Planned {
   return { ...step, parameters: { KeyId: key_id, ...(step.parameters as object) } };
 }
 
@@ -105,7 +105,7 @@ async function closeCutOff(services: Services, { row, lease }: Work, former: For
   await prisma.$transaction(async (transaction) => {
     await assertFenced(transaction, lease);
     for (const write of open) {
-      await closeEntry(transaction, row, { id: write.id, step: toldOf(former, write) }, 'unknown');
+      await closeEntry(transaction, row, { id: write.id, step: withKeyId(former, write) }, 'unknown');
     }
   });
   await services.failurePoints.pass('open-write-settled');

@@ -10,10 +10,10 @@ import { desiredOf, errorOf, observedOf } from '../keys/declared.ts';
 import { isLost } from '../keys/preconditions.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
 import { isHeldBack } from '../recovery/hold.ts';
-import { nextLook } from './aims.ts';
 import { searchAfterGap } from './first-creation.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { withUntold } from './look.ts';
+import { nextLook } from './mode.ts';
 import { finish } from './record.ts';
 import { homeOf } from './replacement.ts';
 

@@ -7,8 +7,8 @@ import { type InVain, inVain, leavingAlone, nextTry } from '../../domain/vain-wr
 import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { driftOf } from '../keys/declared.ts';
-import { type Aim, stepsFor } from './aims.ts';
 import { isHeld } from './drift.ts';
+import { type SyncMode, stepsFor } from './mode.ts';
 
 /** How many of a key's latest writes are looked at. */
 const mostWrites = 50;
@@ -55,10 +55,10 @@ export function sinceInVain(found: Drift[], vain: InVain[]): Drift[] {
 }
 
 /**
- * The steps towards the aim, without those that are not to be tried again yet. Whoever asks for a sync outright has all tried.
+ * The steps of a sync in this mode, without those that are not to be tried again yet. Whoever asks for a sync outright has all tried.
  */
 export function stepsNow(
-  aim: Aim,
+  mode: SyncMode,
   row: KeyRow,
   desired: DesiredKey,
   observed: ObservedKey | null,
@@ -66,9 +66,9 @@ export function stepsNow(
 ): Step[] {
   const isAsked = row.enforce_through > row.served_observation;
   const waiting = isAsked ? [] : vain.filter((entry) => nextTry(entry).getTime() > now).map(({ field }) => field);
-  if (waiting.length === 0 || observed === null) return stepsFor(aim, row, desired, observed, unknown);
-  const aimedAt = leavingAlone(desired, observed, waiting);
-  return aimedAt === null ? [] : stepsFor(aim, row, aimedAt, observed, unknown);
+  if (waiting.length === 0 || observed === null) return stepsFor(mode, row, desired, observed, unknown);
+  const target = leavingAlone(desired, observed, waiting);
+  return target === null ? [] : stepsFor(mode, row, target, observed, unknown);
 }
 
 /** Tells the drift that was not put right in vain. */

@@ -1,4 +1,4 @@
-/** What a sync aims at, and when it is to look again. */
+/** What a sync does about a difference, which steps follow from that, and when it is to look again. */
 import type { KeyRow } from '../../database/client.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { plan, planWithin } from '../../domain/planner.ts';
@@ -25,13 +25,13 @@ const mendingDelay = 5000;
  * - adopt: take it into the desired state.
  * - claim: say it, and mark the key as Keyward's.
  */
-export type Aim = 'enforce' | 'report' | 'adopt' | 'claim';
+export type SyncMode = 'enforce' | 'report' | 'adopt' | 'claim';
 
 /**
- * What is aimed at now. A change that KMS does not hold yet and POST …/sync are enforced whatever the drift policy; POST
+ * The mode of the sync at hand. A change that KMS does not hold yet and POST …/sync are enforced whatever the drift policy; POST
  * …/refresh only looks. While a write of Keyward's own has an unknown outcome, nothing is adopted: it may be half of one.
  */
-export async function aimOf(services: Services, row: KeyRow): Promise<Aim> {
+export async function modeOf(services: Services, row: KeyRow): Promise<SyncMode> {
   if (await isNewImport(services, row)) return 'claim';
   if (!isHeld(row) || row.enforce_through > row.served_observation) return 'enforce';
   if (row.requested_observation > row.served_observation) return 'report';
@@ -49,23 +49,23 @@ async function isNewImport(
 }
 
 /**
- * The steps towards the aim. Whatever the drift policy, a change of the provider's default tags goes its way, a write of
+ * The steps of a sync in this mode. Whatever the drift policy, a change of the provider's default tags goes its way, a write of
  * unknown outcome is repeated, and the ownership tag is put back, by which Keyward knows the key.
  * @param unknown writes of the generation that KMS was made to hold.
  */
 export function stepsFor(
-  aim: Aim,
+  mode: SyncMode,
   row: KeyRow,
   desired: DesiredKey,
   observed: ObservedKey | null,
   unknown: UnknownWrite[],
 ): Step[] {
-  if (aim === 'enforce') return plan(desired, observed);
-  return observed === null ? [] : planWithin(scopeFor(aim, row, desired, unknown), desired, observed);
+  if (mode === 'enforce') return plan(desired, observed);
+  return observed === null ? [] : planWithin(scopeFor(mode, row, desired, unknown), desired, observed);
 }
 
-function scopeFor(aim: Aim, row: KeyRow, { ownership_tag }: DesiredKey, unknown: UnknownWrite[]): Scope {
-  if (aim === 'claim') return scopeOf([], [ownership_tag.name]);
+function scopeFor(mode: SyncMode, row: KeyRow, { ownership_tag }: DesiredKey, unknown: UnknownWrite[]): Scope {
+  if (mode === 'claim') return scopeOf([], [ownership_tag.name]);
   const onlyLooks = row.requested_observation > row.served_observation;
   return scopeOf(unknown, [...dueTagNames(row), ...(onlyLooks ? [] : [ownership_tag.name])]);
 }
@@ -73,10 +73,10 @@ function scopeFor(aim: Aim, row: KeyRow, { ownership_tag }: DesiredKey, unknown:
 /** Whether a look found drift that the drift policy has something done about, or that the ownership tag is gone. */
 export function isToBeMended(
   row: KeyRow,
-  aim: Aim,
+  mode: SyncMode,
   { drift, desired, reached }: { drift: Drift[]; desired: DesiredKey; reached: ObservedKey },
 ): boolean {
-  if (aim !== 'report' || row.lifecycle === 'released') return false;
+  if (mode !== 'report' || row.lifecycle === 'released') return false;
   const mustClaim = row.lifecycle === 'managed' && !isPendingDeletion(reached);
   if (mustClaim && lacksOwnershipTag(reached.tags, desired.ownership_tag)) return true;
   return row.drift_policy !== 'report' && drift.length > 0;
