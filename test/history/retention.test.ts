@@ -209,3 +209,26 @@ test('finished work', async (t) => {
   t.equal((await call('POST', `/v1/keys/${key.id}/rotate`)).status, 200);
   t.equal((await call<Page<object>>('GET', `/v1/keys/${key.id}/rotations`)).body.items.length, 2);
 });
+
+test('each filter of the list of events has an index in the order of the list', async (t) => {
+  const { services } = await startService(t);
+  const client = await services.database.pool.connect();
+  try {
+    // So few events are read faster without.
+    await client.query('SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off');
+    for (const [condition, index] of [
+      ["key_ref = '01a20cc5-de4a-71a8-93fa-25fe7ea14fb3'", 'events_key_ref_seq_idx'],
+      ["type = 'kms.write'", 'events_type_seq_idx'],
+      ["provider = 'default'", 'events_provider_seq_idx'],
+      ['true', 'events_pkey'],
+    ] as const) {
+      const statement = `EXPLAIN SELECT data FROM events WHERE ${condition} ORDER BY seq DESC LIMIT 50`;
+      const { rows } = await client.query<{ 'QUERY PLAN': string }>(statement);
+      const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+      t.match(plan, `Index Scan Backward using ${index} `, condition);
+      t.notMatch(plan, /Sort/);
+    }
+  } finally {
+    client.release(true);
+  }
+});
