@@ -147,7 +147,7 @@ export const variables = {
     Type.Integer({ minimum: 1, maximum: 200 }),
     10,
     'a number, 1 to 200',
-    'keys that one process syncs at once because somebody waits; half as many on schedule',
+    'keys of a provider that one process syncs at once because somebody waits; half as many on schedule',
     asNumber,
   ),
   QUOTA_SHARE: variable(

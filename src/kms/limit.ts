@@ -42,17 +42,21 @@ export class Limit {
    */
   take(isStopping: boolean, owner: object = this): Promise<void> {
     const urgency = currentUrgency();
-    const rate = this.#fill();
-    if (this.#waiting.length === 0 && this.#bucket.tokens >= needOf(urgency, rate)) {
-      this.#bucket.tokens -= 1;
-      return Promise.resolve();
-    }
+    if (this.takeAtOnce()) return Promise.resolve();
     if (isStopping) return Promise.reject(stopping());
     const turn = new Promise<void>((resolve, reject) => {
       this.#waiting.push({ owner, urgency, since: performance.now(), go: resolve, giveUp: reject });
       this.#serve();
     });
     return urgency.waitFor(turn);
+  }
+
+  /** Takes the turn of the current work's next call if it has come. @returns whether it is taken. */
+  takeAtOnce(): boolean {
+    const rate = this.#fill();
+    if (this.#waiting.length > 0 || this.#bucket.tokens < needOf(currentUrgency(), rate)) return false;
+    this.#bucket.tokens -= 1;
+    return true;
   }
 
   /**

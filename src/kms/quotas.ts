@@ -13,6 +13,8 @@ import { currentUrgency } from './urgency.ts';
 export type Quotas = {
   /** Waits for the turn of a call. @throws NotSent when the process stops meanwhile. */
   take(operation: string): Promise<void>;
+  /** Takes a turn if it has come. @returns whether it is taken. */
+  takeAtOnce(operation: string): boolean;
   /** Spreads out calls whose turns came in time, but which something has held up since and lets go all at once. */
   pace(operation: string): Promise<void>;
   /** Gives back a turn that was not used. */
@@ -149,6 +151,12 @@ class HeldCalls implements Quotas {
       if (performance.now() < this.#noQuotasUntil) return;
       await scope?.limit(operation)?.take(scope.isStopping, this);
     }
+  }
+
+  takeAtOnce(operation: string): boolean {
+    if (this.#scope === null || performance.now() < this.#noQuotasUntil) return true;
+    if (this.#scope.isStopping) return false;
+    return this.#scope.limit(operation)?.takeAtOnce() ?? true;
   }
 
   async pace(operation: string): Promise<void> {

@@ -23,21 +23,20 @@ export default fp(
         schema: {
           operationId: 'getReadiness',
           tags: ['Service'],
-          summary: 'Are database and queue reachable, and does the worker work?',
+          summary: 'Is the database reachable, and does the worker work?',
           response: { ...answer, ...problems() },
         },
       },
       async () => {
-        const { database, queue, watch, pulse } = app.services;
-        const asked = Promise.all([database.pool.query('SELECT 1'), queue.boss.isInstalled()]);
+        const { database, watch, pulse } = app.services;
         const answer = await Promise.race([
-          asked.then(
+          database.pool.query('SELECT 1').then(
             () => 'here',
             () => 'away',
           ),
           delay(patience, 'silent', { ref: false }),
         ]);
-        if (answer === 'away') throw unready('The database or the queue in it is away.');
+        if (answer === 'away') throw unready('The database is away.');
         if (answer === 'silent') throw unready(`The database has not answered for ${patience / 1000} seconds.`);
         const endpoint = app.services.endpointFault();
         if (endpoint !== null) throw unready(`KMS_ENDPOINT is no KMS: ${endpoint}`);

@@ -1,5 +1,5 @@
 /** Lets a request wait for the sync of its key. */
-import type { Queue } from '../database/queue.ts';
+import type { Notifications } from '../database/notifications.ts';
 
 /** Milliseconds between looks while waiting: a notification may be lost, and then costs this long. */
 const lookInterval = 1000;
@@ -19,14 +19,14 @@ export type ChangeFeed = {
   close(): void;
 };
 
-/** A feed of the changes that the queue announces. */
-export function openChangeFeed(queue: Queue): ChangeFeed {
+/** A feed of the changes that the processes tell each other. */
+export function openChangeFeed(notifications: Notifications): ChangeFeed {
   const waiting = new Map<string, Set<() => void>>();
   let closed = false;
   const wakeAll = () => {
     for (const wakes of waiting.values()) for (const wake of wakes) wake();
   };
-  queue.onKeyChange((keyId) => {
+  notifications.onKeyChange((keyId) => {
     if (keyId === null) return wakeAll();
     for (const wake of waiting.get(keyId) ?? []) wake();
   });

@@ -2,10 +2,11 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Retention } from '../config.ts';
 import type { Database } from '../database/client.ts';
-import type { Queue } from '../database/queue.ts';
+import type { Notifications } from '../database/notifications.ts';
 import type { Kms } from '../kms/client.ts';
 import type { OwnershipSearch } from '../kms/ownership.ts';
 import type { WriteTimes } from '../kms/permit.ts';
+import type { Quotas } from '../kms/quotas.ts';
 import type { ChangeFeed } from './changes.ts';
 import type { Clients } from './clients.ts';
 import type { FailurePoints } from './failure-points.ts';
@@ -29,9 +30,12 @@ export type Times = {
   propagation: number;
 };
 
+/** The right to sync one key. It is used or given back. */
+export type Place = { run(sync: () => Promise<void>): void; giveBack(): void };
+
 export type Services = {
   database: Database;
-  queue: Queue;
+  notifications: Notifications;
   changes: ChangeFeed;
   metrics: Metrics;
   /** The clients of each provider. `accessTo` checks that they lead to the right account before it gives them out. */
@@ -56,6 +60,12 @@ export type Services = {
   failurePoints: FailurePoints;
   /** What answers at KMS_ENDPOINT in place of a KMS; null: nothing, as far as is known. */
   endpointFault(): string | null;
+  /**
+   * A place for a key of which an intent is about to be recorded, and a token of CreateKey's quota where it is to be made, if that
+   * can be had at once; else null, as where this process leaves the work to others.
+   * @param quotas those in which the token is; null: KMS has the key.
+   */
+  takePlace(provider: string, keyId: string, quotas: Quotas | null): Place | null;
   /** null: this process leaves the work to others. */
   pulse: Pulse | null;
   log: FastifyBaseLogger;

@@ -4,7 +4,7 @@ import type { ClientBase } from 'pg';
 import { type Config, dataFolder, propagationTime, resumeGap, retentionOf, settleTimes } from '../config.ts';
 import { openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
-import { type Queue, startQueue } from '../database/queue.ts';
+import { listen, type Notifications } from '../database/notifications.ts';
 import type { ProviderSettings } from '../domain/provider.ts';
 import type { Kms } from '../kms/client.ts';
 import { searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
@@ -75,12 +75,15 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const database = openPool();
   // Requests that wait for a row, however many, leave the worker its connections, and the other way round.
   const databaseOfWorker = config.ROLE === 'all' ? openPool() : database;
-  const queue = await startQueue(connectionString, (error) => log.warn({ err: error }, 'the queue reports an error'));
-  onClose(() => queue.stop());
-  const changes = openChangeFeed(queue);
-  const unmade = knownUnmade(queue);
+  const notifications = await listen(connectionString, {
+    isWorker: config.ROLE !== 'api',
+    onError: (error) => log.warn({ err: error }, 'the connection that listens for notifications was lost'),
+  });
+  onClose(() => notifications.stop());
+  const changes = openChangeFeed(notifications);
+  const unmade = knownUnmade(notifications);
   watch.onGap(() => unmade.clear());
-  queue.onKeyChange(() => watch.lookSoon(databaseOfWorker.pool));
+  notifications.onKeyChange(() => watch.lookSoon(databaseOfWorker.pool));
 
   const localKms = config.KMS_ENDPOINT === 'local' ? await openLocalKms(config) : null;
   if (localKms !== null) onClose(() => localKms.close());
@@ -109,7 +112,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
 
   const services: Services = {
     database,
-    queue,
+    notifications,
     changes,
     metrics,
     clients,
@@ -126,12 +129,14 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     retention: retentionOf(config),
     failurePoints,
     endpointFault: () => null,
+    takePlace: () => null,
     pulse: config.ROLE === 'api' ? null : new Pulse(),
     log,
   };
   const ofWorker: Services = Object.create(services, { database: { value: databaseOfWorker } });
-  const worker = config.ROLE === 'api' ? null : await startWorker(ofWorker, config.WORKER_CONCURRENCY);
-  if (worker !== null) await startHousekeeping(ofWorker);
+  const worker = config.ROLE === 'api' ? null : startWorker(ofWorker, config.WORKER_CONCURRENCY);
+  if (worker !== null) services.takePlace = worker.takePlace;
+  const housekeeping = worker === null ? null : startHousekeeping(ofWorker);
   const bringing = worker === null ? null : startBringingAlong(ofWorker);
   // AWS and the built-in KMS are known to speak it.
   const isForeign = config.KMS_ENDPOINT !== 'aws' && config.KMS_ENDPOINT !== 'local';
@@ -141,6 +146,7 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     limiter.close();
     await endpointWatch?.stop();
     await bringing?.stop();
+    await housekeeping?.stop();
     await worker?.stop(stopGrace);
     changes.close();
   };
@@ -149,10 +155,10 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
 }
 
 /** What any process records as new is known to all that listen; whatever else becomes of a key ends that. */
-function knownUnmade(queue: Queue): Unmade {
+function knownUnmade(notifications: Notifications): Unmade {
   const unmade = new Unmade();
-  queue.onNewKey((keyId) => unmade.add(keyId));
-  queue.onKeyChange((keyId) => (keyId === null ? unmade.clear() : unmade.forget(keyId)));
+  notifications.onNewKey((keyId) => unmade.add(keyId));
+  notifications.onKeyChange((keyId) => (keyId === null ? unmade.clear() : unmade.forget(keyId)));
   return unmade;
 }
 

@@ -18,7 +18,7 @@ test('a look that somebody asks for reads KMS, also right after the refresh has 
     // As POST …/refresh and …/sync do, but for the wake-up: the refresh passes the key on first.
     const asked = { requested_observation: 1, ...(enforce ? { enforce_through: 1 } : {}) };
     await services.database.prisma.key.update({ where: { id: key.id }, data: asked });
-    await syncKey(services, key.id, seen);
+    await syncKey(services, key.id, { seen, isPassedOn: true });
     t.equal((await call('GET', `/v1/keys/${key.id}`)).body.status.state, enforce ? 'in_sync' : 'drifted');
     t.equal((await metadata(kms, KeyId)).Description, enforce ? 'mine' : 'theirs');
   }

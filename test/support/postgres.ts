@@ -8,7 +8,6 @@ import os from 'node:os';
 import path from 'node:path';
 import { Client } from 'pg';
 import { migrate } from '../../src/database/migrate.ts';
-import { startQueue } from '../../src/database/queue.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/local/postgres.ts';
 
 /** Whatever ends sometime: a test, a benchmark. */
@@ -34,8 +33,6 @@ export async function startPostgresForTests(): Promise<EmbeddedPostgres> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-postgres-'));
   const { connectionString, stop } = await startEmbeddedPostgres(folder, settings);
   await migrate(connectionString);
-  const queue = await startQueue(connectionString, () => {});
-  await queue.stop();
   return {
     connectionString,
     stop: async () => {

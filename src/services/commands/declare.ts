@@ -12,6 +12,7 @@ import { findEarlierRun } from '../keys/revisions.ts';
 import { conflict, type Input, keyNotFound } from '../problems.ts';
 import { isHeldBack, lastGap } from '../recovery/hold.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
+import { headStartOfChange, headStartOfCreate } from '../sync/head-start.ts';
 import { declaredByCreate, declaredByPatch, patchTarget } from './input.ts';
 import {
   assertPutRight,
@@ -48,7 +49,8 @@ export async function createKey(services: Services, input: Input, command: Comma
   if (earlier !== null) return settleNewKey(services, { id, generation: earlier.generation, keyId: null }, command);
   const { declared, provider } = await declaredByCreate(services, input);
   const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId: !command.isRerun };
-  const generation = await recordNewKey(services, key, command).catch((error) =>
+  const headStart = key.isNewId ? await headStartOfCreate(services, { id, provider, declared }) : null;
+  const generation = await recordNewKey(services, key, command, headStart).catch((error) =>
     generationOfOtherRun(services, command, error),
   );
   return settleNewKey(services, { id, generation, keyId: null }, command);
@@ -198,16 +200,16 @@ export async function observeKey(
 
 async function requestObservation(services: Services, id: string, enforce: boolean): Promise<number> {
   const observation = await services.database.prisma.$transaction(async (transaction) => {
-    const [requested] = await transaction.$queryRaw<{ requested_observation: number }[]>`
+    const [requested] = await transaction.$queryRaw<{ requested_observation: number; provider: string }[]>`
       UPDATE keys
       SET requested_observation = requested_observation + 1,
           enforce_through = CASE WHEN ${enforce} THEN requested_observation + 1 ELSE enforce_through END,
           gap_seen = CASE WHEN ${enforce} THEN ${lastGapSql} ELSE gap_seen END,
-          due_at = least(due_at, now() + interval '5 seconds')
+          due_at = least(due_at, now())
       WHERE id = ${id}::uuid
-      RETURNING requested_observation`;
+      RETURNING requested_observation, provider`;
     if (requested === undefined) throw keyNotFound(id);
-    await services.queue.wake(transaction, id);
+    await services.notifications.wake(transaction, { id, provider: requested.provider });
     return requested.requested_observation;
   });
   await services.failurePoints.pass('intent-recorded');
@@ -250,7 +252,8 @@ async function declareChange(
     // Of a held key nobody knows whether KMS has it so: what is asked for is recorded as asked for now, and carried out.
     const isSame = isDeepStrictEqual(declared, declaredOf(row)) && !isHeldBack(row, services.watch.gap);
     if (isSame) return settled(services, row, command, isStuck);
-    const generation = await recordChange(services, row, { declared, origin }, command);
+    const headStart = headStartOfChange(services, row);
+    const generation = await recordChange(services, row, { declared, origin, headStart }, command);
     if (generation !== null) return waitForGeneration(services, id, generation, command.wait, isStuck);
   }
 }

@@ -119,6 +119,7 @@ function recordNotMine(
     const { id: key_ref, generation } = row;
     const other = { reason: 'disowned', deletion: 'left', window_in_days: row.deletion_window_in_days };
     await transaction.formerKey.create({ data: { id: uuidv7(), key_ref, key_id: keyId, arn, generation, ...other } });
+    await transaction.$executeRaw`UPDATE keys SET due_at = now() WHERE id = ${row.id}::uuid`;
     await recordResolved(services, transaction, row, { arn, key_id: keyId, is_mine: false }, command);
   });
 }
@@ -139,5 +140,5 @@ async function recordResolved(
   by: Command,
 ): Promise<void> {
   await recordEvent(transaction, { type: 'key.resolved', key: row, data }, by);
-  await services.queue.wake(transaction, row.id);
+  await services.notifications.wake(transaction, row);
 }

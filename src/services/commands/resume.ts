@@ -122,7 +122,7 @@ async function enforce(services: Services, row: KeyRow, decision: Decision, by: 
     });
     if (count === 0) return false;
     await recordResumed(transaction, row, decision, by);
-    await services.queue.wake(transaction, row.id);
+    await services.notifications.wake(transaction, row);
     return true;
   });
   await services.failurePoints.pass('intent-recorded');

@@ -54,14 +54,14 @@ async function record(services: Services, row: KeyRow, rotationId: string, by: C
     const requested = await transaction.$executeRaw`
       UPDATE keys
       SET rotations_open = true, gap_seen = ${Prisma.raw(lastGap)}, requested_observation = requested_observation + 1,
-          due_at = least(due_at, now() + interval '5 seconds')
+          due_at = least(due_at, now())
       WHERE id = ${row.id}::uuid`;
     if (requested === 0) throw keyNotFound(row.id);
     const asked = { key_ref: row.id, actor: by.actor, request_id: by.requestId };
     await transaction.onDemandRotation.create({ data: { id: rotationId, ...asked } });
     const data = { origin: 'rotate', rotation_id: rotationId } as const;
     await recordEvent(transaction, { type: 'rotation.requested', key: row, data }, by);
-    await services.queue.wake(transaction, row.id);
+    await services.notifications.wake(transaction, row);
   });
   await services.failurePoints.pass('intent-recorded');
 }

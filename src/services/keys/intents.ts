@@ -2,10 +2,11 @@
 
 import type { KeyRow, Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
-import { announceNewKey } from '../../database/queue.ts';
+import { announceNewKey } from '../../database/notifications.ts';
 import { changedFields } from '../../domain/changes.ts';
 import type { RevisionOrigin } from '../../domain/events.ts';
 import { nextGeneration } from '../../domain/gap.ts';
+import type { ProviderSettings } from '../../domain/provider.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
 import type { Actor, Services } from '../context.ts';
@@ -14,9 +15,6 @@ import { invalidInput } from '../problems.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { gapAndTimeIn } from '../recovery/hold.ts';
 import { columnsOf, type DeclaredKey, declaredOf, observedOf } from './declared.ts';
-
-/** Seconds until the sweep looks after an intent whose wake-up was lost. */
-const wakeUpBackstop = 5;
 
 /** Who asks; `commandId` is the same for every run of one command. */
 export type Asker = Actor & { commandId?: string | undefined };
@@ -32,20 +30,49 @@ export type NewKey = {
   identity?: Pick<KeyRow, 'arn' | 'key_id'>;
 };
 
+/** What the transaction that records a key has found. `now`: by PostgreSQL's clock, in milliseconds since the epoch. */
+export type Beginning = { gap: number; now: number; settings: ProviderSettings; generation: number };
+
+/** What lets the transaction that records a key begin with its sync as well. */
+export type HeadStart = {
+  /** @returns the columns that say so; null: by now that is not possible. */
+  begin(transaction: Transaction, found: Beginning): Promise<object | null>;
+  /** Goes on with a key that is recorded; one that was not begun is left to its turn. */
+  go(row: KeyRow): void;
+  /** The key was not recorded. */
+  giveUp(): void;
+};
+
 /**
  * Records a key that Keyward did not have.
+ * @param headStart only for a new id.
  * @returns its first generation: 1, or more where another record may have had the id before a gap.
  * @throws Prisma's P2002 when the ARN is on record already; ProblemError invalid-input when the provider's settings have
  * changed meanwhile, so that the key can't be had.
  */
-export async function recordNewKey(services: Services, key: NewKey, by: Asker): Promise<number> {
-  if (key.isNewId) services.unmade.add(key.id);
-  const first = await services.database.prisma.$transaction(async (transaction) => {
+export async function recordNewKey(
+  services: Services,
+  key: NewKey,
+  by: Asker,
+  headStart: HeadStart | null = null,
+): Promise<number> {
+  const row = await insertNewKey(services, key, by, headStart).catch((error) => {
+    headStart?.giveUp();
+    throw error;
+  });
+  await services.failurePoints.pass('intent-recorded');
+  headStart?.go(row);
+  return row.generation;
+}
+
+function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: HeadStart | null): Promise<KeyRow> {
+  return services.database.prisma.$transaction(async (transaction) => {
     const { gap, now } = await gapAndTimeIn(transaction);
     const generation = key.isNewId ? 1 : nextGeneration(0, gap);
     const settings = await holdSettings(transaction, key.provider, null);
     assertTagsFit(key.declared, settings, services.ownershipTagName);
-    await transaction.key.create({
+    const begun = (await headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
+    const row = await transaction.key.create({
       data: {
         id: key.id,
         provider: key.provider,
@@ -54,17 +81,31 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
         ...decidedOn(gap),
         generation,
         state: key.origin === 'create' ? 'creating' : 'updating',
-        due_at: backstop(now),
+        due_at: new Date(now),
+        ...begun,
       },
     });
     await recordRevision(transaction, { keyId: key.id, generation, origin: key.origin, declared: key.declared }, by);
-    if (key.isNewId) await announceNewKey(transaction, key.id);
-    await services.queue.wake(transaction, key.id, key.origin === 'create' ? key.provider : undefined);
-    return generation;
+    if (begun === null) {
+      if (key.isNewId) {
+        services.unmade.add(key.id);
+        await announceNewKey(transaction, key.id);
+      }
+      const wakeUp = { id: key.id, provider: key.provider, creates: key.origin === 'create' };
+      await services.notifications.wake(transaction, wakeUp);
+    }
+    return row;
   });
-  await services.failurePoints.pass('intent-recorded');
-  return first;
 }
+
+/** What is decided on a key. `columns`, `also`: what else is put on record with it. */
+type Change = {
+  declared: DeclaredKey;
+  origin: RevisionOrigin;
+  columns?: Prisma.KeyUpdateManyMutationInput;
+  also?: (transaction: Transaction) => Promise<void>;
+  headStart?: HeadStart | null;
+};
 
 /**
  * Records a further generation of a key.
@@ -72,47 +113,53 @@ export async function recordNewKey(services: Services, key: NewKey, by: Asker): 
  * @returns the new generation, or null when the key has changed since `row` was read: decide again.
  * @throws ProblemError invalid-input when the provider's default tags have changed meanwhile and leave no room for the tags.
  */
-export async function recordChange(
-  services: Services,
-  row: KeyRow,
-  change: {
-    declared: DeclaredKey;
-    origin: RevisionOrigin;
-    columns?: Prisma.KeyUpdateManyMutationInput;
-    also?: (transaction: Transaction) => Promise<void>;
-  },
-  by: Asker,
-): Promise<number | null> {
-  const recorded = await services.database.prisma.$transaction(async (transaction) => {
+export async function recordChange(services: Services, row: KeyRow, change: Change, by: Asker): Promise<number | null> {
+  const { headStart = null } = change;
+  const recorded = await updateKeyRow(services, row, change, by).catch((error) => {
+    headStart?.giveUp();
+    throw error;
+  });
+  await services.failurePoints.pass('intent-recorded');
+  if (recorded === null) headStart?.giveUp();
+  else headStart?.go(recorded);
+  return recorded?.generation ?? null;
+}
+
+function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker): Promise<KeyRow | null> {
+  return services.database.prisma.$transaction(async (transaction) => {
     const { gap, now } = await gapAndTimeIn(transaction);
     const generation = nextGeneration(row.generation, gap);
     const settings = await holdSettings(transaction, row.provider, row.id);
     if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
-    const { count } = await transaction.key.updateMany({
-      where: { id: row.id, generation: row.generation },
-      data: {
-        ...columnsOf(change.declared, settings),
-        ...change.columns,
-        ...decidedOn(gap),
-        generation,
-        state: stateWhileSyncing(row, change.declared),
-        error: Prisma.DbNull,
-        attempts: 0,
-        due_at: backstop(now),
-        status_version: { increment: 1 },
-        updated_at: new Date(),
-      },
-    });
-    if (count === 0) return null;
+    const begun = (await change.headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
+    const data = {
+      ...columnsOf(change.declared, settings),
+      ...change.columns,
+      ...decidedOn(gap),
+      generation,
+      state: stateWhileSyncing(row, change.declared),
+      error: Prisma.DbNull,
+      attempts: 0,
+      due_at: new Date(now),
+      status_version: { increment: 1 },
+      updated_at: new Date(),
+    };
+    const where = { id: row.id, generation: row.generation };
+    const taken =
+      begun === null ? [] : await update(transaction, { ...where, lease_token: null }, { ...data, ...begun });
+    const [changed] = taken.length > 0 ? taken : await update(transaction, where, data);
+    if (changed === undefined) return null;
     const policyBefore = row.policy === null ? (observedOf(row)?.policy ?? null) : null;
     const revision = { keyId: row.id, generation, ...change, before: declaredOf(row), policyBefore };
     await recordRevision(transaction, revision, by);
     await change.also?.(transaction);
-    await services.queue.wake(transaction, row.id);
-    return generation;
+    if (taken.length === 0) await services.notifications.wake(transaction, row);
+    return changed;
   });
-  await services.failurePoints.pass('intent-recorded');
-  return recorded;
+}
+
+function update(transaction: Transaction, where: Prisma.KeyWhereInput, data: Prisma.KeyUpdateManyMutationInput) {
+  return transaction.key.updateManyAndReturn({ where, data });
 }
 
 type RevisionRecord = {
@@ -161,8 +208,4 @@ function assertTagsFit({ tags }: DeclaredKey, settings: TagSettings, ownershipTa
 export function stateWhileSyncing(row: Pick<KeyRow, 'key_id'>, declared: DeclaredKey): string {
   if (declared.lifecycle === 'pending_deletion') return 'pending_deletion';
   return row.key_id === null ? 'creating' : 'updating';
-}
-
-function backstop(now: number): Date {
-  return new Date(now + wakeUpBackstop * 1000);
 }

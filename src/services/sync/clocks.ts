@@ -28,6 +28,16 @@ export async function assertClocksAgree(services: Services, kms: Kms): Promise<v
   throw new KmsFailure('fault', 'ClocksDiffer', message, 'CreateKey', true);
 }
 
+/**
+ * Whether the clocks are known to agree without asking anybody.
+ * @param now by PostgreSQL's clock, in milliseconds since the epoch.
+ */
+export function areTogether(services: Services, kms: Kms, now: number): boolean {
+  if (services.failurePoints.isOff('no-clock-check')) return true;
+  const time = kms.clock.now();
+  return time !== null && Math.abs(now - time) <= tolerated / 2;
+}
+
 /** Milliseconds by which PostgreSQL's clock is ahead of KMS's, at least; null: KMS does not tell. */
 async function difference({ database }: Services, kms: Kms): Promise<number | null> {
   const asked = performance.now();

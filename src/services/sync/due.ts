@@ -1,18 +1,18 @@
 /** The keys that are due, and how each is gone about. */
+import { keyColumns } from '../../database/columns.ts';
 import type { Services } from '../context.ts';
-import { silence } from '../fleet.ts';
 import type { GapWatch } from '../recovery/watch.ts';
 import { longestRetry } from './retry.ts';
 
-/** How many due keys of one provider one look wakes: another provider's never wait behind them. */
-const wokenAtOnce = 200;
+/** How many due keys of one provider one look finds: another provider's never wait behind them. */
+const foundAtOnce = 200;
 
 /**
  * SQL: due, and nobody is at it. After a gap each key is due for a first look: it follows from numbers, since nobody could wait
  * until all rows are written. One whose look failed is tried again when it says; what it says later than that for was said
  * before the gap.
  */
-function isDue({ isHeld, gap }: GapWatch): string {
+export function isDue({ isHeld, gap }: GapWatch): string {
   const isUntried = `(attempts = 0 OR due_at > now() + ${longestRetry} * interval '1 millisecond')`;
   const isUnchecked = `(gap_seen < ${gap} AND gap_checked < ${gap} AND ${isUntried} AND state <> 'deleted')`;
   const isTime = isHeld ? `(due_at <= now() OR ${isUnchecked})` : 'due_at <= now()';
@@ -41,56 +41,48 @@ export function takePlainKeys(watch: GapWatch): { name: string; text: string } {
     UPDATE keys SET lease_token = $3::uuid, lease_until = now() + $4 * interval '1 millisecond'
     WHERE id IN (
       SELECT id FROM keys WHERE provider = $1 AND ${isDue(watch)} AND ${isPlain} ORDER BY ${order} LIMIT $2 FOR UPDATE SKIP LOCKED)
-    RETURNING *`;
+    RETURNING ${keyColumns()}`;
   return { name: isHeld ? `take_plain_${gap}` : 'take_plain', text };
 }
 
 /** SQL: KMS has yet to make it, and nobody has tried. */
 const isUnmade = `key_id IS NULL AND lifecycle = 'managed' AND replacement IS NULL AND NOT writes_open`;
 
-type Due = { id: string; provider: string; is_urgent: boolean; is_retry: boolean; is_unmade: boolean };
+type Due = { id: string; provider: string; is_urgent: boolean; is_unmade: boolean };
 
-/**
- * Wakes whoever is to sync what is due.
- * @param isWaiting whether this process has a key waiting for its turn already.
- */
-export async function wakeDueKeys(
-  services: Services,
-  batchSize: number,
-  isWaiting: (keyId: string) => boolean,
-): Promise<void> {
-  const { queue, database, watch } = services;
+export type DueKeys = {
+  /** Keys that somebody waits for, the longest due first. `is_unmade`: KMS has yet to make it. */
+  waitedFor: Due[];
+  /** Keys that are due for another reason; those that were tried before come first. */
+  scheduled: Due[];
+  /** Providers some of whose keys are due for nothing but a look. */
+  plain: string[];
+};
+
+/** What is due, at most some hundreds of keys of each provider. */
+export async function findDueKeys(services: Services): Promise<DueKeys> {
+  const { database, watch } = services;
   if (watch.isHeld) await passOverDeleted(services);
   // What was changed for all keys at once comes after what failed before: those are few, and somebody may look at them.
   const { rows: single } = await database.pool.query<Due>(
-    `SELECT id, provider, is_urgent, is_retry, is_unmade FROM (
+    `SELECT id, provider, is_urgent, is_unmade FROM (
       SELECT *, row_number() OVER (PARTITION BY provider, is_urgent ORDER BY is_retry DESC, due_at) AS place FROM (
         SELECT id, provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry, (${isUnmade} AND gap_seen >= ${watch.gap}) AS is_unmade
         FROM keys
         WHERE ${isDue(watch)} AND (${isPlain}) IS NOT TRUE
       ) AS due
     ) AS placed
-    WHERE place <= ${wokenAtOnce} ORDER BY place`,
+    WHERE place <= ${foundAtOnce} ORDER BY place`,
   );
-  await queue.wakeAll(
-    single
-      .filter(({ id, is_urgent }) => is_urgent && !isWaiting(id))
-      .map(({ id, provider, is_unmade }) => ({ id, ...(is_unmade ? { creates: provider } : {}) })),
+  const { rows: plain } = await database.pool.query<{ provider: string }>(
+    `SELECT name AS provider FROM providers
+    WHERE EXISTS (SELECT 1 FROM keys WHERE provider = name AND ${isDue(watch)} AND ${isPlain})`,
   );
-  await queue.schedule(
-    single
-      .filter(({ is_urgent }) => !is_urgent)
-      .map(({ id, provider, is_retry }) => ({ id, provider, priority: is_retry ? 1 : 0 })),
-  );
-  const { rows: plain } = await database.pool.query<{ provider: string; workers: number }>(
-    `SELECT provider, least(
-      ceil(count(*) / $1::float8),
-      greatest(1, (SELECT count(*) FROM workers WHERE role <> 'api' AND heartbeat_at > now() - $2 * interval '1 millisecond'))
-    )::int AS workers
-    FROM keys WHERE ${isDue(watch)} AND ${isPlain} GROUP BY provider`,
-    [batchSize, silence],
-  );
-  await queue.refresh(plain);
+  return {
+    waitedFor: single.filter(({ is_urgent }) => is_urgent),
+    scheduled: single.filter(({ is_urgent }) => !is_urgent),
+    plain: plain.map(({ provider }) => provider),
+  };
 }
 
 /** What KMS has deleted does not come back: there is nothing to hold. */

@@ -33,6 +33,7 @@ import { recordGone, recordRemoved } from './removal.ts';
 import { beginReplacement, homeOf } from './replacement.ts';
 import { isFinal, isRead, mayHeal, retryDelay } from './retry.ts';
 import { rotateOnDemand } from './rotation.ts';
+import { recordSkipped } from './send.ts';
 import { applyAll, disabledAtOnce } from './steps.ts';
 import { assertTagsKept } from './tags-kept.ts';
 import { findInVain, isNotIn, noEffect, sinceInVain, stepsNow, stillShown } from './vain.ts';
@@ -41,19 +42,31 @@ import { findInVain, isNotIn, noEffect, sinceInVain, stepsNow, stillShown } from
 export type Seen = { read: ObservedKey; statusVersion: number };
 
 /**
- * Syncs one key, until nothing more is asked for. Does nothing when another worker is at it: that one will see what
- * is new before it ends.
- * @param seen is not read again, unless the key has been synced since, or somebody has asked for a look.
- * @returns whether it did anything.
+ * How one comes to sync a key.
+ * - seen: not read again, unless the key has been synced since, or somebody has asked for a look.
+ * - isPassedOn: by a batch, which has put off when it is due; else what tells of a key may not know of its last sync.
  */
-export async function syncKey(services: Services, keyId: string, seen?: Seen): Promise<boolean> {
-  const taken = await Lease.take(services.database.prisma, keyId, services.times);
-  if (taken === null) return false;
-  const { lease, row } = taken;
+export type HowTaken = { seen?: Seen | undefined; isPassedOn?: boolean };
+
+/**
+ * Syncs one key, until nothing more is asked for. Does nothing when it is not due any more, or another worker is at it: that one
+ * will see what is new before it ends.
+ */
+export async function syncKey(services: Services, keyId: string, { seen, isPassedOn }: HowTaken = {}): Promise<void> {
+  const taken = await Lease.take(services, keyId, { onlyDue: isPassedOn !== true });
+  if (taken === null) return;
+  const { row } = taken;
   if (row.lease_until !== null) services.watch.tellTime(row.lease_until.getTime() - services.times.lease);
   if (taken.isTakeover) services.log.info({ key: keyId }, 'took a key over from a worker that fell silent');
+  await syncTaken(services, taken, seen);
+}
+
+/** The same for a key whose lease is taken. */
+export async function syncTaken(services: Services, { lease, row, opened }: Work, seen?: Seen): Promise<void> {
+  const { id: keyId } = row;
+  const work = { row, lease, ...(opened === undefined ? {} : { opened }) };
   try {
-    await Promise.race([syncWhileAsked(services, { row, lease }, seen), lease.standstill]);
+    await Promise.race([syncWhileAsked(services, work, seen), lease.standstill]);
   } catch (error) {
     if (!(error instanceof LeaseLost)) throw error;
     if (error instanceof StoodStill)
@@ -62,14 +75,15 @@ export async function syncKey(services: Services, keyId: string, seen?: Seen): P
   } finally {
     lease.stop();
   }
-  return true;
 }
 
-async function syncWhileAsked(services: Services, { row: taken, lease }: Work, seen: Seen | undefined): Promise<void> {
+async function syncWhileAsked(services: Services, work: Work, seen: Seen | undefined): Promise<void> {
   await services.failurePoints.pass('lease-taken');
-  const { status_version, requested_observation, served_observation } = taken;
+  if (work.opened !== undefined) await services.failurePoints.pass('writes-recorded');
+  const { lease } = work;
+  const { status_version, requested_observation, served_observation } = work.row;
   const isFresh = seen?.statusVersion === status_version && requested_observation === served_observation;
-  let row = await syncOnce(services, { row: taken, lease, ...(isFresh ? { seen: seen.read } : {}) });
+  let row = await syncOnce(services, { ...work, ...(isFresh ? { seen: seen.read } : {}) });
   while (row !== null) {
     // Somebody asked for more meanwhile.
     currentUrgency().isInteractive = true;
@@ -88,11 +102,13 @@ async function syncOnce(anywhere: Services, asTaken: Work): Promise<KeyRow | nul
       work = released;
     }
     const access = await accessToKey(services, await homeOf(services, work.row));
+    if (work.opened !== undefined) return await converge(services, access, work);
     const settled = await settleOpenWrites(services, access.kms, work);
     const begun = await beginReplacement(services, { ...work, row: settled });
     const row = await findFormerCreation(services, access.kms, { ...work, row: begun });
     return await converge(services, access, { ...work, row });
   } catch (error) {
+    await recordSkipped(services, work, work.opened?.take() ?? []);
     return recordFailure(services, work, error);
   }
 }

@@ -1,9 +1,8 @@
 /** The keys that this process syncs. What somebody waits for has hands of its own, which the calendar never fills. */
-import { announceKeyChange } from '../../database/queue.ts';
 import type { Quotas } from '../../kms/quotas.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
-import type { Services } from '../context.ts';
-import { type Seen, syncKey } from './engine.ts';
+import type { Place, Services } from '../context.ts';
+import { type HowTaken, syncKey } from './engine.ts';
 import { Places } from './places.ts';
 
 /**
@@ -27,19 +26,33 @@ export class Hands {
 
   /**
    * Begins to sync a key, once a hand is free. A key in hand sees by itself what is new.
-   * @param seen what was just observed of it.
    * @param prepaid the quotas in which the turn of its CreateKey has come; it is given back when that is not sent.
    */
-  async take(keyId: string, { seen, prepaid = null }: { seen?: Seen; prepaid?: Quotas | null } = {}): Promise<void> {
+  async take(keyId: string, { prepaid = null, ...how }: HowTaken & { prepaid?: Quotas | null } = {}): Promise<void> {
     if (this.#queued.has(keyId)) return prepaid?.giveBack('CreateKey');
     this.#queued.add(keyId);
     const isGiven = await this.#places.take();
     this.#queued.delete(keyId);
-    if (!isGiven) return;
+    if (isGiven) this.#begin(keyId, prepaid, () => syncKey(this.#services, keyId, how));
+  }
+
+  /** A hand for a key of which an intent is about to be recorded, if one is free; else null. @param prepaid as above. */
+  takeAtOnce(keyId: string, prepaid: Quotas | null): Place | null {
+    if (!this.#places.takeAtOnce()) return null;
+    return {
+      run: (sync) => this.#begin(keyId, prepaid, sync),
+      giveBack: () => {
+        this.#places.giveBack();
+        prepaid?.giveBack('CreateKey');
+      },
+    };
+  }
+
+  #begin(keyId: string, prepaid: Quotas | null, work: () => Promise<void>): void {
     const lend = this.#isInteractive && this.#busy.size < mostAtOnce;
     const lender = lend ? this.#places.lender() : null;
     const urgency = new Urgency(this.#isInteractive, lender, prepaid === null ? null : 'CreateKey');
-    const sync = withUrgency(urgency, () => this.#sync(keyId, seen)).finally(() => {
+    const sync = withUrgency(urgency, () => this.#sync(keyId, work)).finally(() => {
       if (urgency.usePrepaid('CreateKey')) prepaid?.giveBack('CreateKey');
       if (this.#busy.get(keyId)?.urgency === urgency) this.#busy.delete(keyId);
       this.#places.giveBack();
@@ -71,14 +84,11 @@ export class Hands {
   }
 
   /** What goes wrong here is an error of Keyward or of the database: the sweep brings the key back. */
-  async #sync(keyId: string, seen: Seen | undefined): Promise<void> {
+  async #sync(keyId: string, work: () => Promise<void>): Promise<void> {
     const start = performance.now();
-    const { metrics, database, log } = this.#services;
-    const isInHandHere = this.#busy.has(keyId);
+    const { metrics, log } = this.#services;
     try {
-      const isTaken = await syncKey(this.#services, keyId, seen);
-      // Another process is at it, perhaps by the calendar: it is to hurry.
-      if (!isTaken && this.#isInteractive && !isInHandHere) await announceKeyChange(database.prisma, keyId);
+      await work();
       metrics.sync('done', (performance.now() - start) / 1000);
     } catch (error) {
       metrics.sync('broke_off', (performance.now() - start) / 1000);

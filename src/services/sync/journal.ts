@@ -7,6 +7,7 @@ import type { KmsFailure } from '../../kms/errors.ts';
 import { NotSent, type Permit } from '../../kms/permit.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import type { JournalEntry } from './journal-entry.ts';
 import { type Lease, LeaseLost } from './lease.ts';
 import { startStopwatch } from './stopwatch.ts';
 
@@ -18,19 +19,6 @@ import { startStopwatch } from './stopwatch.ts';
  * - skipped: it was never sent.
  */
 export type Outcome = 'done' | 'refused' | 'not_done' | 'unknown' | 'skipped';
-
-export type JournalEntry<Planned extends Step = Step> = {
-  id: string;
-  step: Planned;
-  /** Milliseconds of its deadline that are over. */
-  age: () => number;
-  /** The number of the last gap that this process knew of. */
-  gap: number;
-  /** It puts drift right; undefined: it serves the generation at hand. */
-  origin?: 'drift';
-  /** Steps that are to follow with no wait in between: their turns in the request quotas are taken along with its own. */
-  following?: Step[];
-};
 
 /** What the journal needs to know of an entry to close it. */
 export type RecordedWrite = {
@@ -59,6 +47,27 @@ export async function openJournal(
   steps: Step[],
   to: Addressee,
 ): Promise<JournalEntry[]> {
+  const { id, generation } = row;
+  const entries = await services.database.prisma.$transaction(async (transaction) => {
+    await assertMayWrite(transaction, lease);
+    return insertEntries(services, transaction, { id, generation, token: lease.token }, { observed, steps, to });
+  });
+  await services.failurePoints.pass('writes-recorded');
+  return entries;
+}
+
+type Planned = { observed: ObservedKey | null; steps: Step[]; to: Addressee };
+
+/**
+ * The rows of steps that are about to be sent.
+ * @param write the key, the generation that is served, and the lease under which that is done.
+ */
+export async function insertEntries(
+  services: Services,
+  transaction: Transaction,
+  write: { id: string; generation: number; token: string },
+  { observed, steps, to }: Planned,
+): Promise<JournalEntry[]> {
   const age = startStopwatch();
   const befores = fieldsBefore(observed, steps);
   const { gap } = services.watch;
@@ -69,16 +78,12 @@ export async function openJournal(
     parameters,
     before,
   }));
-  await services.database.prisma.$transaction(async (transaction) => {
-    await assertMayWrite(transaction, lease);
-    await transaction.$executeRaw`
-      INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, before, lease_token, account, endpoint, planned_at, lands_until)
-      SELECT entry.id, ${row.id}::uuid, ${row.generation}, entry.operation, entry.parameters, entry.before, ${lease.token}::uuid,
-        ${to.account}, ${to.endpoint},
-        clock_timestamp(), clock_timestamp() + ${services.times.write.landsWithin} * interval '1 millisecond'
-      FROM json_to_recordset(${JSON.stringify(rows)}::json) AS entry (id uuid, operation text, parameters json, before json)`;
-  });
-  await services.failurePoints.pass('writes-recorded');
+  await transaction.$executeRaw`
+    INSERT INTO kms_writes (id, key_ref, generation, operation, parameters, before, lease_token, account, endpoint, planned_at, lands_until)
+    SELECT entry.id, ${write.id}::uuid, ${write.generation}, entry.operation, entry.parameters, entry.before, ${write.token}::uuid,
+      ${to.account}, ${to.endpoint},
+      clock_timestamp(), clock_timestamp() + ${services.times.write.landsWithin} * interval '1 millisecond'
+    FROM json_to_recordset(${JSON.stringify(rows)}::json) AS entry (id uuid, operation text, parameters json, before json)`;
   return entries;
 }
 

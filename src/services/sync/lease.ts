@@ -3,9 +3,13 @@
  * token, so that a worker that was paused and replaced changes nothing any more.
  */
 import { randomUUID } from 'node:crypto';
-import type { KeyRow, PrismaClient } from '../../database/client.ts';
+import { type KeyRow, Prisma, type PrismaClient } from '../../database/client.ts';
+import { keyColumns } from '../../database/columns.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
+import type { Services } from '../context.ts';
+import { isDue } from './due.ts';
+import type { Opened } from './journal-entry.ts';
 import { startStopwatch } from './stopwatch.ts';
 
 /** How often a lease is renewed in the time for which it holds. */
@@ -45,7 +49,8 @@ export class Lease {
   #isTaken = false;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(prisma: PrismaClient, taken: Taken, times: LeaseTimes, sinceTaken: () => number) {
+  /** For a lease that is in the key's row already. @param sinceTaken milliseconds since before the statement that took it. */
+  constructor(prisma: PrismaClient, taken: Taken, times: LeaseTimes, sinceTaken: () => number) {
     this.#prisma = prisma;
     this.keyId = taken.keyId;
     this.token = taken.token;
@@ -62,14 +67,16 @@ export class Lease {
   /**
    * Takes the lease of a key, unless another holds it. The key is due when the lease is over, so that it is taken over then:
    * it may have been woken long before its time.
+   * @param onlyDue whether a key that is not due is left alone: whoever told of it may not have known of its last sync.
    * @returns null when it is held, or there is no such key. `isTakeover`: its last holder fell silent.
    */
   static async take(
-    prisma: PrismaClient,
+    { database: { prisma }, times, watch }: Pick<Services, 'database' | 'times' | 'watch'>,
     keyId: string,
-    times: LeaseTimes,
+    { onlyDue }: { onlyDue: boolean },
   ): Promise<{ lease: Lease; row: KeyRow; isTakeover: boolean } | null> {
     const token = randomUUID();
+    const isToBeTaken = Prisma.raw(onlyDue ? isDue(watch) : 'true');
     const { lease: time } = times;
     // Started before the statement is sent: the lease ends here no later than it ends in the row, whose times are
     // PostgreSQL's, so that the clocks of the workers need not agree.
@@ -80,9 +87,9 @@ export class Lease {
       UPDATE keys
       SET lease_token = ${token}::uuid, lease_until = now() + ${time} * interval '1 millisecond',
         due_at = least(keys.due_at, now() + ${time} * interval '1 millisecond')
-      FROM (SELECT id, lease_token, due_at FROM keys WHERE id = ${keyId}::uuid FOR UPDATE) AS before
+      FROM (SELECT id, lease_token, due_at FROM keys WHERE id = ${keyId}::uuid AND ${isToBeTaken} FOR UPDATE) AS before
       WHERE keys.id = before.id AND (keys.lease_until IS NULL OR keys.lease_until < now())
-      RETURNING keys.*, before.lease_token IS NOT NULL AS is_takeover, before.due_at AS due_before,
+      RETURNING ${Prisma.raw(keyColumns('keys'))}, before.lease_token IS NOT NULL AS is_takeover, before.due_at AS due_before,
         coalesce((SELECT gap FROM installation), 0) AS last_gap`;
     if (taken === undefined) return null;
     const { is_takeover: isTakeover, due_before: dueBefore, last_gap: gap, ...row } = taken;
@@ -127,5 +134,8 @@ export class Lease {
 /** The columns of a key that nobody syncs. */
 export const released = { lease_token: null, lease_until: null };
 
-/** One key, as it was when its sync began, and the right to record results for it. `seen`: what was just read of it. */
-export type Work = { row: KeyRow; lease: Lease; seen?: ObservedKey };
+/**
+ * One key, as it was when its sync began, and the right to record results for it. `seen`: what was just read of it. `opened`: the
+ * journal of its plan, which the intent was recorded with.
+ */
+export type Work = { row: KeyRow; lease: Lease; seen?: ObservedKey; opened?: Opened };

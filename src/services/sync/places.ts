@@ -22,6 +22,13 @@ export class Places {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Takes a place if one is free and nobody waits. @returns whether it is given. */
+  takeAtOnce(): boolean {
+    if (this.#isClosed || this.#free === 0 || this.#waiting.length > 0) return false;
+    this.#free -= 1;
+    return true;
+  }
+
   giveBack(): void {
     const next = this.#returning.shift() ?? this.#waiting.shift();
     if (next === undefined) this.#free += 1;

@@ -1,6 +1,6 @@
 /** Records how a sync ended. Every statement is fenced by the lease: results of a replaced worker go nowhere. */
 import { type KeyRow, Prisma, type Transaction } from '../../database/client.ts';
-import { announceKeyChange } from '../../database/queue.ts';
+import { announceKeyChange } from '../../database/notifications.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';

@@ -23,10 +23,9 @@ import { withUntold } from './look.ts';
 import { nextLook } from './mode.ts';
 import { Places } from './places.ts';
 import { RefreshBatch, type Unchanged } from './refresh-batch.ts';
-import type { ScheduledHands } from './scheduled-hands.ts';
 
 /** Keys of a batch: so few that a change of one of them need not wait for long. */
-export const batchSize = 32;
+const batchSize = 32;
 /** Batches at once: while one is taken or recorded, others are being read. */
 const batchesAtOnce = 6;
 /** Keys of one provider that a process reads at once. */
@@ -41,25 +40,27 @@ const unknown: Look = { kind: 'unknown' };
 
 export class Refresher {
   readonly #services: Services;
-  readonly #urgent: Hands;
-  readonly #scheduled: ScheduledHands;
-  readonly #draining = new Map<string, Promise<void>>();
+  readonly #provider: string;
+  readonly #interactive: Hands;
+  readonly #scheduled: Hands;
   readonly #batches = new Set<RefreshBatch>();
   /** For each batch that is being taken, the keys that were to be given up meanwhile. */
   readonly #askedFor = new Set<Set<string>>();
+  #draining: Promise<void> | null = null;
   #isStopping = false;
 
-  constructor(services: Services, { urgent, scheduled }: { urgent: Hands; scheduled: ScheduledHands }) {
+  /** @param hands those that sync a key by itself. */
+  constructor(services: Services, provider: string, hands: { interactive: Hands; scheduled: Hands }) {
     this.#services = services;
-    this.#urgent = urgent;
-    this.#scheduled = scheduled;
+    this.#provider = provider;
+    this.#interactive = hands.interactive;
+    this.#scheduled = hands.scheduled;
   }
 
   /** Refreshes the provider's keys that are due, until none is. Asked again meanwhile, it is the same work. */
-  drain(provider: string): Promise<void> {
-    const draining = this.#draining.get(provider) ?? this.#drain(provider);
-    this.#draining.set(provider, draining);
-    return draining;
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
   }
 
   /** Gives a key up, because somebody waits for it. @returns whether it was in a batch. */
@@ -72,29 +73,32 @@ export class Refresher {
   /** Takes no more batches, and waits for those in hand. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    await Promise.all(this.#draining.values());
+    await this.#draining;
   }
 
-  async #drain(provider: string): Promise<void> {
+  async #drain(): Promise<void> {
     const readers = new Places(readAtOnce);
     try {
-      await Promise.all(Array.from({ length: batchesAtOnce }, () => this.#refreshBatches(provider, readers)));
+      await Promise.all(Array.from({ length: batchesAtOnce }, () => this.#refreshBatches(readers)));
     } catch (error) {
-      this.#services.log.error({ err: error, provider }, 'a refresh broke off');
+      this.#services.log.error({ err: error, provider: this.#provider }, 'a refresh broke off');
     } finally {
-      this.#draining.delete(provider);
+      this.#draining = null;
     }
   }
 
-  async #refreshBatches(provider: string, readers: Places): Promise<void> {
+  async #refreshBatches(readers: Places): Promise<void> {
     while (!this.#isStopping) {
-      const batch = await this.#take(provider);
+      const batch = await this.#take();
       if (batch === null) return;
       try {
         await Promise.race([this.#refresh(batch, readers), batch.standstill]);
       } catch (error) {
         if (!(error instanceof StoodStill)) throw error;
-        this.#services.log.error({ err: error, provider }, 'a refresh stood still: its keys are left to others');
+        this.#services.log.error(
+          { err: error, provider: this.#provider },
+          'a refresh stood still: its keys are left to others',
+        );
       } finally {
         batch.stop();
         this.#batches.delete(batch);
@@ -102,14 +106,14 @@ export class Refresher {
     }
   }
 
-  async #take(provider: string): Promise<RefreshBatch | null> {
+  async #take(): Promise<RefreshBatch | null> {
     const asked = new Set<string>();
     this.#askedFor.add(asked);
     try {
-      const batch = await RefreshBatch.take(this.#services, provider, batchSize);
+      const batch = await RefreshBatch.take(this.#services, this.#provider, batchSize);
       if (batch === null) return null;
       this.#batches.add(batch);
-      for (const keyId of asked) if (await batch.giveUp(keyId)) void this.#urgent.take(keyId);
+      for (const keyId of asked) if (await batch.giveUp(keyId)) void this.#interactive.take(keyId);
       return batch;
     } finally {
       this.#askedFor.delete(asked);
@@ -126,7 +130,7 @@ export class Refresher {
         // To wait for a place is no standstill: others hold theirs as long as they get on.
         await batch.work.waitFor(readers.take());
         try {
-          if (this.#urgent.isBusy) await delay(courtesy);
+          if (this.#interactive.isBusy) await delay(courtesy);
           const look = () => lookAt(services, access, { row, gap: batch.gap }, writes.get(row.id) ?? []);
           const looking = batch.holds(row.id) ? withUrgency(batch.work, look) : unknown;
           looks.set(row.id, await Promise.race([looking, batch.standstill]));
@@ -138,9 +142,9 @@ export class Refresher {
     await batch.record([...looks.values()].flatMap((look) => (look.kind === 'unchanged' ? [look.unchanged] : [])));
     for (const { id, isAskedFor } of await batch.giveBack(!this.#isStopping)) {
       const look = looks.get(id);
-      if (isAskedFor) void this.#urgent.take(id);
+      if (isAskedFor) void this.#interactive.take(id);
       else if (!this.#isStopping) {
-        this.#scheduled.take(batch.provider, id, look?.kind === 'differs' ? look.seen : undefined);
+        void this.#scheduled.take(id, { seen: look?.kind === 'differs' ? look.seen : undefined, isPassedOn: true });
       }
     }
   }

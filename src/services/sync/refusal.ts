@@ -1,6 +1,6 @@
 /** A change that KMS refuses for good is taken back whole (I5). */
 import type { KeyRow, Transaction } from '../../database/client.ts';
-import { announceKeyChange } from '../../database/queue.ts';
+import { announceKeyChange } from '../../database/notifications.ts';
 import { nextGeneration } from '../../domain/gap.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';

@@ -1,6 +1,6 @@
 /** The ends of a key: removed from Keyward, deleted by KMS, or gone without our doing. */
 import type { KeyRow } from '../../database/client.ts';
-import { announceKeyChange } from '../../database/queue.ts';
+import { announceKeyChange } from '../../database/notifications.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';

@@ -112,7 +112,7 @@ export async function recordReplaced(
     code: 'KeyReplaced',
     message: `The KMS key ${former.arn} was replaced before it was known to be rotated.`,
   });
-  await services.queue.wake(transaction, row.id);
+  await services.notifications.wake(transaction, row);
 }
 
 /** Where the record's KMS key is, or the one that is being replaced: its successor is to be in the same account and Region. */

@@ -5,7 +5,8 @@ import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
 import type { Permit } from '../../kms/permit.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
-import { closeEntry, type JournalEntry, outcomeOf, permitFor, refreshEntry } from './journal.ts';
+import { closeEntry, outcomeOf, permitFor, refreshEntry } from './journal.ts';
+import type { JournalEntry } from './journal-entry.ts';
 import type { Work } from './lease.ts';
 
 /**

@@ -14,7 +14,8 @@ import { assertAsAsked } from './attainable.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
 import { isHeld } from './drift.ts';
-import { isMadeByUs, type JournalEntry, openJournal } from './journal.ts';
+import { isMadeByUs, openJournal } from './journal.ts';
+import type { JournalEntry } from './journal-entry.ts';
 import type { Work } from './lease.ts';
 import { notePolicyForm } from './policy-form.ts';
 import { giveTurnsBack, recordDone, recordSkipped, sendWrite } from './send.ts';
@@ -34,7 +35,8 @@ export async function applyAll(
   desired?: DesiredKey,
 ): Promise<ObservedKey> {
   const makesKey = steps.some(({ operation }) => operation === 'CreateKey');
-  if (makesKey) {
+  // What was begun with the intent was found ready to be sent.
+  if (makesKey && work.opened === undefined) {
     await assertClocksAgree(services, kms);
     await assertMayCreate(services, kms, work.row);
   }
@@ -58,7 +60,9 @@ async function applyEach(
 ): Promise<ObservedKey | null> {
   let reached = observed;
   const to = { account: (await kms.identity())?.account ?? null, endpoint: kms.endpointName };
-  const journal = steps.length === 0 ? [] : await openJournal(services, work, observed, steps, to);
+  const opened = work.opened?.take() ?? [];
+  const journal =
+    opened.length > 0 || steps.length === 0 ? opened : await openJournal(services, work, observed, steps, to);
   // Nothing of what follows a step that enables a key is to wait while a key is usable that is to be disabled.
   const [enabling, ...following] = wayThroughEnabled(steps);
   for (const [index, recorded] of journal.entries()) {

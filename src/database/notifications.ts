@@ -1,0 +1,172 @@
+/**
+ * What the processes tell each other of keys, by PostgreSQL's NOTIFY. Nothing depends on a notification: each is in the rows as
+ * well, and only saves the time until somebody looks there.
+ */
+import { randomUUID } from 'node:crypto';
+import { Client } from 'pg';
+import type { Transaction } from './client.ts';
+import { closeWhenSilent, lively, longestSilence } from './liveness.ts';
+
+const changesChannel = 'keyward_key_changes';
+const wakeUpsChannel = 'keyward_wake_ups';
+/** Before the id of a key that was just recorded for the first time. */
+const newKey = 'new:';
+/** Milliseconds between two signs of life of the connection that listens: a lost one is noticed soon after. */
+const heartbeat = 5000;
+/** Milliseconds until a lost connection is replaced; longer with every attempt that fails. */
+const pauses = { first: 100, longest: 5000 };
+
+/** A key that somebody waits for. `creates`: KMS is to make it; else KMS has it, or it is to be looked for. */
+export type WakeUp = { id: string; provider: string; creates?: boolean };
+
+/** `isMine`: it is for this process to take the key up; others do when they see that it is due. */
+type OnWakeUp = (wakeUp: WakeUp, isMine: boolean) => void;
+
+export type Notifications = {
+  /** Wakes the sync of a key when the transaction commits. */
+  wake(transaction: Transaction, wakeUp: WakeUp): Promise<void>;
+  /** Calls back with each key that somebody waits for. */
+  onWakeUp(listener: OnWakeUp): void;
+  /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */
+  onKeyChange(listener: (keyId: string | null) => void): void;
+  /** Calls back with the id of each key that any process has recorded for the first time, while it listened. */
+  onNewKey(listener: (keyId: string) => void): void;
+  stop(): Promise<void>;
+};
+
+type Sent = WakeUp & { by: string; isWorker: boolean };
+
+/**
+ * Starts to listen, on a connection of its own that is replaced whenever it is lost.
+ * @param isWorker whether this process syncs keys: those of its own callers are for itself to take up, any worker's else.
+ * @throws when there is no connection to begin with.
+ */
+export async function listen(
+  connectionString: string,
+  { isWorker, onError }: { isWorker: boolean; onError: (error: Error) => void },
+): Promise<Notifications> {
+  const me = randomUUID();
+  const wakeUpListeners: OnWakeUp[] = [];
+  const changeListeners: ((keyId: string | null) => void)[] = [];
+  const newKeyListeners: ((keyId: string) => void)[] = [];
+  const connection = new ListeningConnection(
+    connectionString,
+    {
+      [changesChannel]: (payload) => {
+        if (payload.startsWith(newKey)) for (const tell of newKeyListeners) tell(payload.slice(newKey.length));
+        else for (const tell of changeListeners) tell(payload);
+      },
+      [wakeUpsChannel]: (payload) => {
+        const { by, isWorker: isForThem, ...wakeUp } = JSON.parse(payload) as Sent;
+        for (const tell of wakeUpListeners) tell(wakeUp, by === me || !isForThem);
+      },
+    },
+    {
+      onError,
+      onReturn: () => {
+        for (const tell of changeListeners) tell(null);
+      },
+    },
+  );
+  await connection.open();
+  return {
+    wake: async (transaction, wakeUp) => {
+      const { id, provider, creates } = wakeUp;
+      const sent: Sent = { id, provider, ...(creates ? { creates } : {}), by: me, isWorker };
+      await transaction.$executeRaw`SELECT pg_notify(${wakeUpsChannel}, ${JSON.stringify(sent)})`;
+    },
+    onWakeUp: (listener) => wakeUpListeners.push(listener),
+    onKeyChange: (listener) => changeListeners.push(listener),
+    onNewKey: (listener) => newKeyListeners.push(listener),
+    stop: () => connection.close(),
+  };
+}
+
+/** Tells every process, when the transaction commits, that a key is new: there can be none in KMS. */
+export async function announceNewKey(transaction: Transaction, keyId: string): Promise<void> {
+  await transaction.$executeRaw`SELECT pg_notify(${changesChannel}, ${newKey + keyId})`;
+}
+
+/** Tells every process, when the transaction commits, that a key's status changed. */
+export async function announceKeyChange(transaction: Transaction, keyId: string): Promise<void> {
+  await transaction.$executeRaw`SELECT pg_notify(${changesChannel}, ${keyId})`;
+}
+
+type Events = { onError: (error: Error) => void; onReturn: () => void };
+
+/** One connection that listens to some channels for as long as the process lives. */
+class ListeningConnection {
+  readonly #connectionString: string;
+  readonly #channels: Record<string, (payload: string) => void>;
+  readonly #events: Events;
+  #client: Client | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(connectionString: string, channels: Record<string, (payload: string) => void>, events: Events) {
+    this.#connectionString = connectionString;
+    this.#channels = channels;
+    this.#events = events;
+  }
+
+  async open(): Promise<void> {
+    const client = new Client({
+      ...lively,
+      connectionString: this.#connectionString,
+      application_name: 'keyward-listener',
+      query_timeout: longestSilence,
+    });
+    client.on('notification', ({ channel, payload }) => this.#channels[channel]?.(payload ?? ''));
+    // An error of a connection that is open is followed by its end.
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      closeWhenSilent(client);
+      for (const channel of Object.keys(this.#channels)) await client.query(`LISTEN ${channel}`);
+    } catch (error) {
+      client.end().catch(() => {});
+      throw error;
+    }
+    this.#client = client;
+    client.once('end', () => this.#replace(client, new Error('PostgreSQL closed the connection that listens')));
+    this.#beat(client);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    await this.#client?.end().catch(() => {});
+  }
+
+  #beat(client: Client): void {
+    this.#timer = setTimeout(() => {
+      client.query('SELECT 1').then(
+        () => this.#client === client && !this.#isClosed && this.#beat(client),
+        (error) => this.#replace(client, error),
+      );
+    }, heartbeat);
+    this.#timer.unref();
+  }
+
+  #replace(lost: Client, error: Error): void {
+    if (this.#client !== lost || this.#isClosed) return;
+    this.#client = null;
+    clearTimeout(this.#timer);
+    this.#events.onError(error);
+    lost.end().catch(() => {});
+    this.#reopen(pauses.first);
+  }
+
+  #reopen(pause: number): void {
+    this.#timer = setTimeout(async () => {
+      try {
+        await this.open();
+        if (this.#isClosed) return await this.close();
+        this.#events.onReturn();
+      } catch (error) {
+        this.#events.onError(error as Error);
+        if (!this.#isClosed) this.#reopen(Math.min(2 * pause, pauses.longest));
+      }
+    }, pause);
+  }
+}

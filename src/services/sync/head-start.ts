@@ -1,0 +1,106 @@
+/**
+ * The shortest way for who waits: the transaction that records an intent also takes the key's lease and, where the plan is known,
+ * writes the journal; the process that answers does the rest. That is so where nothing is to be waited for; else the key waits
+ * for its turn like any other.
+ */
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import type { KeyRow, Transaction } from '../../database/client.ts';
+import { plan } from '../../domain/planner.ts';
+import type { Kms } from '../../kms/client.ts';
+import type { CallerIdentity } from '../../kms/identity.ts';
+import type { Place, Services } from '../context.ts';
+import { type DeclaredKey, desiredBy } from '../keys/declared.ts';
+import type { Beginning, HeadStart } from '../keys/intents.ts';
+import { accountFault } from '../providers/access.ts';
+import type { NamedProvider } from '../providers/settings.ts';
+import { areTogether } from './clocks.ts';
+import { syncTaken } from './engine.ts';
+import { insertEntries } from './journal.ts';
+import { type JournalEntry, Opened } from './journal-entry.ts';
+import { Lease } from './lease.ts';
+import { startStopwatch } from './stopwatch.ts';
+
+/** A key that is about to be recorded, and that no KMS can have yet. */
+type NewKey = { id: string; provider: NamedProvider; declared: DeclaredKey };
+
+/**
+ * For a new key: its plan is known.
+ * @returns null when something is to be waited for, or looked at, before the key can be made.
+ */
+export async function headStartOfCreate(services: Services, key: NewKey): Promise<HeadStart | null> {
+  const { name, settings } = key.provider;
+  const kms = services.clients.of(name, settings);
+  const identity = await knownIdentity(kms);
+  if (identity === undefined || accountFault(name, settings, identity) !== null) return null;
+  const isTried = services.tagTrialOf(kms).isKept || services.failurePoints.isOff('tags-are-believed');
+  const place = isTried ? services.takePlace(name, key.id, kms.quotas) : null;
+  if (place === null) return null;
+  const to = { account: identity?.account ?? null, endpoint: kms.endpointName };
+  return new LeaseTaken(services, place, async (token, transaction, { gap, now, settings: held, generation }) => {
+    const isAsPrepared = gap === services.watch.gap && isDeepStrictEqual(held, settings);
+    if (!isAsPrepared || !areTogether(services, kms, now)) return null;
+    const steps = plan(desiredBy(key, key.declared, settings, services.ownershipTagName), null);
+    return insertEntries(services, transaction, { id: key.id, generation, token }, { observed: null, steps, to });
+  });
+}
+
+/** For a change of a key, whose plan is not known before KMS has been asked. @returns null when the key is in other hands. */
+export function headStartOfChange(services: Services, { id, provider, lease_token }: KeyRow): HeadStart | null {
+  const place = lease_token === null ? services.takePlace(provider, id, null) : null;
+  return place === null ? null : new LeaseTaken(services, place, async () => []);
+}
+
+/** undefined: STS has not told yet. */
+async function knownIdentity(kms: Kms): Promise<CallerIdentity | null | undefined> {
+  const later = new Promise<undefined>((resolve) => setImmediate(resolve, undefined));
+  return Promise.race([kms.identity().catch(() => undefined), later]);
+}
+
+/** Puts what is planned on record. @returns the entries; null: something is to be waited for by now. */
+type OpenJournal = (token: string, transaction: Transaction, found: Beginning) => Promise<JournalEntry[] | null>;
+
+class LeaseTaken implements HeadStart {
+  readonly #services: Services;
+  readonly #place: Place;
+  readonly #open: OpenJournal;
+  readonly #token = randomUUID();
+  readonly #sinceTaken = startStopwatch();
+  #begun: { entries: JournalEntry[]; gap: number } | null = null;
+
+  constructor(services: Services, place: Place, open: OpenJournal) {
+    this.#services = services;
+    this.#place = place;
+    this.#open = open;
+  }
+
+  async begin(transaction: Transaction, found: Beginning): Promise<object | null> {
+    const entries = await this.#open(this.#token, transaction, found);
+    if (entries === null) return null;
+    this.#begun = { entries, gap: found.gap };
+    const until = new Date(found.now + this.#services.times.lease);
+    const lease = { lease_token: this.#token, lease_until: until, due_at: until };
+    return entries.length > 0 ? { ...lease, writes_open: true } : lease;
+  }
+
+  go(row: KeyRow): void {
+    if (this.#begun === null || row.lease_token !== this.#token) {
+      this.giveUp();
+      return;
+    }
+    const { entries, gap } = this.#begun;
+    const { database, times } = this.#services;
+    // Nothing is open but what this sync is to send itself.
+    const planned = entries.length > 0 ? { opened: new Opened(entries) } : {};
+    const work = entries.length > 0 ? { ...row, writes_open: false } : row;
+    this.#place.run(async () => {
+      const held = { keyId: row.id, token: this.#token, gap, dueBefore: null };
+      const lease = new Lease(database.prisma, held, times, this.#sinceTaken);
+      await syncTaken(this.#services, { lease, row: work, ...planned });
+    });
+  }
+
+  giveUp(): void {
+    this.#place.giveBack();
+  }
+}
