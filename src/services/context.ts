@@ -30,8 +30,8 @@ export type Times = {
   propagation: number;
 };
 
-/** The right to sync one key. It is used or given back. */
-export type Place = { run(sync: () => Promise<void>): void; giveBack(): void };
+/** The right to sync one key, with the services of the worker. It is used or given back. */
+export type Place = { run(sync: (services: Services) => Promise<void>): void; giveBack(): void };
 
 export type Services = {
   database: Database;

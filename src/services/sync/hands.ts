@@ -11,6 +11,8 @@ import { Places } from './places.ts';
  */
 const mostAtOnce = 200;
 
+type Sync = Parameters<Place['run']>[0];
+
 export class Hands {
   readonly #services: Services;
   readonly #isInteractive: boolean;
@@ -33,7 +35,7 @@ export class Hands {
     this.#queued.add(keyId);
     const isGiven = await this.#places.take();
     this.#queued.delete(keyId);
-    if (isGiven) this.#begin(keyId, prepaid, () => syncKey(this.#services, keyId, how));
+    if (isGiven) this.#begin(keyId, prepaid, (services) => syncKey(services, keyId, how));
   }
 
   /** A hand for a key of which an intent is about to be recorded, if one is free; else null. @param prepaid as above. */
@@ -48,7 +50,7 @@ export class Hands {
     };
   }
 
-  #begin(keyId: string, prepaid: Quotas | null, work: () => Promise<void>): void {
+  #begin(keyId: string, prepaid: Quotas | null, work: Sync): void {
     const lend = this.#isInteractive && this.#busy.size < mostAtOnce;
     const lender = lend ? this.#places.lender() : null;
     const urgency = new Urgency(this.#isInteractive, lender, prepaid === null ? null : 'CreateKey');
@@ -84,11 +86,11 @@ export class Hands {
   }
 
   /** What goes wrong here is an error of Keyward or of the database: the sweep brings the key back. */
-  async #sync(keyId: string, work: () => Promise<void>): Promise<void> {
+  async #sync(keyId: string, work: Sync): Promise<void> {
     const start = performance.now();
     const { metrics, log } = this.#services;
     try {
-      await work();
+      await work(this.#services);
       metrics.sync('done', (performance.now() - start) / 1000);
     } catch (error) {
       metrics.sync('broke_off', (performance.now() - start) / 1000);

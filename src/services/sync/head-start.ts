@@ -89,14 +89,13 @@ class LeaseTaken implements HeadStart {
       return;
     }
     const { entries, gap } = this.#begun;
-    const { database, times } = this.#services;
     // Nothing is open but what this sync is to send itself.
     const planned = entries.length > 0 ? { opened: new Opened(entries) } : {};
     const work = entries.length > 0 ? { ...row, writes_open: false } : row;
-    this.#place.run(async () => {
+    this.#place.run(async (services) => {
       const held = { keyId: row.id, token: this.#token, gap, dueBefore: null };
-      const lease = new Lease(database.prisma, held, times, this.#sinceTaken);
-      await syncTaken(this.#services, { lease, row: work, ...planned });
+      const lease = new Lease(services.database.prisma, held, services.times, this.#sinceTaken);
+      await syncTaken(services, { lease, row: work, ...planned });
     });
   }
 
