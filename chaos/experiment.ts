@@ -74,7 +74,7 @@ export async function experiment(world: World, random: Random, mark: string): Pr
     open ??= await untilSettled(lab, mix);
   }
   const calls = countedBy(await lab.control.calls({ reads: true }), ({ operation }) => operation);
-  const found = open === null ? await checkAtRest(world, before) : [open];
+  const found = open === null ? await checkAtRest(world, () => check(world, before)) : [open];
   await forgetRemoved(lab, ids);
   const changes = await recordedChanges(await lab.database(), before.seq);
   const fired = countedBy(
@@ -106,12 +106,12 @@ async function planWard({ lab, mix, ledger }: World, random: Random, mark: strin
 }
 
 /** A replica that was frozen may yet take up a request that nobody waits for any more: then the check saw two moments. */
-async function checkAtRest(world: World, before: Before): Promise<string[]> {
+export async function checkAtRest({ lab, mix }: World, look: () => Promise<string[]>): Promise<string[]> {
   for (;;) {
-    const seq = await lastEvent(await world.lab.database());
-    const found = await check(world, before);
-    if ((await lastEvent(await world.lab.database())) === seq) return found;
-    const open = await untilSettled(world.lab, world.mix);
+    const seq = await lastEvent(await lab.database());
+    const found = await look();
+    if ((await lastEvent(await lab.database())) === seq) return found;
+    const open = await untilSettled(lab, mix);
     if (open !== null) return [open];
   }
 }

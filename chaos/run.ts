@@ -8,7 +8,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { failureSwitches } from '../src/config.ts';
 import { stopWithNpm } from '../src/orphan.ts';
-import { experiment, type World } from './experiment.ts';
+import { checkAtRest, experiment, type World } from './experiment.ts';
 import { historiesIn } from './history.ts';
 import { violations } from './invariants.ts';
 import { type Lab, openLab } from './lab.ts';
@@ -83,18 +83,21 @@ async function main(): Promise<boolean> {
       if (outcome.violations.length > 0)
         process.stdout.write(await historiesIn(outcome.violations, await lab.database()));
     }
-    if (tally.failed === 0) tally.addLast(await everything(lab, world.ledger));
+    if (tally.failed === 0) tally.addLast(await everything(world));
   }
 }
 
-async function everything(lab: Lab, ledger: Ledger): Promise<string[]> {
-  const database = await lab.database();
+async function everything(world: World): Promise<string[]> {
+  const { lab, ledger } = world;
   const { lost, rotatedUnseen } = ledger;
   const wards = new Set(ledger.allWards.keys());
-  const expected = { foreign: await ledger.foreignKeys(database), lost, rotatedUnseen, wards };
-  const found = await violations({ kms: lab.kms, database }, expected);
+  const found = await checkAtRest(world, async () => {
+    const database = await lab.database();
+    const expected = { foreign: await ledger.foreignKeys(database), lost, rotatedUnseen, wards };
+    return violations({ kms: lab.kms, database }, expected);
+  });
   for (const violation of found) process.stdout.write(`at the end: VIOLATION ${violation}\n`);
-  if (found.length > 0) process.stdout.write(await historiesIn(found, database));
+  if (found.length > 0) process.stdout.write(await historiesIn(found, await lab.database()));
   return found;
 }
 

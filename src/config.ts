@@ -167,7 +167,7 @@ export const variables = {
   ),
   REVISION_RETENTION_DAYS: retentionDays(0, 'how long revisions are kept; 0: for ever'),
   REVISION_RETENTION_COUNT: variable(
-    Type.Integer({ minimum: 0 }),
+    Type.Integer({ minimum: 0, maximum: 1_000_000_000 }),
     1000,
     'a number',
     'how many revisions of each key are kept, the newest; 0: all',

@@ -2,7 +2,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { Client, type ClientBase, type ClientConfig, Pool } from 'pg';
 import { PrismaClient } from '../generated/prisma/client.ts';
-import { closeWhenReadOnly, closeWhenSilent, lively, longestSilence, readOnly } from './liveness.ts';
+import { closeWhenReadOnly, closeWhenSilent, lively, longestSilence, noticeLostClients, readOnly } from './liveness.ts';
 
 export type {
   Event,
@@ -54,6 +54,7 @@ export function openDatabase(
     idle_in_transaction_session_timeout: longestPause,
     verify: (client, done) => {
       takesCommits(client)
+        .then(() => client.query(noticeLostClients))
         .then(() => check(client))
         .then(() => done(), done);
     },

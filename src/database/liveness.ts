@@ -39,6 +39,6 @@ export function closeWhenReadOnly(client: Client): void {
   });
 }
 
-/** For a connection that holds a lock: the server lets go of it in half a minute when this end is gone. */
+/** The server lets go of a connection in half a minute when this end is gone, with its locks and its place among the others. */
 export const noticeLostClients =
   'SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4';

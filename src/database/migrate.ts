@@ -1,6 +1,6 @@
 /**
  * Brings a database to the schema this version needs. The migrations are Prisma's files, and what was applied is on record in
- * Prisma's own table, so that `prisma migrate deploy` agrees. Prisma's engine sends the statements of a file one by one, in no
+ * Prisma's own table, so that `prisma migrate status` agrees. Prisma's engine sends the statements of a file one by one, in no
  * transaction and with no bound on the wait for a lock; here a file is applied whole or not at all.
  */
 import { createHash, randomUUID } from 'node:crypto';
@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
+import { isDeadlock } from './client.ts';
 import { lively, noticeLostClients } from './liveness.ts';
 
 /** Any constant will do; it only has to be the same in every replica. */
@@ -39,13 +40,30 @@ export async function migrate(
   const client = await connect(connectionString);
   try {
     await client.query(noticeLostClients);
-    await takeTurn(client);
-    const pending = await pendingOn(client, folder);
-    if (pending.length > 0) await client.query(createRecord);
-    for (const migration of pending) await apply(client, migration, attempts);
-    return pending.map(({ name }) => name);
+    const applied: string[] = [];
+    for (let attempt = 1; ; attempt += 1) {
+      await takeTurn(client);
+      try {
+        await applyPending(client, { folder, attempts }, applied);
+        return applied;
+      } catch (error) {
+        if (!isDeadlock((error as Error).cause) || attempt >= attempts) throw error;
+      }
+      // Another who starts may wait for the lock of this turn, and an index that is built for it.
+      await client.query('SELECT pg_advisory_unlock($1)', [migrationLockId]);
+      await delay(pauseBetweenAttempts);
+    }
   } finally {
     await client.end();
+  }
+}
+
+async function applyPending(client: Client, { folder, attempts }: Required<Options>, applied: string[]): Promise<void> {
+  const pending = await pendingOn(client, folder);
+  if (pending.length > 0) await client.query(createRecord);
+  for (const migration of pending) {
+    await apply(client, migration, attempts);
+    applied.push(migration.name);
   }
 }
 
@@ -70,7 +88,7 @@ async function connect(connectionString: string): Promise<Client> {
 
 /**
  * Waits for the advisory lock. It asks again and again: a statement that waits keeps its snapshot, and an index that is built
- * concurrently by the holder of the lock would wait for that snapshot for ever.
+ * concurrently by the holder of the lock would wait for that snapshot.
  */
 async function takeTurn(client: Client): Promise<void> {
   for (;;) {

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import type { Transaction } from './client.ts';
-import { closeWhenSilent, lively, longestSilence } from './liveness.ts';
+import { closeWhenSilent, lively, longestSilence, noticeLostClients } from './liveness.ts';
 
 const changesChannel = 'keyward_key_changes';
 const wakeUpsChannel = 'keyward_wake_ups';
@@ -122,6 +122,7 @@ class ListeningConnection {
     try {
       await client.connect();
       closeWhenSilent(client);
+      await client.query(noticeLostClients);
       for (const channel of Object.keys(this.#channels)) await client.query(`LISTEN ${channel}`);
     } catch (error) {
       client.end().catch(() => {});

@@ -54,7 +54,8 @@ async function walk(isStopping: () => boolean, removeAfter: (id: string) => Prom
 
 /**
  * The oldest generations of each key, without a gap. A key that is on record keeps the last one that KMS held and what is
- * younger: a refused change goes back to it, and drift is told by it.
+ * younger: a refused change goes back to it, and drift is told by it. Of every id the last one stays: it tells that the id had
+ * a life, and generations, before.
  */
 async function removeRevisions(
   client: PoolClient,
@@ -71,6 +72,7 @@ async function removeRevisions(
       FROM revisions WHERE key_ref IN (SELECT key_ref FROM batch)
     ), kept AS (
       SELECT key_ref, least(
+        max(generation),
         ${oldestSince(days(shortest))},
         greatest(
           CASE WHEN $2::int IS NOT NULL THEN ${oldestSince(days('$2'))} ELSE 0 END,

@@ -1,4 +1,4 @@
-import { ListKeysCommand } from '@aws-sdk/client-kms';
+import { ListKeysCommand, TagResourceCommand } from '@aws-sdk/client-kms';
 import { type Test, test } from 'tap';
 import type { Event, Revision } from '../../src/schemas/history.ts';
 import { trimHistory } from '../../src/services/retention.ts';
@@ -42,7 +42,7 @@ async function startForgetful(t: Test, environment: Record<string, string>) {
 }
 
 test('revisions', async (t) => {
-  const { call, age, trim, generations, events, revisions, control } = await startForgetful(t, {
+  const { call, kms, age, trim, generations, events, revisions, control } = await startForgetful(t, {
     REVISION_RETENTION_DAYS: '30',
     REVISION_RETENTION_COUNT: '4',
   });
@@ -92,7 +92,7 @@ test('revisions', async (t) => {
     t.match(await revisions(key.id), [{ origin: 'revert' }, { outcome: 'refused' }, { generation: 7 }]);
   });
 
-  t.test('of a record that is gone none is kept for ever', async (t) => {
+  t.test('of a record that is gone the last one is kept: an import does not give its id a second life', async (t) => {
     const { body: released } = await call('POST', '/v1/keys', {});
     await call('POST', `/v1/keys/${released.id}/release`);
     await age(3);
@@ -100,7 +100,16 @@ test('revisions', async (t) => {
     t.same(await generations(released.id), [2, 1]);
     await age(31);
     await trim();
-    t.equal((await call('GET', `/v1/keys/${released.id}/revisions`)).status, 404);
+    t.same(await generations(released.id), [2]);
+    await kms.send(
+      new TagResourceCommand({
+        KeyId: released.key_id ?? '',
+        Tags: [{ TagKey: 'keyward:id', TagValue: released.id }],
+      }),
+    );
+    const { status, body } = await call('POST', '/v1/keys/import', { key_id: released.key_id });
+    t.equal(status, 201);
+    t.not(body.id, released.id);
   });
 });
 
@@ -119,6 +128,14 @@ test('events', async (t) => {
     next_cursor: null,
   });
   t.equal((await call<Page<Event>>('GET', '/v1/events?type=kms.write')).body.items.length, 1);
+
+  t.test('the last one stays, however old: that nothing happens is no sign of lost commits', async (t) => {
+    await age(31);
+    await trim();
+    t.equal((await call<Page<Event>>('GET', '/v1/events')).body.items.length, 1);
+    await services.watch.check(services.database.pool);
+    t.match((await call('GET', '/readyz')).body, { held: false });
+  });
 
   t.test('so many as are to be kept, when there are more', async (t) => {
     await services.database.pool.query(

@@ -44,7 +44,8 @@ export function insertOfEvents(
 }
 
 /**
- * Removes the oldest that are kept no longer. Their numbers are in the order of time: no index of times is needed.
+ * Removes the oldest that are kept no longer. The last of all stays, however old: a database whose last event is gone looks like
+ * one that has lost commits. Their numbers are in the order of time: no index of times is needed.
  * @returns how many; 0: there are none left.
  */
 export async function removeEvents(
@@ -56,8 +57,8 @@ export async function removeEvents(
   const { rowCount } = await client.query(
     `DELETE FROM events WHERE seq IN (
       SELECT seq FROM (SELECT seq, created_at FROM events ORDER BY seq LIMIT ${batchSize}) AS oldest
-      WHERE created_at < now() - make_interval(days => $1)
-        OR created_at < now() - make_interval(days => ${shortest}) AND seq <= (SELECT max(seq) FROM events) - $2::bigint)`,
+      WHERE seq < (SELECT max(seq) FROM events) AND (created_at < now() - make_interval(days => $1)
+        OR created_at < now() - make_interval(days => ${shortest}) AND seq <= (SELECT max(seq) FROM events) - $2::bigint))`,
     [events, eventCount],
   );
   return rowCount ?? 0;
