@@ -4,7 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
-import type { Transaction } from './client.ts';
+import { isUuid } from '../domain/uuid.ts';
+import type { KeyRow, Transaction } from './client.ts';
 import { closeWhenSilent, lively, longestSilence, noticeLostClients } from './liveness.ts';
 
 const changesChannel = 'keyward_key_changes';
@@ -23,8 +24,8 @@ export type WakeUp = { id: string; provider: string; creates?: boolean };
 type OnWakeUp = (wakeUp: WakeUp, isMine: boolean) => void;
 
 export type Notifications = {
-  /** Wakes the sync of a key when the transaction commits. */
-  wake(transaction: Transaction, wakeUp: WakeUp): Promise<void>;
+  /** Wakes the sync of a key, whose row says that it is due, when the transaction commits. */
+  wake(transaction: Transaction, key: Pick<KeyRow, 'id' | 'provider' | 'key_id' | 'lifecycle'>): Promise<void>;
   /** Calls back with each key that somebody waits for. */
   onWakeUp(listener: OnWakeUp): void;
   /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */
@@ -35,6 +36,17 @@ export type Notifications = {
 };
 
 type Sent = WakeUp & { by: string; isWorker: boolean };
+
+/** Whoever may connect may notify: null is said of what is no wake-up, or that of another version. */
+function sentIn(payload: string): Sent | null {
+  try {
+    const { id, provider, creates, by, isWorker } = JSON.parse(payload) as Partial<Record<keyof Sent, unknown>>;
+    if (typeof id !== 'string' || !isUuid(id) || typeof provider !== 'string') return null;
+    return { id, provider, creates: creates === true, by: String(by), isWorker: isWorker === true };
+  } catch {
+    return null;
+  }
+}
 
 /**
  * Starts to listen, on a connection of its own that is replaced whenever it is lost.
@@ -57,7 +69,9 @@ export async function listen(
         else for (const tell of changeListeners) tell(payload);
       },
       [wakeUpsChannel]: (payload) => {
-        const { by, isWorker: isForThem, ...wakeUp } = JSON.parse(payload) as Sent;
+        const sent = sentIn(payload);
+        if (sent === null) return;
+        const { by, isWorker: isForThem, ...wakeUp } = sent;
         for (const tell of wakeUpListeners) tell(wakeUp, by === me || !isForThem);
       },
     },
@@ -70,8 +84,9 @@ export async function listen(
   );
   await connection.open();
   return {
-    wake: async (transaction, wakeUp) => {
-      const { id, provider, creates } = wakeUp;
+    wake: async (transaction, key) => {
+      const { id, provider, key_id, lifecycle } = key;
+      const creates = key_id === null && lifecycle === 'managed';
       const sent: Sent = { id, provider, ...(creates ? { creates } : {}), by: me, isWorker };
       await transaction.$executeRaw`SELECT pg_notify(${wakeUpsChannel}, ${JSON.stringify(sent)})`;
     },

@@ -50,4 +50,7 @@ const statement = `
   ), requests AS (
     UPDATE idempotent_requests SET claimed_until = now() + ${claimTime} WHERE claimed_until > now() + ${claimTime}
   )
+  , chores_due AS (
+    UPDATE chores SET due_at = now() WHERE due_at > now() + interval '1 hour'
+  )
   UPDATE workers SET heartbeat_at = now() WHERE heartbeat_at > now()`;

@@ -200,16 +200,18 @@ export async function observeKey(
 
 async function requestObservation(services: Services, id: string, enforce: boolean): Promise<number> {
   const observation = await services.database.prisma.$transaction(async (transaction) => {
-    const [requested] = await transaction.$queryRaw<{ requested_observation: number; provider: string }[]>`
+    const [requested] = await transaction.$queryRaw<
+      Pick<KeyRow, 'requested_observation' | 'id' | 'provider' | 'key_id' | 'lifecycle'>[]
+    >`
       UPDATE keys
       SET requested_observation = requested_observation + 1,
           enforce_through = CASE WHEN ${enforce} THEN requested_observation + 1 ELSE enforce_through END,
           gap_seen = CASE WHEN ${enforce} THEN ${lastGapSql} ELSE gap_seen END,
           due_at = least(due_at, now())
       WHERE id = ${id}::uuid
-      RETURNING requested_observation, provider`;
+      RETURNING requested_observation, id, provider, key_id, lifecycle`;
     if (requested === undefined) throw keyNotFound(id);
-    await services.notifications.wake(transaction, { id, provider: requested.provider });
+    await services.notifications.wake(transaction, requested);
     return requested.requested_observation;
   });
   await services.failurePoints.pass('intent-recorded');

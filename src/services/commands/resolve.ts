@@ -119,7 +119,8 @@ function recordNotMine(
     const { id: key_ref, generation } = row;
     const other = { reason: 'disowned', deletion: 'left', window_in_days: row.deletion_window_in_days };
     await transaction.formerKey.create({ data: { id: uuidv7(), key_ref, key_id: keyId, arn, generation, ...other } });
-    await transaction.$executeRaw`UPDATE keys SET due_at = now() WHERE id = ${row.id}::uuid`;
+    await transaction.$executeRaw`
+      UPDATE keys SET due_at = now(), requested_observation = requested_observation + 1 WHERE id = ${row.id}::uuid`;
     await recordResolved(services, transaction, row, { arn, key_id: keyId, is_mine: false }, command);
   });
 }

@@ -91,8 +91,7 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
         services.unmade.add(key.id);
         await announceNewKey(transaction, key.id);
       }
-      const wakeUp = { id: key.id, provider: key.provider, creates: key.origin === 'create' };
-      await services.notifications.wake(transaction, wakeUp);
+      await services.notifications.wake(transaction, row);
     }
     return row;
   });
@@ -153,7 +152,7 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     const revision = { keyId: row.id, generation, ...change, before: declaredOf(row), policyBefore };
     await recordRevision(transaction, revision, by);
     await change.also?.(transaction);
-    if (taken.length === 0) await services.notifications.wake(transaction, row);
+    if (taken.length === 0) await services.notifications.wake(transaction, changed);
     return changed;
   });
 }

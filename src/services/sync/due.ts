@@ -66,7 +66,7 @@ export async function findDueKeys(services: Services): Promise<DueKeys> {
   // What was changed for all keys at once comes after what failed before: those are few, and somebody may look at them.
   const { rows: single } = await database.pool.query<Due>(
     `SELECT id, provider, is_urgent, is_unmade FROM (
-      SELECT *, row_number() OVER (PARTITION BY provider, is_urgent ORDER BY is_retry DESC, due_at) AS place FROM (
+      SELECT *, row_number() OVER (PARTITION BY provider, is_urgent, is_unmade ORDER BY is_retry DESC, due_at) AS place FROM (
         SELECT id, provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry, (${isUnmade} AND gap_seen >= ${watch.gap}) AS is_unmade
         FROM keys
         WHERE ${isDue(watch)} AND (${isPlain}) IS NOT TRUE

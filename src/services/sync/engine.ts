@@ -93,9 +93,10 @@ async function syncWhileAsked(services: Services, work: Work, seen: Seen | undef
 
 /** @returns the row when it asks for another round, else null. */
 async function syncOnce(anywhere: Services, asTaken: Work): Promise<KeyRow | null> {
-  const services = await servicesFor(anywhere, asTaken.row.provider);
+  let services = anywhere;
   let work = asTaken;
   try {
+    services = await servicesFor(anywhere, work.row.provider);
     if (isOnHold(work)) {
       const released = await releaseHold(services, work);
       if ('next' in released) return released.next;

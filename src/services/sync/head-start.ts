@@ -4,6 +4,7 @@
  * for its turn like any other.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow, Transaction } from '../../database/client.ts';
 import { plan } from '../../domain/planner.ts';
@@ -21,6 +22,10 @@ import { type JournalEntry, Opened } from './journal-entry.ts';
 import { Lease } from './lease.ts';
 import { startStopwatch } from './stopwatch.ts';
 
+/** How often, and after how many milliseconds each, it is tried to take back what was perhaps recorded. */
+const takeBackAttempts = 20;
+const takeBackPause = 500;
+
 /** A key that is about to be recorded, and that no KMS can have yet. */
 type NewKey = { id: string; provider: NamedProvider; declared: DeclaredKey };
 
@@ -37,18 +42,27 @@ export async function headStartOfCreate(services: Services, key: NewKey): Promis
   const place = isTried ? services.takePlace(name, key.id, kms.quotas) : null;
   if (place === null) return null;
   const to = { account: identity?.account ?? null, endpoint: kms.endpointName };
-  return new LeaseTaken(services, place, async (token, transaction, { gap, now, settings: held, generation }) => {
-    const isAsPrepared = gap === services.watch.gap && isDeepStrictEqual(held, settings);
-    if (!isAsPrepared || !areTogether(services, kms, now)) return null;
-    const steps = plan(desiredBy(key, key.declared, settings, services.ownershipTagName), null);
-    return insertEntries(services, transaction, { id: key.id, generation, token }, { observed: null, steps, to });
-  });
+  return new LeaseTaken(
+    services,
+    place,
+    key.id,
+    async (token, transaction, { gap, now, settings: held, generation }) => {
+      const isAsPrepared = gap === services.watch.gap && isDeepStrictEqual(held, settings);
+      if (!isAsPrepared || !areTogether(services, kms, now)) return null;
+      const steps = plan(desiredBy(key, key.declared, settings, services.ownershipTagName), null);
+      return insertEntries(services, transaction, { id: key.id, generation, token }, { observed: null, steps, to });
+    },
+  );
 }
 
-/** For a change of a key, whose plan is not known before KMS has been asked. @returns null when the key is in other hands. */
-export function headStartOfChange(services: Services, { id, provider, lease_token }: KeyRow): HeadStart | null {
-  const place = lease_token === null ? services.takePlace(provider, id, null) : null;
-  return place === null ? null : new LeaseTaken(services, place, async () => []);
+/**
+ * For a change of a key, whose plan is not known before KMS has been asked.
+ * @returns null when the key is in other hands, or KMS is to make it: that waits for its turn (I12).
+ */
+export function headStartOfChange(services: Services, row: KeyRow): HeadStart | null {
+  const { id, provider, key_id, lease_token } = row;
+  const place = lease_token === null && key_id !== null ? services.takePlace(provider, id, null) : null;
+  return place === null ? null : new LeaseTaken(services, place, id, async () => []);
 }
 
 /** undefined: STS has not told yet. */
@@ -63,13 +77,15 @@ type OpenJournal = (token: string, transaction: Transaction, found: Beginning) =
 class LeaseTaken implements HeadStart {
   readonly #services: Services;
   readonly #place: Place;
+  readonly #keyId: string;
   readonly #open: OpenJournal;
   readonly #token = randomUUID();
   readonly #sinceTaken = startStopwatch();
   #begun: { entries: JournalEntry[]; gap: number } | null = null;
 
-  constructor(services: Services, place: Place, open: OpenJournal) {
+  constructor(services: Services, place: Place, keyId: string, open: OpenJournal) {
     this.#services = services;
+    this.#keyId = keyId;
     this.#place = place;
     this.#open = open;
   }
@@ -101,5 +117,26 @@ class LeaseTaken implements HeadStart {
 
   giveUp(): void {
     this.#place.giveBack();
+    if (this.#begun !== null) void this.#takeBack();
+  }
+
+  /** The transaction may have been committed, though its answer was lost: what it put on record was surely not sent. */
+  async #takeBack(): Promise<void> {
+    for (let attempt = 1; attempt <= takeBackAttempts; attempt += 1) {
+      try {
+        await this.#services.database.pool.query(
+          `WITH unsent AS (
+            UPDATE kms_writes SET outcome = 'skipped', finished_at = clock_timestamp()
+            WHERE outcome IS NULL AND lease_token = $1::uuid
+              AND key_ref IN (SELECT id FROM keys WHERE id = $2::uuid AND lease_token = $1::uuid))
+          UPDATE keys SET lease_token = NULL, lease_until = NULL, due_at = now() WHERE id = $2::uuid AND lease_token = $1::uuid`,
+          [this.#token, this.#keyId],
+        );
+        return;
+      } catch (error) {
+        this.#services.log.debug({ err: error, key: this.#keyId }, 'could not take a head start back');
+      }
+      await delay(takeBackPause, undefined, { ref: false });
+    }
   }
 }

@@ -27,6 +27,7 @@ export class ProviderQueue {
    */
   readonly #creations = new Set<string>();
   #isCreating = false;
+  #isFollowing = false;
 
   /** @param concurrency keys synced at once because somebody waits; half as many on schedule. */
   constructor(services: Services, provider: string, concurrency: number) {
@@ -69,8 +70,14 @@ export class ProviderQueue {
   }
 
   /** What waits goes by the quotas of its provider as they are now: somebody may have changed them. */
-  async followQuotas(): Promise<void> {
-    if (this.#creations.size > 0) await this.#quotas();
+  followQuotas(): void {
+    if (this.#creations.size === 0 || this.#isFollowing) return;
+    this.#isFollowing = true;
+    this.#quotas()
+      .catch((error) => this.#services.log.debug({ err: error, provider: this.#provider }, 'could not read the quotas'))
+      .finally(() => {
+        this.#isFollowing = false;
+      });
   }
 
   /** Takes no more keys, and waits for those in hand, at most so long. */

@@ -36,9 +36,12 @@ export function startWorker(services: Services, concurrency: number): Worker {
     try {
       const { waitedFor, scheduled, plain } = await findDueKeys(services);
       for (const { id, provider, is_unmade } of waitedFor) queueOf(provider).take(id, is_unmade);
-      for (const { id, provider } of scheduled) queueOf(provider).offer(id);
+      for (const { id, provider, is_unmade } of scheduled) {
+        if (is_unmade) queueOf(provider).take(id, true);
+        else queueOf(provider).offer(id);
+      }
       for (const provider of plain) queueOf(provider).refresh();
-      for (const queue of queues.values()) await queue.followQuotas();
+      for (const queue of queues.values()) queue.followQuotas();
       services.pulse?.beat();
     } catch (error) {
       services.log.warn({ err: error }, 'could not look for keys that are due');
