@@ -57,7 +57,7 @@ export const missingBeforeItsTime =
   "(lifecycle = 'pending_deletion' AND deletion_date > now() AND error ->> 'code' IS NOT DISTINCT FROM 'NotFoundException')";
 
 /**
- * The keys that are not where they are to be yet. A lease that a killed process has left on a key at rest ran out, and is taken
+ * The keys that are not where they are to be yet. What a write did to a key that is lost nobody can see before it is found. A lease that a killed process has left on a key at rest ran out, and is taken
  * over when the key is next due.
  */
 export async function unsettledKeys(database: Client): Promise<object[]> {
@@ -67,8 +67,9 @@ export async function unsettledKeys(database: Client): Promise<object[]> {
      FROM keys
      WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL))
          AND NOT ${missingBeforeItsTime})
-       OR replacement IS NOT NULL OR former_keys_open OR rotations_open AND NOT (state = 'failed' AND key_state IS NULL)
-       OR writes_open OR lease_until > now() OR served_observation < requested_observation
+       OR replacement IS NOT NULL OR former_keys_open
+       OR (rotations_open OR writes_open) AND NOT (state = 'failed' AND key_state IS NULL)
+       OR lease_until > now() OR served_observation < requested_observation
        OR (lifecycle = 'released')`,
   );
   return rows;
