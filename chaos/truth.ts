@@ -57,8 +57,8 @@ export const missingBeforeItsTime =
   "(lifecycle = 'pending_deletion' AND deletion_date > now() AND error ->> 'code' IS NOT DISTINCT FROM 'NotFoundException')";
 
 /**
- * The keys that are not where they are to be yet. What a write did to a key that is lost nobody can see before it is found. A lease that a killed process has left on a key at rest ran out, and is taken
- * over when the key is next due.
+ * The keys that are not where they are to be yet. What a write did to a key that is lost nobody can see before it is found. A lease
+ * that a killed process has left on a key at rest ran out, and is taken over when the key is next due.
  */
 export async function unsettledKeys(database: Client): Promise<object[]> {
   const { rows } = await database.query<object>(
