@@ -4,6 +4,8 @@ import type { Services } from '../context.ts';
 import type { GapWatch } from '../recovery/watch.ts';
 import { longestRetry } from './retry.ts';
 
+const columns = keyColumns();
+
 /** How many due keys of one provider one look finds: another provider's never wait behind them. */
 const foundAtOnce = 200;
 
@@ -41,7 +43,7 @@ export function takePlainKeys(watch: GapWatch): { name: string; text: string } {
     UPDATE keys SET lease_token = $3::uuid, lease_until = now() + $4 * interval '1 millisecond'
     WHERE id IN (
       SELECT id FROM keys WHERE provider = $1 AND ${isDue(watch)} AND ${isPlain} ORDER BY ${order} LIMIT $2 FOR UPDATE SKIP LOCKED)
-    RETURNING ${keyColumns()}`;
+    RETURNING ${columns}`;
   return { name: isHeld ? `take_plain_${gap}` : 'take_plain', text };
 }
 

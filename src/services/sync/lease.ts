@@ -12,6 +12,8 @@ import { isDue } from './due.ts';
 import type { Opened } from './journal-entry.ts';
 import { startStopwatch } from './stopwatch.ts';
 
+const columns = Prisma.raw(keyColumns('keys'));
+
 /** How often a lease is renewed in the time for which it holds. */
 const renewals = 3;
 
@@ -89,7 +91,7 @@ export class Lease {
         due_at = least(keys.due_at, now() + ${time} * interval '1 millisecond')
       FROM (SELECT id, lease_token, due_at FROM keys WHERE id = ${keyId}::uuid AND ${isToBeTaken} FOR UPDATE) AS before
       WHERE keys.id = before.id AND (keys.lease_until IS NULL OR keys.lease_until < now())
-      RETURNING ${Prisma.raw(keyColumns('keys'))}, before.lease_token IS NOT NULL AS is_takeover, before.due_at AS due_before,
+      RETURNING ${columns}, before.lease_token IS NOT NULL AS is_takeover, before.due_at AS due_before,
         coalesce((SELECT gap FROM installation), 0) AS last_gap`;
     if (taken === undefined) return null;
     const { is_takeover: isTakeover, due_before: dueBefore, last_gap: gap, ...row } = taken;

@@ -15,16 +15,13 @@ export class Places {
   /** Waits for a place. @returns false when none is given any more. */
   async take(): Promise<boolean> {
     if (this.#isClosed) return false;
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return true;
-    }
+    if (this.takeAtOnce()) return true;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Takes a place if one is free and nobody waits. @returns whether it is given. */
+  /** Takes a place if one is free: then nobody waits. @returns whether it is given. */
   takeAtOnce(): boolean {
-    if (this.#isClosed || this.#free === 0 || this.#waiting.length > 0) return false;
+    if (this.#isClosed || this.#free === 0) return false;
     this.#free -= 1;
     return true;
   }
