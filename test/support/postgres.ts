@@ -3,7 +3,7 @@
  * the environment; a file that is run alone starts one for itself.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { access, constants, mkdtemp, rm, statfs } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Client } from 'pg';
@@ -25,12 +25,29 @@ const settings = [
   'max_wal_senders=0',
   'max_connections=600',
   'shared_buffers=256MB',
+  'max_wal_size=256MB',
   'autovacuum_naptime=5min',
 ];
 
+/** Linux' own file system in memory. */
+const memory = '/dev/shm';
+/** Bytes: the databases of all files that run at once, and the log. A container has 64 MB there unless told otherwise. */
+const neededMemory = 2 * 2 ** 30;
+
+/** Where a database of some 350 files is made and dropped at a thirtieth of what it costs on a disk; else the usual folder. */
+async function quickestFolder(): Promise<string> {
+  try {
+    const { bavail, bsize } = await statfs(memory);
+    await access(memory, constants.W_OK);
+    return bavail * bsize >= neededMemory ? memory : os.tmpdir();
+  } catch {
+    return os.tmpdir();
+  }
+}
+
 /** Starts the server; its database has the schema of this version, and nothing in it. */
 export async function startPostgresForTests(): Promise<EmbeddedPostgres> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-postgres-'));
+  const folder = await mkdtemp(path.join(await quickestFolder(), 'keyward-test-postgres-'));
   const { connectionString, stop } = await startEmbeddedPostgres(folder, settings);
   await migrate(connectionString);
   return {
@@ -71,7 +88,8 @@ export async function newDatabase(t: Owner, { empty = false } = {}): Promise<str
       await client.end();
     }
   };
-  await administer(`CREATE DATABASE ${name} TEMPLATE ${templateName}`);
+  // The other way writes each page to the log first.
+  await administer(`CREATE DATABASE ${name} TEMPLATE ${templateName} STRATEGY file_copy`);
   t.teardown(() => administer(`DROP DATABASE ${name} WITH (FORCE)`));
   const own = new URL(url);
   own.pathname = `/${name}`;
