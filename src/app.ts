@@ -8,6 +8,7 @@ import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
 import health from './plugins/health.ts';
 import idempotency from './plugins/idempotency.ts';
 import metrics from './plugins/metrics.ts';
+import parameters from './plugins/parameters.ts';
 import routing from './plugins/routing.ts';
 import serialization from './plugins/serialization.ts';
 import validation from './plugins/validation.ts';
@@ -69,6 +70,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(errors);
   await app.register(routing);
   await app.register(bodies);
+  await app.register(parameters);
   await app.register(validation);
   await app.register(serialization);
   // Before every plugin with routes of its own: what it gives a request, those that came before would lack.

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { endpointFault } from './domain/endpoint.ts';
 import { regionPattern } from './domain/regions.ts';
 
 /** One variable: `schema` describes the value after parsing; `parse` turns the text into it. */
@@ -70,9 +71,9 @@ export const variables = {
   ),
   DATA_DIR: variable(Type.String({ minLength: 1 }), '.data', 'a folder', 'where the embedded parts keep their data'),
   KMS_ENDPOINT: variable(
-    Type.String({ pattern: '^(local|aws|https?://.+)$' }),
+    Type.Refine(Type.String(), (text) => text === 'local' || text === 'aws' || endpointFault(text) === null),
     'local',
-    'local, aws, or a URL',
+    'local, aws, or a URL without credentials',
     'local: the built-in local KMS; aws: AWS; a URL: any KMS-compatible endpoint',
   ),
   LOCAL_KMS_PORT: variable(
@@ -226,8 +227,8 @@ function readVariable(name: string, definition: Variable<TSchema>, text: string 
   if (text === undefined || text === '') return definition.default;
   const value = definition.parse(text);
   if (Value.Check(definition.schema, value)) return value;
-  // A connection string that is nearly right may hold a password.
-  const shown = name === 'DATABASE_URL' ? 'its value' : JSON.stringify(text);
+  // A connection string that is nearly right, and any other URL, may hold a password.
+  const shown = name === 'DATABASE_URL' || text.includes('@') ? 'its value' : JSON.stringify(text);
   throw new ConfigError(`${name}: ${shown} is not ${definition.expected}`);
 }
 

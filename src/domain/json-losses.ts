@@ -1,5 +1,5 @@
 /** What JSON.parse changes in silence. Source: RFC 8259, sections 4 (names that are not unique) and 6 (numbers). */
-import { pointerSegment } from './tags.ts';
+import { pointerSegment } from './pointer.ts';
 import type { Violation } from './values.ts';
 
 type Open = { names: Set<string> | null; awaitsName: boolean; at: string | number };

@@ -1,7 +1,7 @@
 /** Which argument KMS's refusal of a call is about, so that a caller is told where to look. */
 import type { ArgumentName } from './arguments.ts';
 import { operationOf } from './operations.ts';
-import { pointerSegment } from './tags.ts';
+import { pointerSegment } from './pointer.ts';
 import type { Json, PolicyDocument, Violation } from './values.ts';
 
 /** A call that KMS refused, with its parameters and what they would have replaced. */

@@ -1,5 +1,6 @@
 /** Tags: how they merge, and what KMS accepts. Source: AWS KMS developer guide, "Tags in AWS KMS"; API reference, Tag. */
 
+import { pointerSegment } from './pointer.ts';
 import { unstorableText } from './text.ts';
 import type { Tags, Violation } from './values.ts';
 
@@ -104,11 +105,6 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 export function claimedIdIn(tags: Tags, ownershipTagName: string): string | null {
   const claim = Object.hasOwn(tags, ownershipTagName) ? tags[ownershipTagName] : undefined;
   return claim !== undefined && uuid.test(claim) ? claim : null;
-}
-
-/** A member name as a segment of an RFC 6901 pointer. */
-export function pointerSegment(name: string): string {
-  return name.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Text that PostgreSQL can't hold, and JSON that is too deep to walk. */
-import type { Json } from './values.ts';
+import { pointerSegment } from './pointer.ts';
+import type { Json, Violation } from './values.ts';
 
 /** Whether a string has a NUL or half of a surrogate pair in it: PostgreSQL refuses the one and would alter the other. */
 export function unstorableText(text: string): boolean {
@@ -22,6 +23,35 @@ export function hasUnstorableText(value: Json): boolean {
   if (typeof value === 'string') return unstorableText(value);
   if (value === null || typeof value !== 'object') return false;
   return Object.entries(value).some(([name, member]) => unstorableText(name) || hasUnstorableText(member));
+}
+
+type Place = { name: string; within: Place } | null;
+
+/** What is wrong with a text is told up to so many places. */
+const mostTold = 100;
+
+/** Every name and text of a JSON value that is unstorable, with its place. Takes input of any depth. */
+export function unstorableTexts(value: Json): Violation[] {
+  const found: Violation[] = [];
+  const open: { value: Json; at: Place }[] = [{ value, at: null }];
+  for (let next = open.pop(); next !== undefined && found.length < mostTold; next = open.pop()) {
+    const { value, at } = next;
+    const detail = 'The text has a NUL character or half of a surrogate pair in it.';
+    if (typeof value === 'string' && unstorableText(value)) found.push({ pointer: pointerTo(at), detail });
+    if (value === null || typeof value !== 'object') continue;
+    for (const [name, member] of Object.entries(value).reverse()) {
+      const place = { name, within: at };
+      if (unstorableText(name)) found.push({ pointer: pointerTo(place), detail: detail.replace('text', 'name') });
+      else open.push({ value: member, at: place });
+    }
+  }
+  return found;
+}
+
+function pointerTo(place: Place): string {
+  const names: string[] = [];
+  for (let one = place; one !== null; one = one.within) names.push(`/${pointerSegment(one.name)}`);
+  return names.reverse().join('');
 }
 
 /** What PostgreSQL takes in place of what it does not: each NUL and each half of a surrogate pair is marked, with its number. */

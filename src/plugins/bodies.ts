@@ -2,7 +2,7 @@
  * Reads JSON bodies strictly: as UTF-8, without members that reach for an object's prototype, and without what would be
  * changed in silence.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { lossesIn } from '../domain/json-losses.ts';
 import { invalidInput, ProblemError } from '../services/problems.ts';
@@ -14,9 +14,19 @@ export default fp(
   async (app) => {
     app.removeAllContentTypeParsers();
     acceptJson(app, 'application/json');
+    app.addHook('onRequest', refuseEncoded);
   },
   { name: 'bodies' },
 );
+
+/** @throws ProblemError for a body that is compressed. Source: RFC 9110, 15.5.16 and 12.5.3. */
+async function refuseEncoded(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const encoding = request.headers['content-encoding'];
+  if (request.is404 || encoding === undefined || encoding.trim().toLowerCase() === 'identity') return;
+  reply.header('accept-encoding', 'identity');
+  const detail = `The body has Content-Encoding ${JSON.stringify(encoding)}: send it without one.`;
+  throw new ProblemError('unsupported-media-type', detail);
+}
 
 /** Lets the routes of this instance take bodies of a JSON media type. An empty body counts as none. */
 export function acceptJson(app: FastifyInstance, mediaType: string): void {

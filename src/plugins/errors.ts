@@ -5,6 +5,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
+import { badParameters } from './parameters.ts';
 import { parameterViolations } from './validation.ts';
 
 /** Seconds after which it makes sense to try again. */
@@ -17,6 +18,13 @@ const databaseAway =
 const databaseBusy =
   'There are more requests than Keyward can carry out at once. Nothing was recorded: try again later.';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set once the request has failed. */
+    problem: ProblemKind | null;
+  }
+}
+
 const kindsByStatus: Record<number, ProblemKind> = {
   400: 'malformed-request',
   404: 'not-found',
@@ -27,8 +35,10 @@ const kindsByStatus: Record<number, ProblemKind> = {
 
 export default fp(
   async (app) => {
+    app.decorateRequest('problem', null);
     app.setErrorHandler<FastifyError>((error, request, reply) => {
       const problem = toProblem(error, request);
+      request.problem = problem.kind;
       if (problemKinds[problem.kind].status >= 500) request.log.error({ err: error }, 'request failed');
       return sendProblem(request, reply, problem);
     });
@@ -88,9 +98,12 @@ const unreadable: Record<string, [status: number, reason: string]> = {
 function toProblem(error: FastifyError, request: FastifyRequest): ProblemError {
   if (error instanceof ProblemError) return error;
   if (error.validation !== undefined) {
-    const errors = parameterViolations(error.validation);
-    const detail = errors.map(({ pointer, detail }) => `${pointer}: ${detail}`).join(' ');
-    return new ProblemError('malformed-request', detail, { errors });
+    return badParameters(parameterViolations(error.validation));
+  }
+  // Before the kinds by code: a connection to the database can break in the same words.
+  if (request.raw.errored === error) {
+    request.log.info('the client hung up');
+    return new ProblemError('malformed-request', 'The body broke off.');
   }
   if (isDatabaseBusy(error)) return new ProblemError('temporarily-unavailable', databaseBusy);
   if (isDatabaseAway(error)) {

@@ -1,8 +1,8 @@
-/** The Idempotency-Key header, on every write. */
+/** The Idempotency-Key header, on every write: those operations whose schema has it. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { beginRequest, fingerprintOf, type RunningRequest, type StoredAnswer } from '../services/idempotency.ts';
-import { ProblemError } from '../services/problems.ts';
+import { ProblemError, type ProblemKind } from '../services/problems.ts';
 import { actorOf } from './actor.ts';
 
 declare module 'fastify' {
@@ -12,7 +12,8 @@ declare module 'fastify' {
   }
 }
 
-const writes = new Set(['POST', 'PATCH', 'PUT', 'DELETE']);
+/** If-Match is no part of what makes two requests the same, so that a stale one can be put right too. */
+const unbegun = new Set<ProblemKind>(['malformed-request', 'invalid-input', 'stale-generation']);
 const keptHeaders = ['content-type', 'location', 'etag', 'preference-applied', 'keyward-warning'];
 
 export default fp(
@@ -32,7 +33,7 @@ export default fp(
       request.idempotency = null;
       const body = typeof payload === 'string' ? payload : null;
       // The answer goes out whether or not it could be kept; a repeat then runs again, with the same command id.
-      await settle(running, reply, body).catch((error: unknown) => {
+      await settle(running, reply, request.problem, body).catch((error: unknown) => {
         request.log.warn({ err: error }, 'could not keep the answer of an idempotent request');
       });
     });
@@ -43,8 +44,9 @@ export default fp(
 /** @throws ProblemError malformed-request for a header that is no key. */
 function keyOf(request: FastifyRequest): string | null {
   const header = request.headers['idempotency-key'];
-  if (header === undefined || request.is404 || !writes.has(request.method) || !request.url.startsWith('/v1/'))
-    return null;
+  const declared = request.routeOptions.schema?.headers as { properties?: object } | undefined;
+  // What is read, or only planned, leaves no key used up.
+  if (header === undefined || !Object.hasOwn(declared?.properties ?? {}, 'idempotency-key')) return null;
   const text = String(header);
   // The draft has a quoted string; most clients send the bare text.
   const key = /^"(.*)"$/.exec(text)?.[1] ?? text;
@@ -60,9 +62,18 @@ function replay(reply: FastifyReply, { status, headers, body }: StoredAnswer): F
     .send(body ?? undefined);
 }
 
-/** A fault is no answer for good: what asked then is to be tried again. */
-function settle(running: RunningRequest, reply: FastifyReply, body: string | null): Promise<void> {
+/**
+ * A fault is no answer for good: what asked then is to be tried again. What was never begun, for want of a right request, leaves
+ * its key to the one that is put right.
+ */
+function settle(
+  running: RunningRequest,
+  reply: FastifyReply,
+  problem: ProblemKind | null,
+  body: string | null,
+): Promise<void> {
   if (reply.statusCode >= 500 || reply.statusCode === 429) return running.giveUp();
+  if (problem !== null && unbegun.has(problem)) return running.forget();
   const headers = keptHeaders.flatMap((name) => {
     const value = reply.getHeader(name);
     return value === undefined ? [] : [[name, String(value)]];

@@ -1,9 +1,9 @@
 /** Checks input against the schemas, finds everything that is wrong at once, and says it in words. */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import formats from 'ajv-formats';
-import type { FastifyRequest, FastifySchemaValidationError } from 'fastify';
+import type { FastifySchemaValidationError } from 'fastify';
 import fp from 'fastify-plugin';
-import { pointerSegment } from '../domain/tags.ts';
+import { pointerSegment } from '../domain/pointer.ts';
 import type { Violation } from '../domain/types.ts';
 import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
@@ -13,7 +13,6 @@ import { providerSchemas } from '../schemas/provider.ts';
 import { recoverySchemas } from '../schemas/recovery.ts';
 import { rotationSchemas } from '../schemas/rotation.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
-import { ProblemError } from '../services/problems.ts';
 
 const schemas = [
   ...sharedSchemas,
@@ -27,10 +26,11 @@ const schemas = [
 ];
 /** The schemas are this project's own: that they are schemas, its tests hold, and not each start anew. */
 const ownSchemas = { validateSchema: false, meta: false } as const;
-const shared = {
+const options = {
   allErrors: true,
   strict: false,
   allowUnionTypes: true,
+  coerceTypes: false,
   useDefaults: false,
   removeAdditional: false,
   ...ownSchemas,
@@ -38,20 +38,13 @@ const shared = {
 
 export default fp(
   async (app) => {
-    // Parameters are texts and are converted; a body says itself what is a number, and "90" is none.
-    const validators = {
-      body: new Ajv({ ...shared, coerceTypes: false }),
-      parameters: new Ajv({ ...shared, coerceTypes: 'array' }),
-    };
-    for (const ajv of Object.values(validators)) formats.default(ajv);
+    const ajv = new Ajv(options);
+    formats.default(ajv);
     for (const schema of schemas) {
       app.addSchema(schema);
-      for (const ajv of Object.values(validators)) ajv.addSchema(schema);
+      ajv.addSchema(schema);
     }
-    app.addHook('preValidation', refuseUnknownQuery);
-    app.setValidatorCompiler(({ schema, httpPart }) =>
-      atFirstUse(validators[httpPart === 'body' ? 'body' : 'parameters'], schema as object),
-    );
+    app.setValidatorCompiler(({ schema }) => atFirstUse(ajv, schema as object));
   },
   { name: 'validation' },
 );
@@ -69,22 +62,6 @@ function atFirstUse(ajv: Ajv, schema: object) {
     { errors: null as ErrorObject[] | null },
   );
   return validate;
-}
-
-/**
- * A route without a schema for its query takes none: `?dry_run=true` must not be dropped in silence.
- * @throws ProblemError malformed-request
- */
-async function refuseUnknownQuery(request: FastifyRequest): Promise<void> {
-  const { schema, url = '' } = request.routeOptions;
-  if (request.is404 || schema?.querystring !== undefined || !url.startsWith('/v1/')) return;
-  const errors = Object.keys(request.query as object).map((pointer) => ({
-    pointer,
-    detail: 'There is no such parameter here.',
-  }));
-  if (errors.length === 0) return;
-  const names = errors.map(({ pointer }) => pointer).join(', ');
-  throw new ProblemError('malformed-request', `There is no query parameter ${names} here.`, { errors });
 }
 
 /** What the schema finds wrong with a body, each with its place. */

@@ -30,6 +30,14 @@ export function nullableRef<Schema extends TSchema>(schema: Schema) {
 /** RFC 3339 in UTC, with milliseconds. */
 export const Timestamp = Type.String({ format: 'date-time' });
 
+/** What every list takes. */
+export const page = {
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 200, description: 'The most items of a page. Default: 50.' }),
+  ),
+  cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before; absent: the first page.' })),
+};
+
 export const Tags = Type.Unsafe<Record<string, string>>({
   $id: 'Tags',
   type: 'object',

@@ -1,7 +1,7 @@
 /** What was: the revisions of a key's desired state, and the events of everything that happened. */
 import { type Static, Type } from 'typebox';
 import { eventOrigins, revisionOrigins } from '../domain/events.ts';
-import { nullable, nullableRef, ref, stringEnum, Timestamp } from './common.ts';
+import { nullable, nullableRef, page, ref, stringEnum, Timestamp } from './common.ts';
 import { EventType, eventTypeNames } from './events.ts';
 import { SyncError } from './key.ts';
 
@@ -80,10 +80,6 @@ export const KeyRollback = Type.Object(
   { $id: 'KeyRollback', additionalProperties: false },
 );
 
-const page = {
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
-  cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
-};
 const type = Type.Optional(stringEnum(eventTypeNames, { description: 'Only events of this type.' }));
 
 export const PageQuery = Type.Object(page, { additionalProperties: false });

@@ -2,7 +2,7 @@
 import { type Static, type TOptional, type TSchema, Type } from 'typebox';
 import { type ArgumentName, argumentTable, type DeclaredKey } from '../domain/arguments.ts';
 import { keySpecs, keyUsages } from '../domain/key-specs.ts';
-import { nullable, nullableRef, ref, stringEnum, Tags, Timestamp } from './common.ts';
+import { nullable, nullableRef, page, ref, stringEnum, Tags, Timestamp } from './common.ts';
 
 export const keyStates = [
   'creating',
@@ -21,14 +21,23 @@ export const KeySpec = stringEnum(keySpecs, { $id: 'KeySpec', description: "KMS'
 export const DriftPolicy = stringEnum(driftPolicies, { $id: 'DriftPolicy', description: 'What to do about drift.' });
 export const SyncState = stringEnum(keyStates, { $id: 'SyncState', description: 'How a key is doing.' });
 
-/** Of an argument's schema: the default, where there is one that is no null, and what there is to say. */
+/** What there is to say of an argument. */
 function about(name: ArgumentName, text?: string) {
-  const { default: standard, kind } = argumentTable[name];
-  const words = [...(kind === 'fixed' ? ['Immutable.'] : []), ...(text === undefined ? [] : [text])];
-  return {
-    ...(standard === null ? {} : { default: standard }),
-    ...(words.length === 0 ? {} : { description: words.join(' ') }),
-  };
+  const words = [
+    ...(argumentTable[name].kind === 'fixed' ? ['Immutable.'] : []),
+    ...(text === undefined ? [] : [text]),
+  ];
+  return words.length === 0 ? {} : { description: words.join(' ') };
+}
+
+/**
+ * A default is told in words: of one that its schema names, generated clients make a value that they always send, and a PATCH
+ * would then change that field, a POST override what the provider says.
+ */
+function defaultOf(name: ArgumentName): string[] {
+  if (name === 'drift_policy') return ["Default: the provider's drift_policy."];
+  const { default: standard } = argumentTable[name];
+  return standard === null ? [] : [`Default: ${JSON.stringify(standard)}.`];
 }
 
 const policyText =
@@ -61,18 +70,19 @@ const argument = {
   deletion_protection: Type.Boolean(about('deletion_protection', 'While true, DELETE is refused.')),
 } satisfies Record<ArgumentName, TSchema>;
 
-const provider = Type.String({
-  minLength: 1,
-  maxLength: 64,
-  default: 'default',
-  description: 'Account and Region.',
-});
+const providerLimits = { minLength: 1, maxLength: 64 };
+const provider = Type.String({ ...providerLimits, description: 'Account and Region.' });
+const givenProvider = Type.String({ ...providerLimits, description: 'Account and Region. Default: "default".' });
 
 type Arguments = typeof argument;
 type OrNull<Schema extends TSchema> = ReturnType<typeof nullable<Schema>>;
 
 /** What a body may have. null stands for the default. */
-const given = mapped((_name, schema) => Type.Optional(nullable(schema))) as {
+const given = mapped((name, schema) => {
+  const { description } = schema as { description?: string };
+  const words = [...(description === undefined ? [] : [description]), ...defaultOf(name)];
+  return Type.Optional(nullable({ ...schema, ...(words.length === 0 ? {} : { description: words.join(' ') }) }));
+}) as {
   [Name in ArgumentName]: TOptional<OrNull<Arguments[Name]>>;
 };
 
@@ -103,22 +113,13 @@ const tagPatch = Type.Unsafe<Record<string, string | null> | null>({
 
 /** The body of POST /keys. null stands for the default. */
 export const KeyCreate = Type.Object(
-  { provider: Type.Optional(nullable(provider)), ...given },
+  { provider: Type.Optional(nullable(givenProvider)), ...given },
   { $id: 'KeyCreate', additionalProperties: false },
 );
 
-/** Clients generated from the document would send a default that it names, and a PATCH would then change that field. */
-function withoutDefaults<Properties extends Record<string, TSchema>>(properties: Properties): Properties {
-  const entries = Object.entries(properties).map(([name, schema]) => {
-    const { default: _default, ...rest } = schema as TSchema & { default?: unknown };
-    return [name, Type.Optional(rest as TSchema)];
-  });
-  return Object.fromEntries(entries) as Properties;
-}
-
 /** The body of PATCH: a JSON Merge Patch (RFC 7396) in which each field is one value, and tags alone merge. */
 export const KeyPatch = Type.Object(
-  { ...withoutDefaults(KeyCreate.properties), tags: Type.Optional(tagPatch) },
+  { ...KeyCreate.properties, tags: Type.Optional(tagPatch) },
   {
     $id: 'KeyPatch',
     additionalProperties: false,
@@ -134,7 +135,7 @@ export const KeyImport = Type.Object(
       maxLength: 2048,
       description: 'A key id, key ARN, alias name (alias/…) or alias ARN.',
     }),
-    provider: Type.Optional(nullable(provider)),
+    provider: Type.Optional(nullable(givenProvider)),
   },
   { $id: 'KeyImport', additionalProperties: false },
 );
@@ -214,8 +215,7 @@ export const KeyList = Type.Object(
 
 export const KeyListQuery = Type.Object(
   {
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
-    cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
+    ...page,
     state: Type.Optional(stringEnum(keyStates)),
     key_usage: Type.Optional(stringEnum(keyUsages)),
     customer_master_key_spec: Type.Optional(stringEnum(keySpecs)),

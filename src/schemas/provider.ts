@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { regionPattern } from '../domain/regions.ts';
 import { type ProviderQuotas as ProviderQuotasSetting, standardQuotas } from '../domain/request-quotas.ts';
-import { nullable, nullableRef, ref, stringEnum, Tags, Timestamp } from './common.ts';
+import { nullable, nullableRef, page, ref, stringEnum, Tags, Timestamp } from './common.ts';
 import { DriftPolicy, driftPolicies } from './key.ts';
 
 export const providerName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
@@ -254,8 +254,7 @@ export const ProviderCheck = Type.Object(
 
 export const ProviderListQuery = Type.Object(
   {
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
-    cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
+    ...page,
   },
   { additionalProperties: false },
 );

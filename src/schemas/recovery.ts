@@ -1,6 +1,6 @@
 /** After a gap: what is held, what differs, and what to do about it. */
 import { type Static, Type } from 'typebox';
-import { InputError, nullable, ref, stringEnum, Timestamp } from './common.ts';
+import { InputError, nullable, page, ref, stringEnum, Timestamp } from './common.ts';
 
 export const Recovery = Type.Object(
   {
@@ -85,8 +85,7 @@ const RecoveryResumed = Type.Object(
 
 export const HeldKeyQuery = Type.Object(
   {
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
-    cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
+    ...page,
   },
   { additionalProperties: false },
 );

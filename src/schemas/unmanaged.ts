@@ -1,6 +1,6 @@
 /** Keys that KMS has and Keyward does not manage. */
 import { type Static, Type } from 'typebox';
-import { nullable, nullableRef, ref, Tags } from './common.ts';
+import { nullable, nullableRef, page, ref, Tags } from './common.ts';
 import { KeySpec, KeyUsage } from './key.ts';
 
 export const UnmanagedKey = Type.Object(
@@ -28,9 +28,8 @@ export const UnmanagedKeyList = Type.Object(
 
 export const UnmanagedKeyQuery = Type.Object(
   {
-    provider: Type.Optional(Type.String({ default: 'default' })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
-    cursor: Type.Optional(Type.String({ description: 'next_cursor of the page before.' })),
+    provider: Type.Optional(Type.String({ description: 'Default: "default".' })),
+    ...page,
   },
   { additionalProperties: false },
 );

@@ -27,6 +27,8 @@ export type RunningRequest = {
   finish(answer: StoredAnswer): Promise<void>;
   /** Lets a repeat run the request again, with the same command id. */
   giveUp(): Promise<void>;
+  /** Nothing was begun: another request may have the key, but for one that an earlier run began. */
+  forget(): Promise<void>;
 };
 
 type Row = { fingerprint: string; resource_id: string; claim: string } & {
@@ -99,6 +101,14 @@ function runningRequest(
       .catch((error: Error) => services.log.warn({ err: error }, 'could not renew the claim on an idempotent request'));
   }, renewalMilliseconds);
   renewal.unref();
+  const giveUp = async () => {
+    clearInterval(renewal);
+    await pool.query(`UPDATE idempotent_requests SET claimed_until = '-infinity' ${whereOwn}`, own);
+  };
+  const forget = async () => {
+    clearInterval(renewal);
+    await pool.query(`DELETE FROM idempotent_requests ${whereOwn}`, own);
+  };
   return {
     commandId: row.resource_id,
     isRerun,
@@ -111,10 +121,8 @@ function runningRequest(
         body,
       ]);
     },
-    giveUp: async () => {
-      clearInterval(renewal);
-      await pool.query(`UPDATE idempotent_requests SET claimed_until = '-infinity' ${whereOwn}`, own);
-    },
+    giveUp,
+    forget: isRerun ? giveUp : forget,
   };
 }
 

@@ -77,10 +77,12 @@ test('Idempotency-Key', async (t) => {
 
   t.test('a refusal is an answer for good; a fault is not', async (t) => {
     const refused = { 'idempotency-key': randomUUID() };
-    const invalid = await call<Problem>('POST', '/v1/keys', { colour: 'red' }, refused);
-    const again = await call<Problem>('POST', '/v1/keys', { colour: 'red' }, refused);
+    await control.fault({ operation: 'CreateKey', kind: 'error', type: 'LimitExceededException', times: 1 });
+    const first = await call<Problem>('POST', '/v1/keys', { description: 'refused' }, refused);
+    t.equal(first.body.type, '/problems/refused-by-kms');
+    const again = await call<Problem>('POST', '/v1/keys', { description: 'refused' }, refused);
     t.equal(again.status, 422);
-    t.same(again.body, invalid.body);
+    t.same(again.body, first.body);
     t.equal(again.headers.get('idempotent-replayed'), 'true');
 
     const { body: key } = await call('POST', '/v1/keys', {});
@@ -90,6 +92,40 @@ test('Idempotency-Key', async (t) => {
     const body = { key_id: key.key_id };
     t.equal((await call('POST', '/v1/keys/import', body, failed)).status, 503);
     t.equal((await call('POST', '/v1/keys/import', body, failed)).status, 201);
+  });
+
+  t.test('a request that was not right leaves its key to the one that is put right', async (t) => {
+    const headers = { 'idempotency-key': randomUUID() };
+    for (const [body, status] of [
+      [{ colour: 'red' }, 422],
+      [{ tags: { 'aws:a': '1' } }, 422],
+      ['[', 400],
+      ['', 400],
+    ] as const) {
+      const answer = await call<Problem>('POST', '/v1/keys', body, headers);
+      t.equal(answer.status, status);
+      t.equal(answer.headers.get('idempotent-replayed'), null);
+    }
+    const { status, body: key } = await call('POST', '/v1/keys', { description: 'right' }, headers);
+    t.equal(status, 201);
+    const changing = { 'idempotency-key': randomUUID() };
+    const change = (etag: string) =>
+      call('PATCH', `/v1/keys/${key.id}`, { description: 'new' }, { ...changing, 'if-match': etag });
+    t.equal((await change('"9.1"')).status, 412);
+    t.equal((await change('"1.1"')).status, 200);
+  });
+
+  t.test('a plan takes no key and uses none up', async (t) => {
+    const { body: key } = await call('POST', '/v1/keys', {});
+    for (const path of ['/v1/keys', `/v1/keys/${key.id}`]) {
+      const headers = { 'idempotency-key': randomUUID() };
+      for (const description of ['a', 'b']) {
+        const { status, headers: answer } = await call('POST', `${path}/plan`, { description }, headers);
+        t.same([status, answer.get('idempotent-replayed')], [200, null]);
+      }
+      const [method, done] = path === '/v1/keys' ? ['POST', 201] : ['PATCH', 200];
+      t.equal((await call(String(method), path, { description: 'c' }, headers)).status, done);
+    }
   });
 
   t.test('what is no key is 400; reads ignore it', async (t) => {

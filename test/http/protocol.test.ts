@@ -94,10 +94,10 @@ test('the HTTP contract', async (t) => {
 
   t.test('405 says in Allow what is possible', async (t) => {
     const allow = async (method: string, path: string) => (await call<Problem>(method, path)).headers.get('allow');
-    t.equal(await allow('PUT', `/v1/keys/${key.id}`), 'DELETE, GET, HEAD, PATCH');
-    t.equal(await allow('DELETE', '/v1/keys'), 'GET, HEAD, POST');
-    t.equal(await allow('GET', `/v1/keys/${key.id}/restore`), 'POST');
-    t.equal(await allow('POST', '/livez'), 'GET, HEAD');
+    t.equal(await allow('PUT', `/v1/keys/${key.id}`), 'DELETE, GET, HEAD, OPTIONS, PATCH');
+    t.equal(await allow('DELETE', '/v1/keys'), 'GET, HEAD, OPTIONS, POST');
+    t.equal(await allow('GET', `/v1/keys/${key.id}/restore`), 'OPTIONS, POST');
+    t.equal(await allow('POST', '/livez'), 'GET, HEAD, OPTIONS');
   });
 
   t.test('ETag and If-None-Match', async (t) => {

@@ -1,5 +1,7 @@
 /** What the routes of keys have in common. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { unstorableTexts } from '../../domain/text.ts';
+import type { Json } from '../../domain/types.ts';
 import { actorOf } from '../../plugins/actor.ts';
 import { bodyViolations } from '../../plugins/validation.ts';
 import { problems } from '../../schemas/common.ts';
@@ -73,13 +75,13 @@ export function commandOf(request: FastifyRequest, reply: FastifyReply): Command
   };
 }
 
-/** The body with what its schema finds wrong with it. @throws ProblemError when there is no body. */
+/** The body with what its schema, and PostgreSQL, finds wrong with it. @throws ProblemError when there is no body. */
 export function inputOf(request: FastifyRequest): Input {
   const { body, validationError } = request;
   if (body === undefined || body === null) {
     throw new ProblemError('malformed-request', 'The request needs a JSON object as its body.');
   }
-  return { body, violations: bodyViolations(validationError?.validation ?? []) };
+  return { body, violations: [...bodyViolations(validationError?.validation ?? []), ...unstorableTexts(body as Json)] };
 }
 
 /** @throws ProblemError when there is no body, or its schema finds something wrong with it. */

@@ -7,9 +7,10 @@ import {
   type RuleContext,
   withDefaults,
 } from '../../domain/key-rules.ts';
+import { pointerSegment } from '../../domain/pointer.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { unattainable } from '../../domain/refusals.ts';
-import { patchedTags, pointerSegment, type TagSettings } from '../../domain/tags.ts';
+import { patchedTags, type TagSettings } from '../../domain/tags.ts';
 import { depthOf } from '../../domain/text.ts';
 import type { Json, ObservedKey, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';

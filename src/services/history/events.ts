@@ -8,7 +8,7 @@ import type { Json } from '../../domain/types.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import type { Event, EventQuery } from '../../schemas/history.ts';
 import { keyNotFound } from '../problems.ts';
-import { assertStorable, type Page, readPage } from './pages.ts';
+import { type Page, readPage } from './pages.ts';
 
 /** Where history is on record. */
 type Recorded = { database: Database };
@@ -22,9 +22,9 @@ type Row = EventRow & { revision_origin: string | null; revision_request_id: str
  */
 export async function listEvents(services: Recorded, query: EventQuery): Promise<Page<Event>> {
   const { key } = query;
-  assertStorable('provider', query.provider);
   if (key !== undefined && !isUuid(key)) return { items: [], nextCursor: null };
   const { items, nextCursor } = await readPage<Row>(
+    key === undefined ? 'events' : `the events of ${key}`,
     query,
     ({ seq }) => seq,
     (limit, below) => {

@@ -4,12 +4,13 @@ import { conflict, ProblemError } from '../problems.ts';
 
 /**
  * If-Match compares the generation alone, so that an observation in the background never makes an edit stale.
+ * A weak tag names a generation as well as a strong one: proxies weaken those of answers that they compress.
  * @param ifMatch the header, a list of entity tags or `*`; undefined: nothing is asked.
  * @throws ProblemError stale-generation
  */
 export function assertMatches(row: KeyRow, ifMatch: string | undefined): void {
   if (ifMatch === undefined || ifMatch.trim() === '*') return;
-  const generations = [...ifMatch.matchAll(/(?<!W\/)"(\d+)(?:\.\d+)?"/g)].map(([, generation]) => Number(generation));
+  const generations = [...ifMatch.matchAll(/"(\d+)(?:\.\d+)?"/g)].map(([, generation]) => Number(generation));
   if (generations.includes(row.generation)) return;
   throw new ProblemError(
     'stale-generation',

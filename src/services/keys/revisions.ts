@@ -15,6 +15,7 @@ import { lookUpKey } from './find.ts';
 export async function listRevisions(services: Services, id: string, query: PageQuery): Promise<Page<Revision>> {
   if (!isUuid(id)) throw keyNotFound(id);
   const { items, nextCursor } = await readPage<RevisionRow>(
+    `the revisions of ${id}`,
     query,
     ({ generation }) => generation,
     (take, below) => {

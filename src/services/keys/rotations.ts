@@ -10,7 +10,6 @@ import { accessToKey } from '../providers/access.ts';
 import { findKey } from './find.ts';
 
 const standardLimit = 50;
-const thisList = 'this list';
 
 /**
  * One page. A key that can't be rotated, or that KMS has not yet, has none.
@@ -19,13 +18,14 @@ const thisList = 'this list';
  */
 export async function listKeyRotations(services: Services, id: string, query: PageQuery): Promise<Page<Rotation>> {
   const row = await findKey(services, id);
+  const thisList = `the rotations of ${id}`;
   const marker = query.cursor === undefined ? null : decodeCursor(query.cursor, thisList);
   if (row.key_id === null) return { items: [], nextCursor: null };
   if (row.state === 'deleted') throw conflict('KMS has deleted the key, and its rotations with it.', id);
   try {
     const { kms } = await accessToKey(services, row);
     const { rotations, next } = await listRotations(kms, row.key_id, query.limit ?? standardLimit, marker);
-    return { items: rotations, nextCursor: next === null ? null : encodeCursor(next) };
+    return { items: rotations, nextCursor: next === null ? null : encodeCursor(thisList, next) };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;
     if (error.code === 'UnsupportedOperationException') return { items: [], nextCursor: null };

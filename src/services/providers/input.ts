@@ -1,4 +1,5 @@
 /** Turns what a caller sent into a provider's settings, or into everything that is wrong with it. */
+import { endpointFault } from '../../domain/endpoint.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { mostTags, patchedTags, tagFaults } from '../../domain/tags.ts';
 import type { Violation } from '../../domain/types.ts';
@@ -83,9 +84,17 @@ function assertExternalIdIsSaid(
 }
 
 /** Where the schema has objections, the rules on tags are looked at all the same. */
-function assertOfItsSchema({ body, violations }: Input, ownershipTagName: string): void {
+function assertOfItsSchema({ body, violations: found }: Input, ownershipTagName: string): void {
+  const violations = [...found, ...faultsOfUsableEndpoint(body, found)];
   if (violations.length === 0) return;
   throw invalidInput([...violations, ...faultsOfUsableTags(body, violations, ownershipTagName)]);
+}
+
+function faultsOfUsableEndpoint(body: unknown, violations: Violation[]): Violation[] {
+  const endpoint = (body as { endpoint?: unknown } | null)?.endpoint;
+  const isUsable = !violations.some(({ pointer }) => pointer === '/endpoint');
+  const detail = isUsable && typeof endpoint === 'string' ? endpointFault(endpoint) : null;
+  return detail === null ? [] : [{ pointer: '/endpoint', detail }];
 }
 
 function faultsOfUsableTags(body: unknown, violations: Violation[], ownershipTagName: string): Violation[] {

@@ -36,7 +36,7 @@ export async function listProviders(services: Services, query: ProviderListQuery
   const progress = await progressOf(services, page);
   return {
     items: page.map((row) => toProvider(row, progress.get(row.name))),
-    next_cursor: rows.length > limit && last !== undefined ? encodeCursor(last.name) : null,
+    next_cursor: rows.length > limit && last !== undefined ? encodeCursor('providers', last.name) : null,
   };
 }
 

@@ -57,5 +57,5 @@ export async function listHeldKeys(
     return { ...key, differences: key.checked ? (found?.differences ?? []) : [] };
   });
   const last = items.at(-1);
-  return { items, nextCursor: rows.length > limit && last !== undefined ? encodeCursor(last.id) : null };
+  return { items, nextCursor: rows.length > limit && last !== undefined ? encodeCursor('held keys', last.id) : null };
 }

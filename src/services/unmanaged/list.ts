@@ -47,7 +47,7 @@ export async function listUnmanagedKeys(
   } catch (error) {
     throw error instanceof KmsFailure ? problemOf(error, cursor) : error;
   }
-  return { items, nextCursor: marker === null ? null : encodeCursor(marker) };
+  return { items, nextCursor: marker === null ? null : encodeCursor('unmanaged keys', marker) };
 }
 
 /** Ids of the keys that a provider is for: a KMS may show others too, which can't be managed by it. */

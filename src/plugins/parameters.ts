@@ -1,0 +1,49 @@
+/** Reads the parameters of a query as what their schema says they are, and takes no others. */
+import type { FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { unstorableText } from '../domain/text.ts';
+import type { Violation } from '../domain/types.ts';
+import { ProblemError } from '../services/problems.ts';
+
+type Schema = { type?: string; properties?: Record<string, Schema> };
+
+export default fp(
+  async (app) => {
+    app.addHook('preValidation', readQuery);
+  },
+  { name: 'parameters' },
+);
+
+/** @throws ProblemError malformed-request */
+async function readQuery(request: FastifyRequest): Promise<void> {
+  const { schema, url = '' } = request.routeOptions;
+  if (request.is404 || !url.startsWith('/v1/')) return;
+  const query = request.query as Record<string, unknown>;
+  const { properties } = (schema?.querystring ?? { properties: {} }) as Schema;
+  const faults = Object.entries(query).flatMap(([name, value]) => faultsOf(name, value, properties));
+  if (faults.length > 0) throw badParameters(faults);
+  for (const [name, value] of Object.entries(query)) query[name] = converted(value, properties?.[name] ?? {});
+}
+
+/** A parameter that a route does not know must not be dropped in silence, `dry_run=true` above all. */
+function faultsOf(name: string, value: unknown, properties: Schema['properties']): Violation[] {
+  const told = (detail: string) => [{ pointer: name, detail }];
+  if (properties !== undefined && !Object.hasOwn(properties, name)) return told('There is no such parameter here.');
+  const isUnstorable = [value].flat().some((text) => typeof text === 'string' && unstorableText(text));
+  return isUnstorable ? told('The value has a NUL character or half of a surrogate pair in it.') : [];
+}
+
+/** @param errors at least one; `pointer` is the name of a parameter. */
+export function badParameters(errors: Violation[]): ProblemError {
+  const detail = errors.map(({ pointer, detail }) => `${pointer}: ${detail}`).join(' ');
+  return new ProblemError('malformed-request', detail, { errors });
+}
+
+/** What is not written as its type is left as it is, for the validation to find: `0x10`, `1e1` and ` 5` are no whole numbers. */
+function converted(value: unknown, { type }: Schema): unknown {
+  if (type === 'array') return [value].flat();
+  if (typeof value !== 'string') return value;
+  if (type === 'integer' && /^-?\d{1,15}$/.test(value)) return Number(value);
+  if (type === 'boolean' && /^(true|false)$/.test(value)) return value === 'true';
+  return value;
+}
