@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
+import auth from './plugins/auth.ts';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
 import docs from './plugins/docs.ts';
 import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
@@ -12,6 +13,7 @@ import parameters from './plugins/parameters.ts';
 import routing from './plugins/routing.ts';
 import serialization from './plugins/serialization.ts';
 import validation from './plugins/validation.ts';
+import access from './routes/access.ts';
 import events from './routes/events.ts';
 import actions from './routes/keys/actions.ts';
 import history from './routes/keys/history.ts';
@@ -69,6 +71,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   endConnectionsWithTheirLastAnswer(app);
   await app.register(errors);
   await app.register(routing);
+  await app.register(auth);
   await app.register(bodies);
   await app.register(parameters);
   await app.register(validation);
@@ -91,6 +94,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
     rotations,
     history,
     events,
+    access,
   ]) {
     await app.register(routes, { prefix: '/v1' });
   }

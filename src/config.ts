@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { isTokenForm } from './domain/api-token.ts';
 import { endpointFault } from './domain/endpoint.ts';
 import { regionPattern } from './domain/regions.ts';
 
@@ -37,6 +38,12 @@ function retentionDays(standard: number, meaning: string) {
   const days = Type.Union([Type.Literal(0), Type.Integer({ minimum: 2, maximum: 36_500 })]);
   return variable(days, standard, '0, or days, 2 to 36500', meaning, asNumber);
 }
+
+/** How callers may be known. */
+export const authModes = ['none', 'tokens', 'jwt'] as const;
+export type AuthMode = (typeof authModes)[number];
+
+const asList = (text: string) => text.split(',').map((item) => item.trim());
 
 const portNumber = Type.Integer({ minimum: 0, maximum: 65535 });
 const tagNamePattern = '^(?![aA][wW][sS]:)[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]{1,128}$';
@@ -180,7 +187,19 @@ export const variables = {
     'how long settled on-demand rotations, and former keys that are gone from KMS, stay on record; 0: for ever',
   ),
   MIGRATE_ON_START: variable(Type.Boolean(), true, 'true or false', 'apply pending migrations at start', asBoolean),
-  AUTH_MODE: oneOf(['none'], 'none', 'how callers are known; none: everyone may do everything'),
+  AUTH_MODE: variable(
+    Type.Array(Type.Enum([...authModes]), { minItems: 1 }),
+    ['none'],
+    'none, or a list of tokens, jwt',
+    'how callers are known; none: everyone may do everything, by default on a loopback address only',
+    asList,
+  ),
+  KEYWARD_BOOTSTRAP_TOKEN: variable(
+    Type.Union([Type.Null(), Type.String({ pattern: '^kwd_[A-Za-z0-9_-]{32,500}$' })]),
+    null,
+    'kwd_ and at least 32 letters, digits, _ or -',
+    "a first admin's token, taken at start where there is no token yet",
+  ),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info', 'pino level'),
   FAILURE_POINTS: variable(
     Type.Union([Type.Null(), Type.String({ minLength: 1 })]),
@@ -220,15 +239,18 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     Object.entries(variables).map(([name, definition]) => [name, readVariable(name, definition, environment[name])]),
   ) as Config;
   if (config.NODE_ENV === 'production') demandExplicitChoices(environment, config);
+  checkAuthMode(environment, config);
   return config;
 }
+
+const secrets = new Set(['DATABASE_URL', 'KEYWARD_BOOTSTRAP_TOKEN']);
 
 function readVariable(name: string, definition: Variable<TSchema>, text: string | undefined): unknown {
   if (text === undefined || text === '') return definition.default;
   const value = definition.parse(text);
   if (Value.Check(definition.schema, value)) return value;
   // A connection string that is nearly right, and any other URL, may hold a password.
-  const shown = name === 'DATABASE_URL' || text.includes('@') ? 'its value' : JSON.stringify(text);
+  const shown = secrets.has(name) || text.includes('@') ? 'its value' : JSON.stringify(text);
   throw new ConfigError(`${name}: ${shown} is not ${definition.expected}`);
 }
 
@@ -246,6 +268,23 @@ function demandExplicitChoices(environment: NodeJS.ProcessEnv, config: Config): 
   if (!environment['AUTH_MODE']) {
     throw new ConfigError('AUTH_MODE: must be set in production: none lets every caller do everything');
   }
+}
+
+/** Whoever reaches the port may do everything with none: beyond this machine it has to be asked for by name. */
+function checkAuthMode(environment: NodeJS.ProcessEnv, config: Config): void {
+  const { AUTH_MODE: modes, KEYWARD_BOOTSTRAP_TOKEN: token } = config;
+  if (modes.includes('none') && modes.length > 1) throw new ConfigError('AUTH_MODE: none stands alone');
+  if (!environment['AUTH_MODE'] && !isLoopback(config.HOST)) {
+    throw new ConfigError(`AUTH_MODE: must be set with HOST ${config.HOST}: none lets every caller do everything`);
+  }
+  if (token !== null && !isTokenForm(token)) {
+    throw new ConfigError('KEYWARD_BOOTSTRAP_TOKEN: its value is a token that was made here, with a wrong checksum');
+  }
+}
+
+/** Whether only this machine reaches an address. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 /** Milliseconds for which the answers of a KMS that is AWS, or may be, can be older than a write; and of one that is known not to be. */

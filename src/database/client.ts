@@ -5,6 +5,8 @@ import { PrismaClient } from '../generated/prisma/client.ts';
 import { closeWhenReadOnly, closeWhenSilent, lively, longestSilence, noticeLostClients, readOnly } from './liveness.ts';
 
 export type {
+  AccessBinding,
+  ApiToken,
   Event,
   FormerKey,
   Key as KeyRow,

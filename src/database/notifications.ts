@@ -10,6 +10,7 @@ import { closeWhenSilent, lively, longestSilence, noticeLostClients } from './li
 
 const changesChannel = 'keyward_key_changes';
 const wakeUpsChannel = 'keyward_wake_ups';
+const accessChannel = 'keyward_access';
 /** Before the id of a key that was just recorded for the first time. */
 const newKey = 'new:';
 /** Milliseconds between two signs of life of the connection that listens: a lost one is noticed soon after. */
@@ -30,6 +31,8 @@ export type Notifications = {
   onWakeUp(listener: OnWakeUp): void;
   /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */
   onKeyChange(listener: (keyId: string | null) => void): void;
+  /** Calls back when who may do what has changed, or may have. */
+  onAccessChange(listener: () => void): void;
   /** Calls back with the id of each key that any process has recorded for the first time, while it listened. */
   onNewKey(listener: (keyId: string) => void): void;
   stop(): Promise<void>;
@@ -61,12 +64,16 @@ export async function listen(
   const wakeUpListeners: OnWakeUp[] = [];
   const changeListeners: ((keyId: string | null) => void)[] = [];
   const newKeyListeners: ((keyId: string) => void)[] = [];
+  const accessListeners: (() => void)[] = [];
   const connection = new ListeningConnection(
     connectionString,
     {
       [changesChannel]: (payload) => {
         if (payload.startsWith(newKey)) for (const tell of newKeyListeners) tell(payload.slice(newKey.length));
         else for (const tell of changeListeners) tell(payload);
+      },
+      [accessChannel]: () => {
+        for (const tell of accessListeners) tell();
       },
       [wakeUpsChannel]: (payload) => {
         const sent = sentIn(payload);
@@ -79,6 +86,7 @@ export async function listen(
       onError,
       onReturn: () => {
         for (const tell of changeListeners) tell(null);
+        for (const tell of accessListeners) tell();
       },
     },
   );
@@ -92,6 +100,7 @@ export async function listen(
     },
     onWakeUp: (listener) => wakeUpListeners.push(listener),
     onKeyChange: (listener) => changeListeners.push(listener),
+    onAccessChange: (listener) => accessListeners.push(listener),
     onNewKey: (listener) => newKeyListeners.push(listener),
     stop: () => connection.close(),
   };
@@ -100,6 +109,11 @@ export async function listen(
 /** Tells every process, when the transaction commits, that a key is new: there can be none in KMS. */
 export async function announceNewKey(transaction: Transaction, keyId: string): Promise<void> {
   await transaction.$executeRaw`SELECT pg_notify(${changesChannel}, ${newKey + keyId})`;
+}
+
+/** Tells every process, when the transaction commits, that who may do what has changed. */
+export async function announceAccessChange(transaction: Transaction): Promise<void> {
+  await transaction.$executeRaw`SELECT pg_notify(${accessChannel}, '')`;
 }
 
 /** Tells every process, when the transaction commits, that a key's status changed. */

@@ -57,6 +57,12 @@ export type EventData = {
   'provider.created': { changes: Changes };
   'provider.updated': { changes: Changes };
   'provider.deleted': { changes: Changes };
+  'token.created': { name: string; expires_at: string | null };
+  'token.revoked': { name: string };
+  'role.changed': { name: string; changes: Changes };
+  'role.deleted': { name: string; changes: Changes };
+  'binding.created': { binding: object };
+  'binding.deleted': { binding: object };
   'recovery.gap': { reason: string; gap: number };
   'recovery.resumed': { as: 'observed' | 'declared'; differences: ChangedField[] };
 };
@@ -65,7 +71,9 @@ export type EventType = keyof EventData;
 export type ProviderEventType = Extract<EventType, `provider.${string}`>;
 /** Events of the whole installation. */
 export type InstallationEventType = 'recovery.gap';
-export type KeyEventType = Exclude<EventType, ProviderEventType | InstallationEventType>;
+/** Events of who may do what. */
+export type AccessEventType = Extract<EventType, `${'token' | 'role' | 'binding'}.${string}`>;
+export type KeyEventType = Exclude<EventType, ProviderEventType | InstallationEventType | AccessEventType>;
 
 /** An event of a key, at a generation of its desired state. */
 export type KeyEvent = {
@@ -75,3 +83,5 @@ export type KeyEvent = {
 export type ProviderEvent = {
   [Type in ProviderEventType]: { type: Type; provider: string; data: EventData[Type] };
 }[ProviderEventType];
+
+export type AccessEvent = { [Type in AccessEventType]: { type: Type; data: EventData[Type] } }[AccessEventType];

@@ -44,6 +44,26 @@ export async function startEmbeddedPostgres(dataDir: string, settings: string[] 
   return { connectionString: connectionUrl(port, password, databaseName), stop };
 }
 
+/** The connection string of the server that runs on the data in `dataDir`; null: none does, or it does not answer. */
+export async function findRunningPostgres(dataDir: string): Promise<string | null> {
+  const pidFile = path.resolve(dataDir, 'postgres', 'postmaster.pid');
+  if (!existsSync(pidFile)) return null;
+  const port = Number((await readFile(pidFile, 'utf8')).split('\n')[3]);
+  const password = await readFile(path.resolve(dataDir, 'postgres-password'), 'utf8');
+  const connectionString = connectionUrl(port, password, databaseName);
+  const client = new Client({ connectionString, connectionTimeoutMillis: 5000 });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    await client.query('SELECT 1');
+    return connectionString;
+  } catch {
+    return null;
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
 /** A cluster is made beside its place and moved there when whole: a kill halfway leaves nothing that looks like one. */
 async function makeCluster(clusterDir: string, passwordFile: string): Promise<void> {
   const { initdb } = await findBinaries();

@@ -24,9 +24,19 @@ export default fp(
           { name: 'Keys', description: "Terraform's aws_kms_key over HTTP." },
           { name: 'History', description: 'What was declared, and what happened.' },
           { name: 'Recovery', description: 'After a restored backup, or another gap.' },
+          { name: 'Access', description: 'Who may do what.' },
           { name: 'Service', description: 'The service itself.' },
         ],
         servers: [{ url: '/' }],
+        components: {
+          securitySchemes: {
+            bearer: {
+              type: 'http',
+              scheme: 'bearer',
+              description: 'An API token, or a JWT of an issuer: docs/access.md.',
+            },
+          },
+        },
       },
       refResolver: {
         buildLocalReference: (schema, _base, _fragment, index) =>

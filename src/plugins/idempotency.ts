@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { beginRequest, fingerprintOf, type RunningRequest, type StoredAnswer } from '../services/idempotency.ts';
 import { ProblemError, type ProblemKind } from '../services/problems.ts';
-import { actorOf } from './actor.ts';
+import { callerOf } from './auth.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -23,7 +23,7 @@ export default fp(
       const key = keyOf(request);
       if (key === null) return;
       const fingerprint = fingerprintOf(request.method, request.url, request.body);
-      const begun = await beginRequest(app.services, { actor: actorOf(request), key, fingerprint });
+      const begun = await beginRequest(app.services, { actor: ownerOf(request), key, fingerprint });
       if ('status' in begun) return replay(reply, begun);
       request.idempotency = begun;
     });
@@ -40,6 +40,12 @@ export default fp(
   },
   { name: 'idempotency', dependencies: ['errors'] },
 );
+
+/** Nobody is shown what another was answered: not by a token that took over a name, nor for another whom a portal acts for. */
+function ownerOf(request: FastifyRequest): string {
+  const { principal } = callerOf(request);
+  return request.onBehalfOf === null ? principal : `${principal} for ${request.onBehalfOf}`;
+}
 
 /** @throws ProblemError malformed-request for a header that is no key. */
 function keyOf(request: FastifyRequest): string | null {
@@ -63,7 +69,7 @@ function replay(reply: FastifyReply, { status, headers, body }: StoredAnswer): F
 }
 
 /**
- * A fault is no answer for good: what asked then is to be tried again. What was never begun, for want of a right request, leaves
+ * A fault is no answer for good, nor is a refusal for want of a right: what asked then is to be tried again. What was never begun, for want of a right request, leaves
  * its key to the one that is put right.
  */
 function settle(
@@ -72,7 +78,9 @@ function settle(
   problem: ProblemKind | null,
   body: string | null,
 ): Promise<void> {
-  if (reply.statusCode >= 500 || reply.statusCode === 429) return running.giveUp();
+  if (reply.statusCode >= 500 || [403, 429].includes(reply.statusCode)) return running.giveUp();
+  // A secret that is shown once is kept nowhere.
+  if (reply.getHeader('cache-control') === 'no-store') return running.giveUp();
   if (problem !== null && unbegun.has(problem)) return running.forget();
   const headers = keptHeaders.flatMap((name) => {
     const value = reply.getHeader(name);

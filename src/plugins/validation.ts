@@ -5,6 +5,7 @@ import type { FastifySchemaValidationError } from 'fastify';
 import fp from 'fastify-plugin';
 import { pointerSegment } from '../domain/pointer.ts';
 import type { Violation } from '../domain/types.ts';
+import { accessSchemas } from '../schemas/access.ts';
 import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
 import { keySchemas } from '../schemas/key.ts';
@@ -23,6 +24,7 @@ const schemas = [
   ...rotationSchemas,
   ...unmanagedSchemas,
   ...providerSchemas,
+  ...accessSchemas,
 ];
 /** The schemas are this project's own: that they are schemas, its tests hold, and not each start anew. */
 const ownSchemas = { validateSchema: false, meta: false } as const;

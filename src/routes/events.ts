@@ -1,5 +1,6 @@
 /** The events of all keys. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { rightsOf } from '../plugins/auth.ts';
 import { problems } from '../schemas/common.ts';
 import { EventQuery } from '../schemas/history.ts';
 import { listEvents } from '../services/history/events.ts';
@@ -18,7 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request) => {
-      const { items, nextCursor } = await listEvents(app.services, request.query);
+      const { items, nextCursor } = await listEvents(app.services, request.query, rightsOf(request).access);
       return { items, next_cursor: nextCursor };
     },
   );

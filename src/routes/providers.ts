@@ -1,7 +1,7 @@
 /** Providers: accounts and Regions, and what holds for all keys in them. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply } from 'fastify';
-import { actorOf } from '../plugins/actor.ts';
+import { actorOf, rightsOf } from '../plugins/auth.ts';
 import { acceptJson, refuseBody } from '../plugins/bodies.ts';
 import { problems, ref } from '../schemas/common.ts';
 import { ProviderCreate, ProviderListQuery, ProviderParams, ProviderPatch } from '../schemas/provider.ts';
@@ -36,7 +36,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       .code(status)
       .header('etag', providerTag(row))
       .type('application/json')
-      .send(await showProvider(app.services, row));
+      .send(await showProvider(app.services, row, rightsOf(reply.request).access));
 
   app.get(
     '/providers',
@@ -49,7 +49,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: jsonAnswer('A page.', 'ProviderList'), ...problems() },
       },
     },
-    async (request) => listProviders(app.services, request.query),
+    async (request) => listProviders(app.services, request.query, rightsOf(request).access),
   );
 
   app.post(
@@ -69,7 +69,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const by = { actor: actorOf(request), requestId: request.id };
+      const by = actorOf(request);
       const row = await createProvider(app.services, inputOf(request), by);
       return send(reply.header('location', `/v1/providers/${row.name}`), row, 201);
     },
@@ -87,7 +87,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { row, shown } = await findProvider(app.services, request.params.name);
+      const { row, shown } = await findProvider(app.services, request.params.name, rightsOf(request).access);
       return reply.header('etag', providerTag(row)).type('application/json').send(shown);
     },
   );
@@ -106,7 +106,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const by = { actor: actorOf(request), requestId: request.id, ifMatch: request.headers['if-match'] };
+      const by = { ...actorOf(request), ifMatch: request.headers['if-match'] };
       await deleteProvider(app.services, request.params.name, by);
       return reply.code(204).send(null);
     },
@@ -158,7 +158,7 @@ const patchRoute =
         },
       },
       async (request, reply) => {
-        const by = { actor: actorOf(request), requestId: request.id, ifMatch: request.headers['if-match'] };
+        const by = { ...actorOf(request), ifMatch: request.headers['if-match'] };
         return send(reply, await updateProvider(app.services, request.params.name, inputOf(request), by), 200);
       },
     );

@@ -1,6 +1,6 @@
 /** What to do after a gap: the report, and the go. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { actorOf } from '../plugins/actor.ts';
+import { actorOf } from '../plugins/auth.ts';
 import { problems, ref } from '../schemas/common.ts';
 import { HeldKeyQuery, RecoveryResume } from '../schemas/recovery.ts';
 import { resume } from '../services/commands/resume.ts';
@@ -53,8 +53,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       assertValidBody(request);
-      const by = { actor: actorOf(request), requestId: request.id };
-      return reply.code(202).send(await resume(app.services, request.body, by));
+      return reply.code(202).send(await resume(app.services, request.body, actorOf(request)));
     },
   );
 };

@@ -1,5 +1,6 @@
 /** Keys in KMS that Keyward does not manage. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { rightsOf } from '../plugins/auth.ts';
 import { problems } from '../schemas/common.ts';
 import { UnmanagedKeyQuery } from '../schemas/unmanaged.ts';
 import { listUnmanagedKeys } from '../services/unmanaged/list.ts';
@@ -21,7 +22,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request) => {
-      const { items, nextCursor } = await listUnmanagedKeys(app.services, request.query);
+      const { items, nextCursor } = await listUnmanagedKeys(app.services, request.query, rightsOf(request).access);
       return { items, next_cursor: nextCursor };
     },
   );

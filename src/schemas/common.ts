@@ -112,12 +112,14 @@ export function problems(...statuses: number[]) {
   };
   const entries = [...statuses, 400, 500, 503].map((status) => [
     status,
-    {
-      description: descriptions[status] ?? 'Error.',
-      content: { 'application/problem+json': { schema: ref(Problem) } },
-    },
+    problemAnswer(descriptions[status] ?? 'Error.'),
   ]);
   return Object.fromEntries(entries) as Record<number, TSchema>;
+}
+
+/** An answer that is a problem. */
+export function problemAnswer(description: string) {
+  return { description, content: { 'application/problem+json': { schema: ref(Problem) } } };
 }
 
 export const sharedSchemas = [Tags, Policy, InputError, KmsError, Problem, Health];

@@ -76,6 +76,18 @@ export const eventTypes = {
   'provider.created': { when: 'A provider was made.', data: { changes } },
   'provider.updated': { when: 'The settings of a provider have changed.', data: { changes } },
   'provider.deleted': { when: 'A provider was deleted.', data: { changes } },
+  'token.created': {
+    when: 'An API token was made.',
+    data: { name: 'its name', expires_at: 'when it ends; null: never' },
+  },
+  'token.revoked': { when: 'An API token was revoked.', data: { name: 'its name' } },
+  'role.changed': { when: 'A role was made or changed.', data: { name: 'its name', changes } },
+  'role.deleted': { when: 'A role was deleted.', data: { name: 'its name', changes } },
+  'binding.created': { when: 'A role was given to somebody.', data: { binding: 'the role, to whom, and its limits' } },
+  'binding.deleted': {
+    when: 'A role was taken from somebody.',
+    data: { binding: 'the role, from whom, and its limits' },
+  },
   'recovery.gap': {
     when: 'The database was found to be older than the world: all keys are held.',
     data: { reason: 'how that was noticed', gap: 'the number of the gap, which grows' },

@@ -202,6 +202,12 @@ export const Key = Type.Object(
     drift_policy,
     deletion_protection,
     status: ref(KeyStatus),
+    allowed_actions: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'The permissions that the caller has on this key, in the answer to GET of one key. What its state allows is another question.',
+      }),
+    ),
     created_at: Timestamp,
     updated_at: Timestamp,
   },

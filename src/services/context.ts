@@ -3,13 +3,16 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Retention } from '../config.ts';
 import type { Database } from '../database/client.ts';
 import type { Notifications } from '../database/notifications.ts';
+import type { Rights } from '../domain/access.ts';
 import type { Kms } from '../kms/client.ts';
 import type { OwnershipSearch } from '../kms/ownership.ts';
 import type { WriteTimes } from '../kms/permit.ts';
 import type { Quotas } from '../kms/quotas.ts';
+import type { Callers } from './access/sign-in.ts';
 import type { ChangeFeed } from './changes.ts';
 import type { Clients } from './clients.ts';
 import type { FailurePoints } from './failure-points.ts';
+import type { Doer } from './history/log.ts';
 import type { Metrics } from './metrics.ts';
 import type { ProviderRules } from './provider-rules.ts';
 import type { Pulse } from './pulse.ts';
@@ -36,6 +39,8 @@ export type Place = { run(sync: (services: Services) => Promise<void>): void; gi
 export type Services = {
   database: Database;
   notifications: Notifications;
+  /** Tells who is behind a request's credentials. */
+  callers: Callers;
   changes: ChangeFeed;
   metrics: Metrics;
   /** The clients of each provider. `accessTo` checks that they lead to the right account before it gives them out. */
@@ -71,5 +76,5 @@ export type Services = {
   log: FastifyBaseLogger;
 };
 
-/** Who asks for a change, and where it comes from. */
-export type Actor = { actor: string; requestId: string };
+/** Who asks for a change, where it comes from, and what they may do; without rights: Keyward itself. */
+export type Actor = Doer & { requestId: string; rights?: Rights };

@@ -5,6 +5,8 @@ import type { KmsFailure } from '../kms/errors.ts';
 /** The kinds of problem; each has a page in docs/problems. */
 export const problemKinds = {
   'malformed-request': { status: 400, title: 'Malformed request' },
+  unauthenticated: { status: 401, title: 'Unauthenticated' },
+  forbidden: { status: 403, title: 'Forbidden' },
   'not-found': { status: 404, title: 'Not found' },
   'method-not-allowed': { status: 405, title: 'Method not allowed' },
   conflict: { status: 409, title: 'Conflict' },

@@ -2,7 +2,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { ClientBase } from 'pg';
 import { type Config, dataFolder, propagationTime, resumeGap, retentionOf, settleTimes } from '../config.ts';
-import { openDatabase } from '../database/client.ts';
+import { type Database, openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { listen, type Notifications } from '../database/notifications.ts';
 import type { ProviderSettings } from '../domain/provider.ts';
@@ -12,6 +12,9 @@ import { writeTimes } from '../kms/permit.ts';
 import { Limiter } from '../kms/quotas.ts';
 import { startLocalKms } from '../local/kms/index.ts';
 import { startEmbeddedPostgres } from '../local/postgres.ts';
+import { Directory } from './access/directory.ts';
+import { openCallers } from './access/sign-in.ts';
+import { takeBootstrapToken } from './access/tokens.ts';
 import { openChangeFeed } from './changes.ts';
 import { openClients } from './clients.ts';
 import { shortenTimesToCome } from './clock-set-back.ts';
@@ -109,10 +112,12 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const clients = openClients(shared, limiter, rules);
   onClose(async () => clients.close());
   await seedProvider(database, config, log);
+  const callers = await openAccess(config, database, notifications, log);
 
   const services: Services = {
     database,
     notifications,
+    callers,
     changes,
     metrics,
     clients,
@@ -152,6 +157,16 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   };
   onClose(stopWork);
   return { services, localKmsUrl: localKms?.url ?? null, stopWork };
+}
+
+async function openAccess(config: Config, database: Database, notifications: Notifications, log: FastifyBaseLogger) {
+  const { AUTH_MODE: modes, KEYWARD_BOOTSTRAP_TOKEN: token } = config;
+  if (modes.includes('none'))
+    log.warn({ host: config.HOST }, 'AUTH_MODE=none: whoever reaches the port may do everything');
+  if (modes.includes('tokens') && token !== null) await takeBootstrapToken({ database }, token);
+  const directory = new Directory(database);
+  notifications.onAccessChange(() => directory.forget());
+  return openCallers(modes, directory);
 }
 
 /** What any process records as new is known to all that listen; whatever else becomes of a key ends that. */

@@ -1,5 +1,6 @@
 /** A key's past: its revisions and events, and the way back to an earlier desired state. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { rightsOf } from '../../plugins/auth.ts';
 import { problems, ref } from '../../schemas/common.ts';
 import { KeyEventQuery, KeyRollback, PageQuery } from '../../schemas/history.ts';
 import { KeyParams } from '../../schemas/key.ts';
@@ -42,7 +43,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request) => {
-      const { items, nextCursor } = await listKeyEvents(app.services, request.params.id, request.query);
+      const { access } = rightsOf(request);
+      const { items, nextCursor } = await listKeyEvents(app.services, request.params.id, request.query, access);
       return { items, next_cursor: nextCursor };
     },
   );

@@ -1,5 +1,6 @@
 /** Tells what a write would do. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { rightsOf } from '../../plugins/auth.ts';
 import { acceptJson } from '../../plugins/bodies.ts';
 import { problems, ref } from '../../schemas/common.ts';
 import { KeyCreate, KeyParams, KeyPatch } from '../../schemas/key.ts';
@@ -20,7 +21,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: jsonAnswer('The plan.', 'Plan'), ...problems(413, 415, 422) },
       },
     },
-    async (request, reply) => reply.type('application/json').send(await planCreate(app.services, inputOf(request))),
+    async (request, reply) =>
+      reply.type('application/json').send(await planCreate(app.services, inputOf(request), rightsOf(request))),
   );
 
   await app.register(patchPlan);

@@ -1,7 +1,9 @@
 /** Reads keys: one, or a page of them. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { rightsOf } from '../../plugins/auth.ts';
 import { problems } from '../../schemas/common.ts';
 import { KeyListQuery, KeyParams } from '../../schemas/key.ts';
+import { placeOf } from '../../services/access/keys.ts';
 import { findKey } from '../../services/keys/find.ts';
 import { listKeys } from '../../services/keys/list.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
@@ -23,7 +25,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request) => {
-      const { rows, nextCursor } = await listKeys(app.services, request.query);
+      const { rows, nextCursor } = await listKeys(app.services, request.query, rightsOf(request).access);
       const { gap } = app.services.watch;
       return { items: rows.map((row) => toKey(row, gap)), next_cursor: nextCursor };
     },
@@ -54,7 +56,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const tag = entityTag(row, gap);
       reply.header('etag', tag);
       if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send(undefined as never);
-      return reply.type('application/json').send(toKey(row, gap));
+      const allowed_actions = rightsOf(request).access.permissionsFor(placeOf(row));
+      return reply.type('application/json').send({ ...toKey(row, gap), allowed_actions });
     },
   );
 };

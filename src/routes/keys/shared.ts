@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { unstorableTexts } from '../../domain/text.ts';
 import type { Json } from '../../domain/types.ts';
-import { actorOf } from '../../plugins/actor.ts';
+import { actorOf } from '../../plugins/auth.ts';
 import { bodyViolations } from '../../plugins/validation.ts';
 import { problems } from '../../schemas/common.ts';
 import type { Accepted, Command } from '../../services/commands/declare.ts';
@@ -66,8 +66,7 @@ export function writeAnswers(done: number, description: string, ...problemStatus
 /** Who asks, and what is asked of a write in its headers. */
 export function commandOf(request: FastifyRequest, reply: FastifyReply): Command {
   return {
-    actor: actorOf(request),
-    requestId: request.id,
+    ...actorOf(request),
     commandId: request.idempotency?.commandId,
     isRerun: request.idempotency?.isRerun,
     wait: applyPreference(request, reply),

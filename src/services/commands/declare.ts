@@ -47,7 +47,7 @@ export async function createKey(services: Services, input: Input, command: Comma
   const id = command.commandId ?? uuidv7();
   const earlier = await findEarlierRun(services, command);
   if (earlier !== null) return settleNewKey(services, { id, generation: earlier.generation, keyId: null }, command);
-  const { declared, provider } = await declaredByCreate(services, input);
+  const { declared, provider } = await declaredByCreate(services, input, command.rights);
   const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId: !command.isRerun };
   const headStart = key.isNewId ? await headStartOfCreate(services, { id, provider, declared }) : null;
   const generation = await recordNewKey(services, key, command, headStart).catch((error) =>

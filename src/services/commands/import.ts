@@ -1,18 +1,22 @@
 /** Takes a key that somebody made outside into management, as it is. */
 import { v7 as uuidv7 } from 'uuid';
+import type { Rights } from '../../domain/access.ts';
 import { imported } from '../../domain/adoption.ts';
 import { type DeclaredKey, immutableArguments, nothingDeclared } from '../../domain/arguments.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { claimedIdIn, mergeTags, mostTags, ownTags, withoutReserved } from '../../domain/tags.ts';
 import type { ObservedKey } from '../../domain/types.ts';
+import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
+import { tagsOf } from '../../kms/inventory.ts';
 import { type DescribedKey, describeKey, observeKey } from '../../kms/observe.ts';
+import { placeOf } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { lookUpKey } from '../keys/find.ts';
 import { recordNewKey } from '../keys/intents.ts';
 import { findEarlierRun } from '../keys/revisions.ts';
-import { conflict, invalidInput, type ProblemError, problemOf } from '../problems.ts';
+import { conflict, invalidInput, ProblemError, problemOf } from '../problems.ts';
 import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider } from '../providers/settings.ts';
 import { type Accepted, type Command, settleNewKey } from './declare.ts';
@@ -34,9 +38,10 @@ export async function importKey(
     const created = { id: earlier.key_ref, generation: earlier.generation, keyId: recorded?.key_id ?? null };
     return settleNewKey(services, created, command);
   }
-  const settings = await findSettings(services, request.provider);
+  const isKnown = command.rights?.access.mayAt('keys:import', request.provider) !== false;
+  const settings = isKnown ? await findSettings(services, request.provider) : null;
   if (settings === null) throw noSuchProvider(request.provider);
-  const observed = await observeImportable(services, request);
+  const observed = await observeImportable(services, request, command.rights);
   const id = await idFor(services, observed, command.commandId ?? uuidv7());
   const declared = declaredByKms(observed, settings, services.ownershipTagName);
   const total = Object.keys(mergeTags(settings, declared.tags)).length + 1;
@@ -58,20 +63,47 @@ export async function importKey(
 async function observeImportable(
   services: Services,
   { key_id: keyId, provider }: { key_id: string; provider: string },
+  rights: Rights | undefined,
 ): Promise<ObservedKey> {
+  const isLimited = rights !== undefined && !rights.access.hasEverywhere('keys:import');
   try {
     const { kms } = await accessTo(services, provider);
     const elsewhere = await homeElsewhere(kms, keyId);
     if (elsewhere !== null) throw invalid('/key_id', `${keyId} is ${elsewhere} (${provider}).`);
     const described = await describeKey(kms, keyId);
+    if (isLimited && !(await isVisible(services, kms, { described, provider, rights }))) throw noSuchKey(keyId);
     const home = await homeElsewhere(kms, described.arn);
     if (home !== null) throw invalid('/key_id', `${keyId} is the key ${described.arn}: it is ${home} (${provider}).`);
     await assertUnmanaged(services, described.arn);
     assertImportable(described, services.failurePoints.isOff('states-are-guessed'));
     return await observeKey(kms, described.key_id, described);
   } catch (error) {
+    // A limited caller is told the same of a key that is not there and of one that is somebody else's.
+    if (isLimited && error instanceof KmsFailure && error.kind === 'not_found') throw noSuchKey(keyId);
     throw error instanceof KmsFailure ? problemOf(error, keyId) : error;
   }
+}
+
+type Candidate = { described: DescribedKey; provider: string; rights: Rights };
+
+/** A key is seen by the tags that it has in KMS, and by those of the records that have to do with it. */
+async function isVisible(services: Services, kms: Kms, { described, provider, rights }: Candidate): Promise<boolean> {
+  const tags = await tagsOf(kms, described.key_id);
+  const visible = tags === null ? null : withoutReserved(tags, services.ownershipTagName);
+  if (visible === null || !rights.access.may('keys:import', { provider, tags: visible })) return false;
+  const { prisma } = services.database;
+  const former = await prisma.formerKey.findMany({ where: { arn: described.arn }, select: { key_ref: true } });
+  const claimed = claimedIdIn(tags ?? {}, services.ownershipTagName);
+  const ids = [...former.map(({ key_ref }) => key_ref), ...(claimed === null ? [] : [claimed])];
+  const records = await prisma.key.findMany({
+    where: { OR: [{ arn: described.arn }, { id: { in: ids } }] },
+    select: { provider: true, tags_all: true },
+  });
+  return records.every((record) => rights.access.may('keys:read', placeOf(record)));
+}
+
+function noSuchKey(keyId: string): ProblemError {
+  return new ProblemError('not-found', `KMS has no key ${JSON.stringify(keyId)} that you may take into management.`);
 }
 
 /** @throws ProblemError conflict */

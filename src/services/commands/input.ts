@@ -1,5 +1,6 @@
 /** Turns what a caller sent into a declared key, or into everything that is wrong with it. */
 import type { KeyRow } from '../../database/client.ts';
+import type { Rights } from '../../domain/access.ts';
 import {
   argumentViolations,
   type GivenArguments,
@@ -23,16 +24,18 @@ type Given = GivenArguments & { provider?: string | null };
 const deepestInput = 100;
 
 /**
- * The key that the body of a POST declares.
+ * The key that the body of a POST declares. A provider where the caller may not declare any does not exist for it.
  * @throws ProblemError invalid-input with every violation at once.
  */
 export async function declaredByCreate(
   services: Services,
   input: Input,
+  rights: Rights | undefined,
 ): Promise<{ declared: DeclaredKey; provider: NamedProvider }> {
   const { given, invalidFields, violations } = usablePart(input);
   const name = given.provider ?? standardProvider;
-  const found = invalidFields.has('provider') ? null : await findSettings(services, name);
+  const isKnown = rights?.access.mayAt(rights.permission, name) !== false && !invalidFields.has('provider');
+  const found = isKnown ? await findSettings(services, name) : null;
   if (found === null && !invalidFields.has('provider')) {
     violations.push({ pointer: '/provider', detail: `There is no provider ${JSON.stringify(name)}.` });
   }

@@ -1,5 +1,6 @@
 /** Tells what a write would do, out of the planner that does it and a fresh look at KMS. Records nothing. */
 import type { KeyRow } from '../../database/client.ts';
+import type { Rights } from '../../domain/access.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { differences } from '../../domain/drift.ts';
 import { plan } from '../../domain/planner.ts';
@@ -27,8 +28,8 @@ const unknownId = '<id>';
 const unknownKeyId = '<key_id>';
 
 /** What POST /keys would do. @throws ProblemError invalid-input, as that would. */
-export async function planCreate(services: Services, input: Input): Promise<Plan> {
-  const { declared, provider } = await declaredByCreate(services, input);
+export async function planCreate(services: Services, input: Input, rights: Rights): Promise<Plan> {
+  const { declared, provider } = await declaredByCreate(services, input, rights);
   const desired = desiredBy({ id: unknownId }, declared, provider.settings, services.ownershipTagName);
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
   return {

@@ -2,12 +2,14 @@
 
 import { type Database, type Event as EventRow, Prisma } from '../../database/client.ts';
 import { eventColumns } from '../../database/columns.ts';
+import type { Access } from '../../domain/access.ts';
 import { beforeAndAfter, eventOrigin } from '../../domain/event-changes.ts';
 import type { EventType } from '../../domain/events.ts';
 import type { Json } from '../../domain/types.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import type { Event, EventQuery } from '../../schemas/history.ts';
 import { keyNotFound } from '../problems.ts';
+import { withinLimits } from '../visibility.ts';
 import { type Page, readPage } from './pages.ts';
 
 /** Where history is on record. */
@@ -20,7 +22,7 @@ type Row = EventRow & { revision_origin: string | null; revision_request_id: str
  * One page of all events, newest first.
  * @throws ProblemError malformed-request.
  */
-export async function listEvents(services: Recorded, query: EventQuery): Promise<Page<Event>> {
+export async function listEvents(services: Recorded, query: EventQuery, access: Access): Promise<Page<Event>> {
   const { key } = query;
   if (key !== undefined && !isUuid(key)) return { items: [], nextCursor: null };
   const { items, nextCursor } = await readPage<Row>(
@@ -28,7 +30,7 @@ export async function listEvents(services: Recorded, query: EventQuery): Promise
     query,
     ({ seq }) => seq,
     (limit, below) => {
-      const conditions = [Prisma.sql`true`];
+      const conditions = [visibleTo(access)];
       if (key !== undefined) conditions.push(Prisma.sql`event.key_ref = ${key}::uuid`);
       if (query.provider !== undefined) conditions.push(Prisma.sql`event.provider = ${query.provider}`);
       if (query.type !== undefined) conditions.push(Prisma.sql`event.type = ${query.type}`);
@@ -41,6 +43,27 @@ export async function listEvents(services: Recorded, query: EventQuery): Promise
     },
   );
   return { items: (await withIntents(services, items)).map(toEvent), nextCursor };
+}
+
+/** Events of keys and of providers that the caller may see; those of the installation, and of keys that are gone, need no limit. */
+function visibleTo(access: Access): Prisma.Sql {
+  const limits = (['events:read', 'keys:read'] as const).map((permission) => access.limitsOf(permission));
+  if (limits.every((those) => those === null)) return Prisma.sql`true`;
+  const key = Prisma.join(
+    limits.map((those) => withinLimits(those)),
+    ' AND ',
+  );
+  const provider = Prisma.join(
+    (['events:read', 'providers:read'] as const).map((permission) => {
+      const those = access.limitsOf(permission);
+      const withoutTags = those?.map(({ providers }) => ({ provider: providers }));
+      if (withoutTags === undefined || withoutTags.some((limit) => limit.provider === null)) return Prisma.sql`true`;
+      return Prisma.sql`event.provider = ANY(${withoutTags.flatMap((limit) => limit.provider ?? [])}::text[])`;
+    }),
+    ' AND ',
+  );
+  return Prisma.sql`(EXISTS (SELECT 1 FROM keys WHERE keys.id = event.key_ref AND ${key})
+    OR (event.key_ref IS NULL AND event.provider IS NOT NULL AND ${provider}))`;
 }
 
 /** What a revision that is kept no longer told of its request is told by the event of its recording too. */
@@ -67,9 +90,14 @@ function isOfSameIntent(one: Pick<Row, 'key_ref' | 'generation'>, other: Row): b
  * One page of a key's events, newest first, also when the key's record is gone.
  * @throws ProblemError not-found for an id that never was a key's, malformed-request.
  */
-export async function listKeyEvents(services: Recorded, id: string, query: EventQuery): Promise<Page<Event>> {
+export async function listKeyEvents(
+  services: Recorded,
+  id: string,
+  query: EventQuery,
+  access: Access,
+): Promise<Page<Event>> {
   if (!isUuid(id)) throw keyNotFound(id);
-  const page = await listEvents(services, { ...query, key: id });
+  const page = await listEvents(services, { ...query, key: id }, access);
   if (page.items.length === 0 && (await isUnknown(services, id))) throw keyNotFound(id);
   return page;
 }
@@ -97,6 +125,9 @@ function toEvent(row: Row): Event {
     generation: row.generation,
     origin: eventOrigin(type, origin),
     actor: row.actor,
+    on_behalf_of: row.on_behalf_of,
+    address: row.address,
+    user_agent: row.user_agent,
     request_id: requestOf(row, data),
     ...beforeAndAfter(type, data),
     data,

@@ -5,27 +5,42 @@
 import type { ClientBase } from 'pg';
 import type { Retention } from '../../config.ts';
 import type { Prisma, Transaction } from '../../database/client.ts';
-import type { EventData, InstallationEventType, KeyEvent, ProviderEvent } from '../../domain/events.ts';
+import type { AccessEvent, EventData, InstallationEventType, KeyEvent, ProviderEvent } from '../../domain/events.ts';
 
-/** Who did it, and in which request; null: none. */
-type Doer = { actor: string; requestId: string | null };
+/** Who did it, for whom, and in which request from where; null and absent: none. */
+export type Doer = {
+  actor: string;
+  requestId: string | null;
+  onBehalfOf?: string | null;
+  address?: string | null;
+  userAgent?: string | null;
+};
 
 const keyward: Doer = { actor: 'keyward', requestId: null };
 
 /** Writes an event in the transaction of what it tells of. @param by left out: Keyward by itself. */
 export async function recordEvent(
   transaction: Pick<Transaction, 'event'>,
-  event: KeyEvent | ProviderEvent,
+  event: KeyEvent | ProviderEvent | AccessEvent,
   by: Doer = keyward,
 ): Promise<void> {
-  const about =
-    'key' in event
-      ? { key_ref: event.key.id, generation: event.key.generation }
-      : { provider: event.provider, generation: 0 };
   const data = event.data as unknown as Prisma.InputJsonObject;
-  await transaction.event.create({
-    data: { ...about, type: event.type, actor: by.actor, request_id: by.requestId, data },
-  });
+  await transaction.event.create({ data: { ...subjectOf(event), ...columnsOf(by), type: event.type, data } });
+}
+
+function subjectOf(event: KeyEvent | ProviderEvent | AccessEvent) {
+  if ('key' in event) return { key_ref: event.key.id, generation: event.key.generation };
+  return 'provider' in event ? { provider: event.provider, generation: 0 } : { generation: 0 };
+}
+
+function columnsOf({ actor, requestId, onBehalfOf, address, userAgent }: Doer) {
+  return {
+    actor,
+    request_id: requestId,
+    on_behalf_of: onBehalfOf ?? null,
+    address: address ?? null,
+    user_agent: userAgent ?? null,
+  };
 }
 
 /**

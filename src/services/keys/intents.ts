@@ -1,5 +1,6 @@
 /** Records what is wanted, in one transaction: the key's row, the revision, the event and the wake-up of its sync. */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { KeyRow, Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { announceNewKey } from '../../database/notifications.ts';
@@ -9,6 +10,7 @@ import { nextGeneration } from '../../domain/gap.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
+import { assertMayDeclare } from '../access/keys.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { invalidInput } from '../problems.ts';
@@ -72,12 +74,15 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
     const settings = await holdSettings(transaction, key.provider, null);
     assertTagsFit(key.declared, settings, services.ownershipTagName);
     const begun = (await headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
+    const columns = columnsOf(key.declared, settings);
+    const after = { provider: key.provider, tags_all: columns.tags_all };
+    assertMayDeclare(by.rights, { id: key.id, before: null, after, policy: true, ...bypassOf(key.declared) });
     const row = await transaction.key.create({
       data: {
         id: key.id,
         provider: key.provider,
         ...key.identity,
-        ...columnsOf(key.declared, settings),
+        ...columns,
         ...decidedOn(gap),
         generation,
         state: key.origin === 'create' ? 'creating' : 'updating',
@@ -131,8 +136,12 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     const settings = await holdSettings(transaction, row.provider, row.id);
     if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
     const begun = (await change.headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
+    const columns = columnsOf(change.declared, settings);
+    const after = { provider: row.provider, tags_all: columns.tags_all };
+    const policy = isPolicyTouched(declaredOf(row), change.declared);
+    assertMayDeclare(by.rights, { id: row.id, before: row, after, policy, ...bypassOf(change.declared) });
     const data = {
-      ...columnsOf(change.declared, settings),
+      ...columns,
       ...change.columns,
       ...decidedOn(gap),
       generation,
@@ -155,6 +164,16 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     if (taken.length === 0) await services.notifications.wake(transaction, changed);
     return changed;
   });
+}
+
+function bypassOf({ bypass_policy_lockout_safety_check: bypasses }: DeclaredKey) {
+  return { bypasses };
+}
+
+/** Whether a change sends the policy to KMS, or has it be sent without KMS's check from now on. */
+function isPolicyTouched(before: DeclaredKey, after: DeclaredKey): boolean {
+  if (before.bypass_policy_lockout_safety_check !== after.bypass_policy_lockout_safety_check) return true;
+  return !isDeepStrictEqual(before.policy, after.policy);
 }
 
 function update(transaction: Transaction, where: Prisma.KeyWhereInput, data: Prisma.KeyUpdateManyMutationInput) {

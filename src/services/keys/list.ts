@@ -1,24 +1,28 @@
 /** Lists keys, newest first. */
 import { type KeyRow, Prisma } from '../../database/client.ts';
 import { keyColumns } from '../../database/columns.ts';
+import type { Access } from '../../domain/access.ts';
 import type { KeyListQuery } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
+import { withinLimits } from '../visibility.ts';
 
 const standardLimit = 50;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
- * One page of the keys that every filter lets through. Deleted keys only where `state` asks for them.
+ * One page of the keys that the caller may see and every filter lets through. Deleted keys only where `state` asks for them.
  * @returns the rows, and the cursor of the next page or null.
  * @throws ProblemError malformed-request for a cursor that no page gave.
  */
 export async function listKeys(
   services: Services,
   query: KeyListQuery,
+  access: Access,
 ): Promise<{ rows: KeyRow[]; nextCursor: string | null }> {
   const limit = query.limit ?? standardLimit;
-  const conditions = [...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
+  const visible = withinLimits(access.limitsOf('keys:read'));
+  const conditions = [visible, ...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
   if (query.cursor !== undefined) conditions.push(Prisma.sql`id < ${decodeCursor(query.cursor, 'keys', uuid)}::uuid`);
   const rows = await services.database.prisma.$queryRaw<KeyRow[]>`
     SELECT ${Prisma.raw(keyColumns())} FROM keys WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY id DESC LIMIT ${limit + 1}`;

@@ -1,4 +1,5 @@
 /** Customer managed keys in KMS that Keyward does not manage, as they are now. */
+import type { Access } from '../../domain/access.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { withoutReserved } from '../../domain/tags.ts';
 import type { Kms } from '../../kms/client.ts';
@@ -28,8 +29,9 @@ const largestPage = 1000;
 export async function listUnmanagedKeys(
   services: Services,
   { provider = standardProvider, limit = standardLimit, cursor }: UnmanagedKeyQuery,
+  access: Access,
 ): Promise<{ items: UnmanagedKey[]; nextCursor: string | null }> {
-  if ((await findSettings(services, provider)) === null) {
+  if (!access.mayAt('keys:import', provider) || (await findSettings(services, provider)) === null) {
     throw new ProblemError('not-found', `There is no provider ${JSON.stringify(provider)}.`);
   }
   const items: UnmanagedKey[] = [];
@@ -41,13 +43,20 @@ export async function listUnmanagedKeys(
     do {
       // Never more than still fit: a page of KMS's can't be continued in its middle.
       const page = await listKeys(kms, Math.min(limit - items.length, largestPage), marker);
-      items.push(...(await inspectUnknown(services, kms, provider, await keysAtHome(kms, page.keys))));
+      const found = await inspectUnknown(services, kms, provider, await keysAtHome(kms, page.keys));
+      items.push(...visibleAmong(found, access));
       marker = ends(page.next);
     } while (marker !== null && items.length < limit);
   } catch (error) {
     throw error instanceof KmsFailure ? problemOf(error, cursor) : error;
   }
   return { items, nextCursor: marker === null ? null : encodeCursor('unmanaged keys', marker) };
+}
+
+/** Those that the caller might take into management. Which record a key claims is for those who see all records. */
+function visibleAmong(found: UnmanagedKey[], access: Access): UnmanagedKey[] {
+  const visible = found.filter(({ provider, tags }) => access.may('keys:import', { provider, tags }));
+  return access.hasEverywhere('keys:read') ? visible : visible.map((key) => ({ ...key, claimed_id: null }));
 }
 
 /** Ids of the keys that a provider is for: a KMS may show others too, which can't be managed by it. */

@@ -1,0 +1,214 @@
+/** Who may do what: who am I, roles, bindings, tokens. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { actorOf, callerOf } from '../plugins/auth.ts';
+import { refuseBody } from '../plugins/bodies.ts';
+import { BindingCreate, IdParams, RoleParams, RolePut, TokenCreate } from '../schemas/access.ts';
+import { problems, ref } from '../schemas/common.ts';
+import * as bindings from '../services/access/bindings.ts';
+import { createToken, listTokens, revokeToken } from '../services/access/tokens.ts';
+import { ProblemError } from '../services/problems.ts';
+import { assertValidBody, jsonAnswer, writeHeaders } from './keys/shared.ts';
+
+const tags = ['Access'];
+const headers = { type: 'object', properties: { 'idempotency-key': writeHeaders.properties['idempotency-key'] } };
+const gone = { 204: { type: 'null', description: 'It is gone.' } };
+
+const routes: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('onSend', async ({ method }) => {
+    if (method !== 'GET') app.services.callers.forget();
+  });
+  app.get(
+    '/access/me',
+    {
+      schema: {
+        operationId: 'getAccess',
+        tags,
+        summary: 'Who am I, and what may I do?',
+        response: { 200: jsonAnswer('The caller.', 'AccessMe'), ...problems() },
+      },
+    },
+    async (request) => {
+      const { kind, subject, groups, bindings: given, access } = callerOf(request);
+      return { subject, kind, groups, bindings: given.map(bindings.toBinding), permissions: access.permissions };
+    },
+  );
+  await app.register(roleRoutes);
+  await app.register(bindingRoutes);
+  await app.register(tokenRoutes);
+};
+
+const roleRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/access/roles',
+    {
+      schema: {
+        operationId: 'listRoles',
+        tags,
+        summary: 'List the roles',
+        response: { 200: jsonAnswer('All of them.', 'RoleList'), ...problems() },
+      },
+    },
+    async () => ({ items: await bindings.listRoles(app.services), next_cursor: null }),
+  );
+
+  app.put(
+    '/access/roles/:name',
+    {
+      attachValidation: true,
+      schema: {
+        operationId: 'putRole',
+        tags,
+        summary: 'Make a role, or change what it gives',
+        params: RoleParams,
+        headers,
+        body: ref(RolePut),
+        response: {
+          200: jsonAnswer('The role as it is now.', 'Role'),
+          201: jsonAnswer('The role is new.', 'Role'),
+          ...problems(409, 413, 415, 422),
+        },
+      },
+    },
+    async (request, reply) => {
+      assertValidBody(request);
+      const { name } = request.params;
+      if (request.body.name !== undefined && request.body.name !== name) {
+        throw new ProblemError('malformed-request', 'The body names another role than the path.');
+      }
+      const wanted = { name, permissions: request.body.permissions };
+      const { role, isNew } = await bindings.putRole(app.services, wanted, actorOf(request));
+      return reply.code(isNew ? 201 : 200).send(role);
+    },
+  );
+
+  app.delete(
+    '/access/roles/:name',
+    {
+      preValidation: refuseBody,
+      schema: {
+        operationId: 'deleteRole',
+        tags,
+        summary: 'Delete a role that nobody has',
+        params: RoleParams,
+        headers,
+        response: { ...gone, ...problems(404, 409) },
+      },
+    },
+    async (request, reply) => {
+      await bindings.deleteRole(app.services, request.params.name, actorOf(request));
+      return reply.code(204).send(null);
+    },
+  );
+};
+
+const bindingRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/access/bindings',
+    {
+      schema: {
+        operationId: 'listBindings',
+        tags,
+        summary: 'List who has which role, and where',
+        response: { 200: jsonAnswer('All of them.', 'BindingList'), ...problems() },
+      },
+    },
+    async () => ({ items: await bindings.listBindings(app.services), next_cursor: null }),
+  );
+
+  app.post(
+    '/access/bindings',
+    {
+      attachValidation: true,
+      schema: {
+        operationId: 'createBinding',
+        tags,
+        summary: 'Give a role to a token, a user or a group',
+        description: 'Nobody gives more than they have themselves.',
+        headers,
+        body: ref(BindingCreate),
+        response: { 201: jsonAnswer('It holds from now on.', 'Binding'), ...problems(413, 415, 422) },
+      },
+    },
+    async (request, reply) => {
+      assertValidBody(request);
+      return reply.code(201).send(await bindings.createBinding(app.services, request.body, actorOf(request), []));
+    },
+  );
+
+  app.delete(
+    '/access/bindings/:id',
+    {
+      preValidation: refuseBody,
+      schema: {
+        operationId: 'deleteBinding',
+        tags,
+        summary: 'Take a role away',
+        params: IdParams,
+        headers,
+        response: { ...gone, ...problems(404) },
+      },
+    },
+    async (request, reply) => {
+      await bindings.deleteBinding(app.services, request.params.id, actorOf(request));
+      return reply.code(204).send(null);
+    },
+  );
+};
+
+const tokenRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/tokens',
+    {
+      schema: {
+        operationId: 'listTokens',
+        tags,
+        summary: 'List the API tokens',
+        response: { 200: jsonAnswer('All of them, by name.', 'TokenList'), ...problems() },
+      },
+    },
+    async () => ({ items: await listTokens(app.services), next_cursor: null }),
+  );
+
+  app.post(
+    '/tokens',
+    {
+      attachValidation: true,
+      schema: {
+        operationId: 'createToken',
+        tags,
+        summary: 'Make an API token',
+        description: 'It is shown this once, and kept nowhere: a repeat finds the name taken.',
+        headers,
+        body: ref(TokenCreate),
+        response: { 201: jsonAnswer('The token.', 'NewToken'), ...problems(409, 413, 415, 422) },
+      },
+    },
+    async (request, reply) => {
+      assertValidBody(request);
+      const made = await createToken(app.services, request.body, actorOf(request));
+      return reply.code(201).header('cache-control', 'no-store').send(made);
+    },
+  );
+
+  app.delete(
+    '/tokens/:id',
+    {
+      preValidation: refuseBody,
+      schema: {
+        operationId: 'deleteToken',
+        tags,
+        summary: 'Revoke an API token',
+        description: 'Every process refuses it within five seconds. What was given to it is taken away.',
+        params: IdParams,
+        headers,
+        response: { ...gone, ...problems(404) },
+      },
+    },
+    async (request, reply) => {
+      await revokeToken(app.services, request.params.id, actorOf(request));
+      return reply.code(204).send(null);
+    },
+  );
+};
+
+export default routes;
