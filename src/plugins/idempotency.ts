@@ -13,7 +13,7 @@ declare module 'fastify' {
 }
 
 /** If-Match is no part of what makes two requests the same, so that a stale one can be put right too. */
-const unbegun = new Set<ProblemKind>(['malformed-request', 'invalid-input', 'stale-generation']);
+const unbegun = new Set<ProblemKind>(['malformed-request', 'invalid-input', 'stale-generation', 'forbidden']);
 const keptHeaders = ['content-type', 'location', 'etag', 'preference-applied', 'keyward-warning'];
 
 export default fp(
@@ -69,7 +69,7 @@ function replay(reply: FastifyReply, { status, headers, body }: StoredAnswer): F
 }
 
 /**
- * A fault is no answer for good, nor is a refusal for want of a right: what asked then is to be tried again. What was never begun, for want of a right request, leaves
+ * A fault is no answer for good: what asked then is to be tried again. What was never begun, for want of a right request, leaves
  * its key to the one that is put right.
  */
 function settle(
@@ -78,7 +78,7 @@ function settle(
   problem: ProblemKind | null,
   body: string | null,
 ): Promise<void> {
-  if (reply.statusCode >= 500 || [403, 429].includes(reply.statusCode)) return running.giveUp();
+  if (reply.statusCode >= 500 || reply.statusCode === 429) return running.giveUp();
   // A secret that is shown once is kept nowhere.
   if (reply.getHeader('cache-control') === 'no-store') return running.giveUp();
   if (problem !== null && unbegun.has(problem)) return running.forget();
