@@ -1,0 +1,355 @@
+import { CreateKeyCommand } from '@aws-sdk/client-kms';
+import { test } from 'tap';
+import type { Key } from '../../src/schemas/key.ts';
+import { addToken, adminToken, callerWith, type Wanted, withTokens } from '../support/access.ts';
+import { type Call, caller, eventually, type Problem, startService } from '../support/service.ts';
+
+type List<Item> = { items: Item[]; next_cursor: string | null };
+type Role = 'viewer' | 'operator' | 'editor' | 'admin';
+type Limit = 'unlimited' | 'matching' | 'elsewhere';
+
+/**
+ * A request for each operation that goes no further than its check of rights, and what the README of rights says of it: the least
+ * role, and whether a limited right reaches. `right`: the answer to whoever may; it changes nothing.
+ */
+type Probe = {
+  least: Role | 'anyone';
+  reach: 'key' | 'provider' | 'list' | 'everywhere';
+  right: number;
+  body?: unknown;
+  query?: string;
+  headers?: Record<string, string>;
+  /** Of a list that is asked for a provider outside of the limit. */
+  elsewhere?: number;
+};
+
+const stale = { headers: { 'if-match': '"999.0"' }, right: 412 };
+const broken = { body: { no_such_field: 1 }, right: 422 };
+const ofKey = (least: Role, probe: Partial<Probe> & { right: number }): Probe => ({ least, reach: 'key', ...probe });
+const all = (least: Role, probe: Partial<Probe> & { right: number }): Probe => ({
+  least,
+  reach: 'everywhere',
+  ...probe,
+});
+const list = (least: Role, probe: Partial<Probe> & { right: number }): Probe => ({ least, reach: 'list', ...probe });
+
+const probes: Record<string, Probe> = {
+  listKeys: list('viewer', { right: 200 }),
+  createKey: list('editor', broken),
+  getKey: ofKey('viewer', { right: 200 }),
+  updateKey: ofKey('editor', { ...stale, body: {} }),
+  deleteKey: ofKey('editor', stale),
+  restoreKey: ofKey('operator', stale),
+  releaseKey: ofKey('editor', stale),
+  refreshKey: ofKey('operator', stale),
+  syncKey: ofKey('operator', stale),
+  planCreateKey: list('editor', broken),
+  planUpdateKey: ofKey('viewer', broken),
+  replaceKey: ofKey('editor', { ...stale, body: {} }),
+  recreateKey: ofKey('editor', stale),
+  resolveKey: all('admin', broken),
+  rotateKey: ofKey('operator', stale),
+  listKeyRotations: ofKey('viewer', { right: 200 }),
+  listKeyRevisions: ofKey('viewer', { right: 200 }),
+  rollbackKey: ofKey('editor', broken),
+  listKeyEvents: ofKey('viewer', { right: 200 }),
+  importKey: list('editor', broken),
+  listUnmanagedKeys: list('editor', { right: 200, query: '?limit=1', elsewhere: 404 }),
+  listEvents: list('viewer', { right: 200 }),
+  listProviders: list('viewer', { right: 200 }),
+  createProvider: all('admin', broken),
+  getProvider: { least: 'viewer', reach: 'provider', right: 200 },
+  updateProvider: all('admin', { ...stale, body: {} }),
+  deleteProvider: all('admin', stale),
+  checkProvider: all('admin', { right: 200 }),
+  getRecovery: all('viewer', { right: 200 }),
+  listHeldKeys: all('viewer', { right: 200 }),
+  resumeHeldKeys: all('admin', broken),
+  getMetrics: all('admin', { right: 200 }),
+  getAccess: { least: 'anyone', reach: 'list', right: 200 },
+  listRoles: all('admin', { right: 200 }),
+  putRole: all('admin', broken),
+  deleteRole: all('admin', { right: 409 }),
+  listBindings: all('admin', { right: 200 }),
+  createBinding: all('admin', broken),
+  deleteBinding: all('admin', { right: 404 }),
+  listTokens: all('admin', { right: 200 }),
+  createToken: all('admin', broken),
+  deleteToken: all('admin', { right: 404 }),
+};
+
+const roles: Role[] = ['viewer', 'operator', 'editor', 'admin'];
+const limits: Record<Limit, Pick<Wanted, 'providers' | 'tags'>> = {
+  unlimited: {},
+  matching: { providers: ['default'], tags: { team: 'payments' } },
+  elsewhere: { providers: ['eu'], tags: { team: 'cards' } },
+};
+
+/** What the documentation promises, worked out anew. */
+function expected({ least, reach, right, elsewhere }: Probe, role: Role, limit: Limit): number {
+  if (least === 'anyone') return right;
+  const may = roles.indexOf(role) >= roles.indexOf(least);
+  if (reach === 'everywhere') return may && limit === 'unlimited' ? right : 403;
+  if (reach !== 'list' && limit === 'elsewhere') return 404;
+  if (!may) return 403;
+  return limit === 'elsewhere' ? (elsewhere ?? right) : right;
+}
+
+test('rights', async (t) => {
+  const { url, services, kms } = await startService(t, withTokens);
+  const admin = callerWith(url, adminToken);
+  await admin('POST', '/v1/providers', { name: 'eu', region: 'eu-west-1' });
+  const make = async (body: object) => (await admin('POST', '/v1/keys', body)).body;
+  const own = await make({ tags: { team: 'payments' } });
+  const other = await make({ tags: { team: 'cards' }, description: 'cards' });
+
+  const standing = async () => {
+    const { rows } = await services.database.pool.query(`SELECT
+      (SELECT json_agg((id, generation, requested_observation, tags) ORDER BY id) FROM keys) AS keys,
+      (SELECT json_agg((name, version) ORDER BY name) FROM providers) AS providers,
+      (SELECT json_agg((id, role) ORDER BY id) FROM access_bindings) AS bindings,
+      (SELECT json_agg(name ORDER BY name) FROM api_tokens) AS tokens,
+      (SELECT count(*) FROM access_roles) AS roles, (SELECT count(*) FROM on_demand_rotations) AS rotations`);
+    return rows[0];
+  };
+
+  const { body: document } = await admin<{
+    paths: Record<string, Record<string, { operationId: string; security: object[]; description?: string }>>;
+  }>('GET', '/openapi.json');
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), ...operation })),
+  );
+  const guarded = operations.filter(({ security }) => security.length > 0);
+  const send = (call: Call, { path, method, operationId }: (typeof guarded)[number]) => {
+    const { body, query = '', headers = {} } = probes[operationId] ?? { body: undefined };
+    const isRole = path.startsWith('/v1/access/roles');
+    const name = isRole ? (method === 'PUT' ? 'own' : 'viewer') : 'default';
+    const id = path.startsWith('/v1/keys') ? own.id : '01980e6c-0000-7000-8000-000000000000';
+    return call<Problem>(method, path.replace('{id}', id).replace('{name}', name) + query, body, headers);
+  };
+
+  t.test('every operation but those of health needs credentials, and says which permission', async (t) => {
+    t.same(
+      operations
+        .filter(({ security }) => security.length === 0)
+        .map(({ operationId }) => operationId)
+        .sort(),
+      ['getLiveness', 'getReadiness'],
+    );
+    t.same(
+      guarded.map(({ operationId }) => operationId).filter((id) => probes[id] === undefined),
+      [],
+      'each has a probe',
+    );
+    for (const { operationId, security, description } of guarded) {
+      t.same(security, [{ bearer: [] }], operationId);
+      t.match(
+        description,
+        operationId === 'getAccess' ? /no permission/ : /Needs the permission `[a-z:-]+`/,
+        operationId,
+      );
+    }
+  });
+
+  t.test('every operation, for every role, unlimited, limited to the key, and limited to others', async (t) => {
+    const tokens: { role: Role; limit: Limit; call: Call }[] = [];
+    for (const role of roles) {
+      for (const limit of Object.keys(limits) as Limit[]) {
+        const { token } = await addToken(admin, { role, ...limits[limit] });
+        tokens.push({ role, limit, call: callerWith(url, token) });
+      }
+    }
+    const before = await standing();
+    let cases = 0;
+    for (const operation of guarded) {
+      const probe = probes[operation.operationId] as Probe;
+      for (const { role, limit, call } of tokens) {
+        cases += 1;
+        const { status, body } = await send(call, operation);
+        const wanted = expected(probe, role, limit);
+        if (status === wanted) continue;
+        t.fail(
+          `${operation.operationId} by ${role}, ${limit}: ${status} in place of ${wanted}: ${JSON.stringify(body)}`,
+        );
+      }
+    }
+    t.ok(cases > 480, `${cases} cases`);
+    t.same(await standing(), before, 'nothing was changed');
+  });
+
+  t.test('every operation, with no credentials, wrong ones, expired ones and revoked ones', async (t) => {
+    const short = await addToken(admin, { role: 'admin', expires_at: new Date(Date.now() + 500).toISOString() });
+    const revoked = await addToken(admin, { role: 'admin' });
+    await admin('DELETE', `/v1/tokens/${revoked.id}`);
+    const expired = callerWith(url, short.token);
+    await eventually('it has expired', async () => (await expired('GET', '/v1/keys')).status === 401);
+    const wrong = `${revoked.token.slice(0, -1)}${revoked.token.endsWith('0') ? '1' : '0'}`;
+    const before = await standing();
+    for (const operation of guarded) {
+      for (const call of [caller(url), expired, callerWith(url, revoked.token), callerWith(url, wrong)]) {
+        const { status, headers } = await send(call, operation);
+        if (status !== 401) t.fail(`${operation.operationId}: ${status}`);
+        t.match(headers.get('www-authenticate'), /^Bearer realm="keyward"/);
+      }
+    }
+    t.same(await standing(), before, 'nothing was changed');
+  });
+
+  const { token } = await addToken(admin, { role: 'editor', tags: { team: 'payments' } });
+  const payments = callerWith(url, token);
+  const ghost = '01980e6c-0000-7000-8000-000000000000';
+  /** An answer without what tells of the request itself. */
+  const shape = ({ status, body }: { status: number; body: Problem }, id: string) => ({
+    status,
+    body: JSON.parse(JSON.stringify({ ...body, request_id: '' }).replaceAll(id, '<id>')),
+  });
+
+  t.test('a caller limited to team=payments sees and counts no key of another team', async (t) => {
+    const ids = async (query: string) =>
+      (await payments<List<Key>>('GET', `/v1/keys${query}`)).body.items.map(({ id }) => id);
+    t.same(await ids(''), [own.id]);
+    for (const query of [
+      '?tag=team:cards',
+      `?key_id=${other.key_id}`,
+      `?arn=${other.arn}`,
+      '?tag=team:cards&tag=team',
+    ]) {
+      t.same(await ids(query), [], query);
+    }
+    t.equal((await payments<List<Key>>('GET', '/v1/keys?limit=1')).body.next_cursor, null, 'nor is there another page');
+    const { body: provider } = await payments<{ progress: object }>('GET', '/v1/providers/default');
+    t.match(provider.progress, { keys_total: 1, keys_in_sync: 1 }, 'a provider counts what may be seen');
+    const { body: events } = await payments<List<{ key: string | null }>>('GET', '/v1/events?limit=200');
+    t.ok(events.items.length > 0);
+    t.ok(
+      events.items.every(
+        ({ key, ...event }) => key === own.id || (key === null && JSON.stringify(event).includes('"provider.')),
+      ),
+    );
+    t.same((await payments<List<Key>>('GET', `/v1/events?key=${other.id}`)).body.items, []);
+    t.match((await payments<Key>('GET', `/v1/keys/${own.id}`)).body.allowed_actions, [
+      ...['keys:read', 'keys:create', 'keys:update', 'keys:delete', 'keys:restore', 'keys:release'],
+      ...['keys:import', 'keys:replace', 'keys:rotate', 'keys:sync'],
+    ]);
+  });
+
+  t.test('every operation on a key of another team is answered as for a key that never was', async (t) => {
+    const before = await standing();
+    for (const { path, method, operationId } of guarded.filter(({ path }) => path.startsWith('/v1/keys/{id}'))) {
+      const { body, headers = {} } = probes[operationId] as Probe;
+      const [hidden, absent] = await Promise.all(
+        [other.id, ghost].map(async (id) => {
+          const answer = await payments<Problem>(method, path.replace('{id}', id), body, headers);
+          return shape(answer, id);
+        }),
+      );
+      t.same(hidden, absent, operationId);
+      t.equal(hidden?.status, operationId === 'resolveKey' ? 403 : 404, operationId);
+    }
+    t.same(await standing(), before);
+  });
+
+  t.test('nor can it take a key by a tag, give one away, or declare one outside of its limit', async (t) => {
+    const retagged = await make({ tags: { team: 'cards' } });
+    await admin('PATCH', `/v1/keys/${retagged.id}`, { tags: { team: 'payments' } });
+    const before = await standing();
+    const attempts: [method: string, path: string, body: object][] = [
+      ['POST', '/v1/keys', {}],
+      ['POST', '/v1/keys', { tags: { team: 'cards' } }],
+      ['POST', '/v1/keys', { tags: { Team: 'payments' } }],
+      ['PATCH', `/v1/keys/${own.id}`, { tags: { team: 'cards' } }],
+      ['PATCH', `/v1/keys/${own.id}`, { tags: { team: null } }],
+      ['PATCH', `/v1/keys/${own.id}`, { tags: null }],
+      ['POST', `/v1/keys/${own.id}/replace`, { multi_region: true, tags: { team: 'cards' } }],
+      ['POST', `/v1/keys/${retagged.id}/rollback`, { generation: 1 }],
+      ['PATCH', `/v1/keys/${own.id}`, { bypass_policy_lockout_safety_check: true }],
+      ['POST', '/v1/keys', { tags: { team: 'payments' }, bypass_policy_lockout_safety_check: true }],
+    ];
+    for (const [method, path, body] of attempts) {
+      const { status, body: problem } = await payments<Problem>(method, path, body);
+      t.equal(status, 403, `${method} ${path} ${JSON.stringify(body)}: ${problem.detail}`);
+    }
+    t.same(await standing(), before, 'nothing was recorded');
+    const mine = await payments('POST', '/v1/keys', { tags: { team: 'payments', env: 'test' } });
+    t.equal(mine.status, 201);
+    t.equal((await payments('PATCH', `/v1/keys/${mine.body.id}`, { tags: { env: null } })).status, 200);
+  });
+
+  t.test('a provider outside of its limit is one that does not exist', async (t) => {
+    const { token: narrow } = await addToken(admin, { role: 'editor', providers: ['default'] });
+    const call = callerWith(url, narrow);
+    for (const [method, path, body] of [
+      ['POST', '/v1/keys', { provider: '<name>', tags: { 'aws:x': '1' } }],
+      ['POST', '/v1/keys/plan', { provider: '<name>' }],
+      ['POST', '/v1/keys/import', { provider: '<name>', key_id: 'alias/x' }],
+      ['GET', '/v1/unmanaged-keys?provider=<name>', undefined],
+      ['GET', '/v1/providers/<name>', undefined],
+      ['GET', '/v1/keys?provider=<name>', undefined],
+      ['GET', '/v1/events?provider=<name>', undefined],
+    ] as const) {
+      const at = async (name: string) => {
+        const text = body === undefined ? undefined : JSON.stringify(body).replace('<name>', name);
+        return shape(await call<Problem>(method, path.replace('<name>', name), text), name);
+      };
+      t.same(await at('eu'), await at('nowhere'), `${method} ${path}`);
+    }
+    t.same(
+      (await call<List<{ name: string }>>('GET', '/v1/providers')).body.items.map(({ name }) => name),
+      ['default'],
+    );
+  });
+
+  t.test('of keys in KMS it sees those with its tags, and no word of others', async (t) => {
+    const made = await Promise.all(
+      ['payments', 'cards'].map(async (team) => {
+        const command = new CreateKeyCommand({ Tags: [{ TagKey: 'team', TagValue: team }] });
+        return (await kms.send(command)).KeyMetadata?.KeyId ?? '';
+      }),
+    );
+    const [ofPayments = '', ofCards = ''] = made;
+    const { body } = await payments<List<{ key_id: string }>>('GET', '/v1/unmanaged-keys');
+    t.same(
+      body.items.map(({ key_id }) => key_id),
+      [ofPayments],
+    );
+    const absent = '11111111-2222-3333-4444-555555555555';
+    const take = async (keyId: string) =>
+      shape(await payments<Problem>('POST', '/v1/keys/import', { key_id: keyId }), keyId);
+    const never = await take(absent);
+    t.equal(never.status, 404);
+    t.same(await take(ofCards), never, 'an unmanaged key of another team');
+    t.same(await take(other.key_id ?? ''), never, 'a managed key of another team');
+    t.equal((await payments('POST', '/v1/keys/import', { key_id: ofPayments })).status, 201);
+  });
+
+  t.test('nobody gives more than they have', async (t) => {
+    await admin('PUT', '/v1/access/roles/gatekeeper', { permissions: ['access:write', 'tokens:write', 'keys:read'] });
+    const { token: gate, name } = await addToken(admin, { role: 'gatekeeper' });
+    const gatekeeper = callerWith(url, gate);
+    const before = await standing();
+    for (const [method, path, body] of [
+      ['POST', '/v1/tokens', { name: 'mine', role: 'admin' }],
+      ['POST', '/v1/tokens', { name: 'mine', role: 'viewer' }],
+      ['POST', '/v1/access/bindings', { role: 'admin', subject: { token: name } }],
+      ['PUT', '/v1/access/roles/gatekeeper', { permissions: ['keys:delete'] }],
+    ] as const) {
+      t.equal((await gatekeeper(method, path, body)).status, 403, `${method} ${path}`);
+    }
+    t.same(await standing(), before);
+    t.equal((await admin('PUT', '/v1/access/roles/admin', { permissions: [] })).status, 409, 'built in');
+    t.equal((await admin('DELETE', '/v1/access/roles/gatekeeper')).status, 409, 'in use');
+    const later = { role: 'admin', subject: { token: 'not-yet-made' } };
+    t.equal((await admin('POST', '/v1/access/bindings', later)).status, 422, 'not to a token that is yet to be made');
+    const { body: binding } = await admin<{ id: string }>('POST', '/v1/access/bindings', {
+      role: 'viewer',
+      subject: { token: name },
+    });
+    t.ok(
+      (await gatekeeper<{ permissions: string[] }>('GET', '/v1/access/me')).body.permissions.includes('events:read'),
+    );
+    await admin('DELETE', `/v1/access/bindings/${binding.id}`);
+    t.notOk(
+      (await gatekeeper<{ permissions: string[] }>('GET', '/v1/access/me')).body.permissions.includes('events:read'),
+    );
+  });
+});
