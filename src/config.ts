@@ -200,6 +200,25 @@ export const variables = {
     'kwd_ and at least 32 letters, digits, _ or -',
     "a first admin's token, taken at start where there is no token yet",
   ),
+  JWT_ISSUERS: variable(
+    Type.Union([Type.Null(), Type.Array(Type.String({ pattern: '^https?://[^\\s@]+$' }), { minItems: 1 })]),
+    null,
+    'URLs, separated by commas',
+    'OIDC issuers whose tokens are taken with jwt: https, or http on a loopback address',
+    asList,
+  ),
+  JWT_AUDIENCE: variable(
+    Type.Union([Type.Null(), Type.String({ minLength: 1 })]),
+    null,
+    'a text',
+    'what a JWT must name as its audience',
+  ),
+  JWT_GROUPS_CLAIM: variable(
+    Type.String({ minLength: 1 }),
+    'groups',
+    'a claim',
+    'the claim of a JWT that lists groups',
+  ),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info', 'pino level'),
   FAILURE_POINTS: variable(
     Type.Union([Type.Null(), Type.String({ minLength: 1 })]),
@@ -277,8 +296,19 @@ function checkAuthMode(environment: NodeJS.ProcessEnv, config: Config): void {
   if (!environment['AUTH_MODE'] && !isLoopback(config.HOST)) {
     throw new ConfigError(`AUTH_MODE: must be set with HOST ${config.HOST}: none lets every caller do everything`);
   }
+  if (modes.includes('jwt')) checkIssuers(config);
   if (token !== null && !isTokenForm(token)) {
     throw new ConfigError('KEYWARD_BOOTSTRAP_TOKEN: its value is a token that was made here, with a wrong checksum');
+  }
+}
+
+function checkIssuers({ JWT_ISSUERS: issuers, JWT_AUDIENCE: audience }: Config): void {
+  if (issuers === null) throw new ConfigError('JWT_ISSUERS: must be set with AUTH_MODE jwt');
+  if (audience === null) throw new ConfigError('JWT_AUDIENCE: must be set with AUTH_MODE jwt');
+  for (const issuer of issuers) {
+    const url = URL.parse(issuer);
+    if (url?.protocol === 'https:' || (url !== null && isLoopback(url.hostname))) continue;
+    throw new ConfigError(`JWT_ISSUERS: ${issuer} must be https: whoever is on the way could sign in as anybody`);
   }
 }
 

@@ -131,7 +131,8 @@ const bindingRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       assertValidBody(request);
-      return reply.code(201).send(await bindings.createBinding(app.services, request.body, actorOf(request), []));
+      const { issuers } = app.services.callers;
+      return reply.code(201).send(await bindings.createBinding(app.services, request.body, actorOf(request), issuers));
     },
   );
 

@@ -13,6 +13,7 @@ import { Limiter } from '../kms/quotas.ts';
 import { startLocalKms } from '../local/kms/index.ts';
 import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { Directory } from './access/directory.ts';
+import { openVerifier } from './access/issuer.ts';
 import { openCallers } from './access/sign-in.ts';
 import { takeBootstrapToken } from './access/tokens.ts';
 import { openChangeFeed } from './changes.ts';
@@ -166,7 +167,10 @@ async function openAccess(config: Config, database: Database, notifications: Not
   if (modes.includes('tokens') && token !== null) await takeBootstrapToken({ database }, token);
   const directory = new Directory(database);
   notifications.onAccessChange(() => directory.forget());
-  return openCallers(modes, directory);
+  const { JWT_ISSUERS: issuers, JWT_AUDIENCE: audience, JWT_GROUPS_CLAIM: groupsClaim } = config;
+  if (!modes.includes('jwt') || issuers === null || audience === null) return openCallers(modes, directory, null);
+  const rules = { issuers, audience, groupsClaim };
+  return openCallers(modes, directory, { ...rules, verify: openVerifier(rules, log) });
 }
 
 /** What any process records as new is known to all that listen; whatever else becomes of a key ends that. */
