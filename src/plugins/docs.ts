@@ -4,7 +4,6 @@ import path from 'node:path';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import fp from 'fastify-plugin';
-import { stringify } from 'yaml';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 
 const problemPages = path.resolve(import.meta.dirname, '../../docs/problems');
@@ -46,9 +45,10 @@ export default fp(
     await app.register(swaggerUi, { routePrefix: '/docs', uiConfig: { displayRequestDuration: true } });
     const hidden = { schema: { hide: true } };
     app.get('/openapi.json', hidden, async () => app.swagger());
-    app.get('/openapi.yaml', hidden, async (_request, reply) =>
-      reply.type('application/yaml').send(stringify(app.swagger(), { aliasDuplicateObjects: false })),
-    );
+    app.get('/openapi.yaml', hidden, async (_request, reply) => {
+      const { stringify } = await import('yaml');
+      return reply.type('application/yaml').send(stringify(app.swagger(), { aliasDuplicateObjects: false }));
+    });
     app.get<{ Params: { kind: string } }>('/problems/:kind', hidden, async (request, reply) => {
       const { kind } = request.params;
       if (!Object.hasOwn(problemKinds, kind)) throw new ProblemError('not-found', `There is no problem ${kind}.`);

@@ -10,8 +10,6 @@ import type { Kms } from '../kms/client.ts';
 import { searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
 import { writeTimes } from '../kms/permit.ts';
 import { Limiter } from '../kms/quotas.ts';
-import { startLocalKms } from '../local/kms/index.ts';
-import { startEmbeddedPostgres } from '../local/postgres.ts';
 import { Directory } from './access/directory.ts';
 import { openVerifier } from './access/issuer.ts';
 import { openCallers } from './access/sign-in.ts';
@@ -227,6 +225,7 @@ async function bringToVersion(connectionString: string, mayMigrate: boolean, log
 }
 
 async function openEmbeddedPostgres(config: Config, onClose: (closer: () => Promise<void>) => void): Promise<string> {
+  const { startEmbeddedPostgres } = await import('../local/postgres.ts');
   const postgres = await startEmbeddedPostgres(dataFolder(config, 'postgres'));
   onClose(() => postgres.stop());
   return postgres.connectionString;
@@ -234,6 +233,7 @@ async function openEmbeddedPostgres(config: Config, onClose: (closer: () => Prom
 
 /** On its usual port, so that other tools find it there; on a free one where that is taken and none was asked for. */
 async function openLocalKms(config: Config) {
+  const { startLocalKms } = await import('../local/kms/index.ts');
   const dataDir = dataFolder(config, 'kms');
   if (config.LOCAL_KMS_PORT !== null) return startLocalKms({ dataDir, port: config.LOCAL_KMS_PORT });
   try {
