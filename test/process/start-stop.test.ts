@@ -70,7 +70,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const DATA_DIR = await temporaryFolder(t);
     const first = await startProcess(t, { DATA_DIR });
     t.match(first.stdout(), /^Keyward serves on http:\S+; documentation: http:\S+\/docs; local KMS [^\n]+\n$/);
-    const { body: key } = await first.call('POST', '/v1/keys', { description: 'kept', tags: { a: '1' } });
+    const { body: made } = await first.call('POST', '/v1/keys', { description: 'kept', tags: { a: '1' } });
+    const { body: key } = await first.call('GET', `/v1/keys/${made.id}`);
     const postgres = await postgresPid(DATA_DIR);
     t.ok(isAlive(postgres));
     first.child.kill(signal);
