@@ -7,6 +7,7 @@ const rooms = 'app|plugins|routes|schemas|services|domain|kms|local|database';
  */
 const servicesInOrder = {
   ground: ['problems.ts', 'cursors.ts', 'visibility.ts'],
+  rows: ['rows/'],
   history: ['history/'],
   access: ['access/'],
   recovery: ['recovery/'],

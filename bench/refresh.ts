@@ -109,7 +109,7 @@ async function refresh(service: Service, database: Client, kmsUrl: string, keys:
   await control.clear();
   const cpuBefore = await cpuSeconds(service);
   const start = performance.now();
-  const { rows } = await database.query<{ now: Date }>('UPDATE keys SET due_at = now() RETURNING now()');
+  const { rows } = await database.query<{ now: Date }>('UPDATE work SET due_at = now() RETURNING now()');
   const startedAt = rows[0]?.now;
   let isOver = false;
   const patches: number[] = [];
@@ -124,7 +124,7 @@ async function refresh(service: Service, database: Client, kmsUrl: string, keys:
     }
   })();
   const isLeft = async () => {
-    const { rows: left } = await database.query('SELECT 1 FROM keys WHERE last_observed_at < $1 LIMIT 1', [startedAt]);
+    const { rows: left } = await database.query('SELECT 1 FROM work WHERE last_observed_at < $1 LIMIT 1', [startedAt]);
     return left.length > 0;
   };
   while (await isLeft()) await delay(100);

@@ -104,8 +104,8 @@ function choosePoints(random: Random, mark: string): ArmedPoint[] {
 
 /** As if their refresh intervals had passed. Of more keys than a batch has, so that one ends in the middle of them. */
 async function letRefreshBeDue(lab: Lab): Promise<void> {
-  const due = `UPDATE keys SET due_at = now() WHERE due_at > now()
-    AND id IN (SELECT id FROM keys ORDER BY id DESC LIMIT 50)`;
+  const due = `UPDATE work SET due_at = now() WHERE due_at > now()
+    AND key_ref IN (SELECT id FROM keys ORDER BY id DESC LIMIT 50)`;
   // PostgreSQL may be away.
   await lab
     .database()

@@ -64,7 +64,7 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
   await replica.start();
   let last: unknown;
   const row = await eventually(`${scenario.name} is done after a kill at ${point}`, async () => {
-    const { rows } = await database.query('SELECT * FROM keys');
+    const { rows } = await database.query('SELECT * FROM keys JOIN work ON work.key_ref = keys.id');
     last = rows[0];
     return (await unsettledKeys(database)).length === 0 && scenario.wanted(rows[0]) && { is: rows[0] };
   }).catch((error: Error) => {

@@ -47,7 +47,7 @@ export async function restore(lab: Lab, ledger: Ledger, ids: string[], planned: 
   // A silence is only noticed by who was not there, and as if the copy were older.
   if (!replicasLive) await database.query("UPDATE installation SET alive_at = alive_at - interval '1 day'");
   await ledger.noteRestore(database, copied, differing);
-  await database.query('UPDATE keys SET due_at = now() WHERE due_at > now() AND id = ANY($1)', [ids]);
+  await database.query('UPDATE work SET due_at = now() WHERE due_at > now() AND key_ref = ANY($1)', [ids]);
 }
 
 type AtRest = { id: string; arn: string; key_id: string; description: string; is_enabled: boolean };
@@ -70,7 +70,8 @@ async function carryOut({ replicas }: Lab, change: Change, id = ''): Promise<voi
 
 async function keysAtRest(database: Client, ids: string[]): Promise<AtRest[]> {
   const { rows } = await database.query<AtRest>(
-    `SELECT id, arn, key_id, description, is_enabled FROM keys WHERE id = ANY($1) AND generation = synced_generation
+    `SELECT id, arn, key_id, description, is_enabled FROM keys JOIN work ON work.key_ref = keys.id
+     WHERE id = ANY($1) AND generation = synced_generation
        AND lifecycle = 'managed' AND key_id IS NOT NULL AND key_state IS NOT NULL AND lease_token IS NULL`,
     [ids],
   );

@@ -131,7 +131,7 @@ async function insistence(random: Random, lab: Lab, mark: string): Promise<Trap 
 
 /** PostgreSQL may be away. */
 async function dueNow(lab: Lab, id: string): Promise<void> {
-  const due = 'UPDATE keys SET due_at = now() WHERE id = $1 AND due_at > now()';
+  const due = 'UPDATE work SET due_at = now() WHERE key_ref = $1 AND due_at > now()';
   await lab
     .database()
     .then((database) => database.query(due, [id]))

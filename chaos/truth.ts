@@ -64,7 +64,7 @@ export async function unsettledKeys(database: Client): Promise<object[]> {
   const { rows } = await database.query<object>(
     `SELECT id, state, lifecycle, key_id, key_state, generation, synced_generation, requested_observation, served_observation,
        writes_open, replacement, former_keys_open, rotations_open, lease_token, lease_until, due_at, attempts, error, now()
-     FROM keys
+     FROM keys JOIN work ON work.key_ref = keys.id
      WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL))
          AND NOT ${missingBeforeItsTime})
        OR replacement IS NOT NULL OR former_keys_open
@@ -87,8 +87,8 @@ export type Former = {
 
 export async function allFormers(database: Client): Promise<Former[]> {
   const { rows } = await database.query<Former>(
-    `SELECT f.key_ref, f.key_id, f.deletion, k.error IS NOT NULL AND k.former_keys_open AS is_told
-     FROM former_keys f LEFT JOIN keys k ON k.id = f.key_ref`,
+    `SELECT f.key_ref, f.key_id, f.deletion, k.error IS NOT NULL AND w.former_keys_open AS is_told
+     FROM former_keys f LEFT JOIN keys k ON k.id = f.key_ref LEFT JOIN work w ON w.key_ref = f.key_ref`,
   );
   return rows;
 }

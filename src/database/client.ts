@@ -9,12 +9,13 @@ export type {
   ApiToken,
   Event,
   FormerKey,
-  Key as KeyRow,
+  Key,
   KmsWrite,
   OnDemandRotation,
   PrismaClient,
   Provider as ProviderRow,
   Revision,
+  Work,
 } from '../generated/prisma/client.ts';
 export { Prisma } from '../generated/prisma/client.ts';
 

@@ -11,10 +11,16 @@ function list(fields: Record<string, string>, table?: string): string {
     .join(', ');
 }
 
-/** Of `keys`. @param table its name in the statement; undefined: it is the only one. */
-export function keyColumns(table?: string): string {
-  return list(Prisma.KeyScalarFieldEnum, table);
-}
+const { key_ref: _ref, provider: _provider, ...ofWork } = Prisma.WorkScalarFieldEnum;
+
+/** The columns of `work` that are read as a key's: those that `keys` has as well are not. */
+export const workColumnNames: readonly string[] = Object.values(ofWork);
+
+/** Of a key, in a statement that reads it from `keyTables`. */
+export const keyColumns = `${list(Prisma.KeyScalarFieldEnum, 'keys')}, ${list(ofWork, 'work')}`;
+
+/** A key's two rows. */
+export const keyTables = 'keys JOIN work ON work.key_ref = keys.id';
 
 /** Of `providers`. */
 export const providerColumns = list(Prisma.ProviderScalarFieldEnum);

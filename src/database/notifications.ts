@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import { isUuid } from '../domain/uuid.ts';
-import type { KeyRow, Transaction } from './client.ts';
+import type { Transaction } from './client.ts';
 import { closeWhenSilent, lively, longestSilence, noticeLostClients } from './liveness.ts';
 
 const changesChannel = 'keyward_key_changes';
@@ -24,9 +24,12 @@ export type WakeUp = { id: string; provider: string; creates?: boolean };
 /** `isMine`: it is for this process to take the key up; others do when they see that it is due. */
 type OnWakeUp = (wakeUp: WakeUp, isMine: boolean) => void;
 
+/** What a wake-up needs to know of a key. */
+export type WokenKey = { id: string; provider: string; key_id: string | null; lifecycle: string };
+
 export type Notifications = {
   /** Wakes the sync of a key, whose row says that it is due, when the transaction commits. */
-  wake(transaction: Transaction, key: Pick<KeyRow, 'id' | 'provider' | 'key_id' | 'lifecycle'>): Promise<void>;
+  wake(transaction: Transaction, key: WokenKey): Promise<void>;
   /** Calls back with each key that somebody waits for. */
   onWakeUp(listener: OnWakeUp): void;
   /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */

@@ -4,7 +4,7 @@
  */
 import type { ClientBase, Pool } from 'pg';
 import { claimTime } from './idempotency.ts';
-import { isPlain } from './sync/due.ts';
+import { shortenLeases } from './rows/clock.ts';
 
 export type TimesToCome = {
   /** Milliseconds for which a lease holds. */
@@ -25,32 +25,22 @@ export async function shortenTimesToCome(
   { lease, landsWithin, settle }: TimesToCome,
   setBack: number,
 ): Promise<void> {
-  await client.query(statement, [lease, landsWithin, settle, setBack]);
+  await shortenLeases(client, { lease, setBack });
+  await client.query(statement, [landsWithin, settle]);
 }
 
 const after = (parameter: number | string) => `now() + ${parameter}::float8 * interval '1 millisecond'`;
 
-/** A key that nobody waits for is looked at within its provider's interval; any other as long after now as was meant. */
 const statement = `
-  WITH leased AS (
-    UPDATE keys SET lease_until = CASE WHEN lease_until > ${after('$1')} THEN ${after('$1')} ELSE lease_until END,
-      due_at = CASE
-        WHEN (${isPlain}) IS NOT TRUE THEN greatest(now(), due_at - $4::float8 * interval '1 millisecond')
-        ELSE now() + random() * refresh_interval_seconds * interval '1 second' END
-    FROM providers WHERE providers.name = keys.provider AND (
-      lease_until > ${after('$1')}
-      OR due_at > now() AND (${isPlain}) IS NOT TRUE
-      OR due_at > now() + 2 * refresh_interval_seconds * interval '1 second')
-  ), writes AS (
-    UPDATE kms_writes SET lands_until = least(lands_until, ${after('$2')}),
+  WITH writes AS (
+    UPDATE kms_writes SET lands_until = least(lands_until, ${after('$1')}),
       finished_at = CASE WHEN finished_at > now() THEN now() ELSE finished_at END
-    WHERE lands_until > ${after('$2')} OR finished_at > now()
+    WHERE lands_until > ${after('$1')} OR finished_at > now()
   ), rotations AS (
-    UPDATE on_demand_rotations SET lands_until = ${after('($2 + $3)')} WHERE lands_until > ${after('($2 + $3)')}
+    UPDATE on_demand_rotations SET lands_until = ${after('($1 + $2)')} WHERE lands_until > ${after('($1 + $2)')}
   ), requests AS (
     UPDATE idempotent_requests SET claimed_until = now() + ${claimTime} WHERE claimed_until > now() + ${claimTime}
-  )
-  , chores_due AS (
+  ), chores_due AS (
     UPDATE chores SET due_at = now() WHERE due_at > now() + interval '1 hour'
   )
   UPDATE workers SET heartbeat_at = now() WHERE heartbeat_at > now()`;

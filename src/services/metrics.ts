@@ -1,9 +1,10 @@
 /** What is counted and measured, in Prometheus' words. Names and labels are a contract: docs/metrics.md has them all. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Database } from '../database/client.ts';
+import { keyTables } from '../database/columns.ts';
 import type { Limiter } from '../kms/quotas.ts';
 import { silence } from './fleet.ts';
-import { lastGap } from './recovery/hold.ts';
+import { lastGap } from './rows/due.ts';
 
 /** Milliseconds for which figures that are read from the database stay good. */
 const freshness = 5000;
@@ -143,8 +144,8 @@ const selectFigures = `
     (SELECT coalesce(json_agg(rows), '[]') FROM (
       SELECT provider, split_part(entry ->> 'field', '.', 1) AS field, count(*)::int AS count
       FROM keys, json_array_elements(drift) AS entry WHERE state IN ('drifted', 'pending_deletion') GROUP BY 1, 2) AS rows) AS drift,
-    (SELECT count(*)::int FROM keys WHERE due_at <= now()) AS due,
-    (SELECT count(*)::int FROM keys WHERE gap_seen < ${lastGap} AND state <> 'deleted') AS held,
+    (SELECT count(*)::int FROM work WHERE due_at <= now()) AS due,
+    (SELECT count(*)::int FROM ${keyTables} WHERE gap_seen < ${lastGap} AND state <> 'deleted') AS held,
     (SELECT coalesce(json_agg(rows), '[]') FROM (
       SELECT provider, count(*)::int AS count FROM foreign_keys WHERE claimed_id IS NOT NULL GROUP BY provider) AS rows) AS unmanaged,
     (SELECT coalesce(json_agg(rows), '[]') FROM (

@@ -9,9 +9,10 @@ import type { PoolClient } from 'pg';
 import type { Retention } from '../config.ts';
 import { whenAlone } from '../database/advisory-lock.ts';
 import { pause, removeInBatches } from '../database/batches.ts';
+import { keyTables } from '../database/columns.ts';
 import type { Services } from './context.ts';
 import { removeEvents } from './history/log.ts';
-import { isPlain } from './sync/due.ts';
+import { isPlain } from './rows/due.ts';
 
 const retentionLock = 7_318_402_620;
 const batchSize = 1000;
@@ -111,8 +112,8 @@ async function removeWrites(client: PoolClient, { journal }: Retention, after: s
         SELECT id FROM batch AS w
         WHERE finished_at < now() - ${days('$2')} AND outcome IN ('done', 'refused', 'not_done', 'skipped')
           AND (operation <> 'CreateKey' OR outcome <> 'done' AND made_key_id IS NULL)
-          AND NOT EXISTS (SELECT 1 FROM keys WHERE keys.id = w.key_ref AND NOT (
-            (state = 'deleted' OR (${isPlain}) IS TRUE) AND last_observed_at > w.finished_at + interval '1 hour') IS TRUE)
+          AND NOT EXISTS (SELECT 1 FROM ${keyTables} WHERE keys.id = w.key_ref AND NOT (
+            (state = 'deleted' OR (${isPlain}) IS TRUE) AND work.last_observed_at > w.finished_at + interval '1 hour') IS TRUE)
           AND NOT EXISTS (SELECT 1 FROM former_keys f WHERE f.id = w.key_ref AND f.deletion = 'waiting'))
       RETURNING 1)
     SELECT (SELECT count(*)::int FROM removed) AS removed,
@@ -138,7 +139,7 @@ async function removeFormerKeys(client: PoolClient, { work }: Retention): Promis
   const { rowCount } = await client.query(
     `DELETE FROM former_keys WHERE id IN (
       SELECT id FROM former_keys f WHERE deletion = 'gone' AND created_at < now() - ${days('$1')}
-        AND NOT EXISTS (SELECT 1 FROM keys WHERE keys.id = f.key_ref AND (${isPlain}) IS NOT TRUE AND state <> 'deleted')
+        AND NOT EXISTS (SELECT 1 FROM ${keyTables} WHERE keys.id = f.key_ref AND (${isPlain}) IS NOT TRUE AND state <> 'deleted')
         AND NOT EXISTS (
           SELECT 1 FROM on_demand_rotations r WHERE r.key_ref = f.key_ref AND r.settled_at <= f.created_at)
       LIMIT ${batchSize})`,

@@ -20,7 +20,7 @@ test('a key that KMS tells odd things of has that in its own status; the others 
     { TagKey: 'n\0', TagValue: '\0' },
   ]);
   const start = new Date().toISOString();
-  await services.database.pool.query('UPDATE keys SET due_at = now()');
+  await services.database.pool.query('UPDATE work SET due_at = now()');
   for (const key of [plain, nul, half, tags]) {
     await eventually('it is looked at', async () => ((await get(key)).status.last_observed_at ?? '') > start);
   }

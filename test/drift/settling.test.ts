@@ -31,7 +31,7 @@ test('with stale reads of 10 seconds, 100 updates cause no second write and no d
   }
   const observations = async () => {
     const { rows } = await services.database.pool.query<{ oldest: Date }>(
-      'SELECT min(last_observed_at) AS oldest FROM keys',
+      'SELECT min(last_observed_at) AS oldest FROM work',
     );
     return rows[0]?.oldest.getTime() ?? 0;
   };

@@ -1,5 +1,6 @@
 import { DisableKeyCommand, EnableKeyCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import { findRow } from '../../src/services/rows/read.ts';
 import { metadata, tags } from '../support/kms-truth.ts';
 import { eventually, startService } from '../support/service.ts';
 
@@ -25,8 +26,8 @@ test('of a write without an answer, that write alone is repeated, whatever else 
       async () => (await tags(kms, key.key_id))['env'] === 'prod',
     );
     await eventually('the lost write can land no more', async () => {
-      const row = await services.database.prisma.key.findUniqueOrThrow({ where: { id: key.id } });
-      return !row.writes_open && row.default_tags_due === null;
+      const row = await findRow(services.database, key.id);
+      return row?.writes_open === false && row.default_tags_due === null;
     });
     t.match(await metadata(kms, key.key_id), { KeyState: 'Disabled', Description: 'INCIDENT, do not enable' });
   }

@@ -55,13 +55,13 @@ test('a worker that can not find its work is not ready', async (t) => {
   const database = new Client({ connectionString: databaseUrl });
   await database.connect();
   t.teardown(() => database.end());
-  await database.query('ALTER TABLE keys RENAME former_keys_open TO renamed');
+  await database.query('ALTER TABLE work RENAME former_keys_open TO renamed');
   const problem = await eventually('it says so', async () => {
     const { status, body } = await call<Problem>('GET', '/readyz');
     return status === 503 && body;
   });
   t.match(problem.detail, /^The worker has not been able to look for due keys for \d+ seconds/);
-  await database.query('ALTER TABLE keys RENAME renamed TO former_keys_open');
+  await database.query('ALTER TABLE work RENAME renamed TO former_keys_open');
   await eventually('it is ready again', async () => (await call('GET', '/readyz')).status === 200);
 });
 
@@ -84,8 +84,8 @@ test('requests that wait for a row, more than there are connections, do not keep
       "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     return (await count(waiting)) >= 15;
   });
-  await other.query('UPDATE keys SET due_at = now() WHERE id = $1', [key.id]);
-  const looked = `SELECT count(*)::int FROM keys WHERE due_at > now() AND lease_until IS NULL AND id = '${key.id}'`;
+  await other.query('UPDATE work SET due_at = now() WHERE key_ref = $1', [key.id]);
+  const looked = `SELECT count(*)::int FROM work WHERE due_at > now() AND lease_until IS NULL AND key_ref = '${key.id}'`;
   // Sooner than a request gives up and leaves its connection to others.
   await eventually('the key is looked at meanwhile', async () => (await count(looked)) === 1, 7000);
   await database.query('ROLLBACK');

@@ -10,13 +10,14 @@ const provider = 'many';
 
 /** Pending deletion: their tags change in the database alone. In the order of their ids each has a number. */
 const insertMany = (count: number) => `
-  INSERT INTO keys (
+  WITH recorded AS (INSERT INTO keys (
     id, provider, description, key_usage, customer_master_key_spec, multi_region, bypass_policy_lockout_safety_check,
     deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all, drift_policy, deletion_protection, lifecycle, state)
   SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(number), 12, '0'))::uuid, '${provider}', number, 'ENCRYPT_DECRYPT',
     'SYMMETRIC_DEFAULT', false, false, 30, true, false, '{ "own": "1" }', '{ "own": "1" }', 'enforce', false,
     'pending_deletion', 'pending_deletion'
-  FROM generate_series(1, ${count}) AS number`;
+  FROM generate_series(1, ${count}) AS number RETURNING id, provider)
+  INSERT INTO work (key_ref, provider) SELECT id, provider FROM recorded`;
 
 type Counts = { all: number; along: number; twice: number };
 
@@ -31,7 +32,8 @@ async function connect(t: Test, connectionString: string) {
     counts: async () => {
       const { rows } = await client.query<Counts>(
         `SELECT count(*)::int AS all, count(*) FILTER (WHERE tags_all @> '{ "env": "prod" }')::int AS along,
-          count(*) FILTER (WHERE tags_version > 1)::int AS twice FROM keys WHERE lifecycle = 'pending_deletion'`,
+          count(*) FILTER (WHERE asked > 1)::int AS twice
+        FROM keys JOIN work ON work.key_ref = keys.id WHERE lifecycle = 'pending_deletion'`,
       );
       return rows[0] as Counts;
     },

@@ -8,11 +8,11 @@ const startedLater = { REFRESH_INTERVAL_SECONDS: '86400' };
 
 type Services = Awaited<ReturnType<typeof startService>>['services'];
 
-const allDue = ({ database }: Services) => database.pool.query('UPDATE keys SET due_at = now()');
+const allDue = ({ database }: Services) => database.pool.query('UPDATE work SET due_at = now()');
 
 async function countLeft({ database }: Services): Promise<number> {
   const { rows } = await database.pool.query<{ count: number }>(
-    'SELECT count(*)::int AS count FROM keys WHERE due_at <= now()',
+    'SELECT count(*)::int AS count FROM work WHERE due_at <= now()',
   );
   return rows[0]?.count ?? 0;
 }
@@ -49,7 +49,7 @@ test('a refresh reads each key once, whatever the number of workers, and mends w
   t.match(after.status, { state: 'in_sync', generation: 1, drift: [], error: null });
   t.ok((after.status.last_observed_at ?? '') > (before.status.last_observed_at ?? ''));
   const { rows } = await services.database.pool.query<{ spread: number }>(
-    'SELECT extract(epoch FROM max(due_at) - min(due_at))::float8 AS spread FROM keys',
+    'SELECT extract(epoch FROM max(due_at) - min(due_at))::float8 AS spread FROM work',
   );
   t.ok((rows[0]?.spread ?? 0) > 3600, 'the next round is spread over a fifth of the interval');
 });
@@ -68,7 +68,7 @@ test('a change goes before a refresh under way, also of a key that is in the han
   const keyInHand = () =>
     eventually('the refresh is under way', async () => {
       const { rows } = await services.database.pool.query<{ id: string }>(
-        'SELECT id FROM keys WHERE lease_until > now() AND generation = 1 ORDER BY random() LIMIT 1',
+        'SELECT id FROM keys JOIN work ON work.key_ref = keys.id WHERE lease_until > now() AND generation = 1 ORDER BY random() LIMIT 1',
       );
       return rows[0]?.id;
     });
@@ -96,7 +96,8 @@ test('a change goes before work on many keys that wait for the same operation', 
   await control.clear();
   const ids = keys.slice(1).map(({ id }) => id);
   await services.database.pool.query(
-    `UPDATE keys SET state = 'updating', tags_all = '{ "env": "prod" }', due_at = now() WHERE id = ANY($1)`,
+    `WITH due AS (UPDATE work SET due_at = now() WHERE key_ref = ANY($1))
+    UPDATE keys SET state = 'updating', tags_all = '{ "env": "prod" }' WHERE id = ANY($1)`,
     [ids],
   );
   const tagged = async () => (await control.calls()).filter(({ operation }) => operation === 'TagResource').length;
@@ -136,7 +137,7 @@ test('a key pending deletion, or failed, costs no more calls than the schedule s
   t.equal(callsOf(lost), 0);
   t.ok(callsOf(healthy) <= 4 * 30);
   const { rows } = await services.database.pool.query<{ id: string; due_at: Date | null }>(
-    'SELECT id, due_at FROM keys WHERE id = ANY($1)',
+    'SELECT key_ref AS id, due_at FROM work WHERE key_ref = ANY($1)',
     [[pending.id, lost.id]],
   );
   const dueAt = (id: string) => rows.find((row) => row.id === id)?.due_at ?? null;

@@ -97,7 +97,7 @@ test('a wait ends when the process stops, and nothing is lost', async (t) => {
   await first.stopWork();
   t.ok(performance.now() - start < 5000);
   const { rows } = await first.services.database.pool.query(
-    `SELECT due_at IS NOT NULL AS due, lease_token FROM keys WHERE id = $1`,
+    `SELECT due_at IS NOT NULL AS due, lease_token FROM work WHERE key_ref = $1`,
     [key.id],
   );
   t.same(rows, [{ due: true, lease_token: null }], 'given back, and due again');

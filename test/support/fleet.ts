@@ -24,19 +24,21 @@ export async function recordKeys(database: Client | Pool, endpoint: string, keys
     });
     await database.query(insertKeys, [JSON.stringify(rows)]);
   }
-  await database.query('ANALYZE keys');
+  await database.query('ANALYZE keys, work');
 }
 
 const insertKeys = `
+  WITH recorded AS (
   INSERT INTO keys (
     id, provider, arn, key_id, description, key_usage, customer_master_key_spec, multi_region, policy,
     bypass_policy_lockout_safety_check, deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all, drift_policy,
-    deletion_protection, lifecycle, state, generation, synced_generation, observed, key_state, last_observed_at, last_synced_at,
-    due_at)
+    deletion_protection, lifecycle, state, generation, synced_generation, observed, key_state)
   SELECT id, 'default', arn, key_id, description, 'ENCRYPT_DECRYPT', 'SYMMETRIC_DEFAULT', false, observed -> 'policy',
-    false, 30, true, false, '{}', '{}', 'enforce', false, 'managed', 'in_sync', 1, 1, observed, 'Enabled', now(), now(),
-    now() + interval '1 day'
-  FROM json_to_recordset($1::json) AS key (id uuid, arn text, key_id text, description text, observed json)`;
+    false, 30, true, false, '{}', '{}', 'enforce', false, 'managed', 'in_sync', 1, 1, observed, 'Enabled'
+  FROM json_to_recordset($1::json) AS key (id uuid, arn text, key_id text, description text, observed json)
+  RETURNING id, provider)
+  INSERT INTO work (key_ref, provider, last_observed_at, last_synced_at, due_at)
+  SELECT id, provider, now(), now(), now() + interval '1 day' FROM recorded`;
 
 async function observe(endpoint: string, keyId: string): Promise<ObservedKey> {
   const quotas = new Limiter(1).open('bench', 'as_told');

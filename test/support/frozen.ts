@@ -29,6 +29,6 @@ export function freezeAt({ services }: Service, at: FailurePoint) {
 /** Another worker takes the key over, as from one that fell silent. */
 export function loseLease({ services }: Service, id: string) {
   return services.database.prisma.$executeRaw`
-    UPDATE keys SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second', due_at = now()
-    WHERE id = ${id}::uuid`;
+    UPDATE work SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second', due_at = now()
+    WHERE key_ref = ${id}::uuid`;
 }

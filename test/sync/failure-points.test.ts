@@ -1,41 +1,43 @@
 import pg from 'pg';
 import { type Test, test } from 'tap';
+import { currentUrgency, type Urgency } from '../../src/kms/urgency.ts';
 import { type FailurePoint, failurePointNames } from '../../src/services/failure-points.ts';
 import { accessTo } from '../../src/services/providers/access.ts';
 import { scenarios } from '../support/failure-scenarios.ts';
 import { eventually, startService } from '../support/service.ts';
 
 const ourTables =
-  /^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+("public"\.)?"?(keys|revisions|events|kms_writes|former_keys|on_demand_rotations|provider_changes)\b/i;
-const renewal = /^\s*UPDATE keys SET lease_until/;
+  /^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+("public"\.)?"?(keys|work|revisions|events|kms_writes|former_keys|on_demand_rotations|provider_changes)\b/i;
+const renewal = /^\s*UPDATE work SET lease_until/;
 
 /**
  * Tells of every committed change of our tables, right after PostgreSQL has answered: whatever code made it, a step is
  * seen here.
  */
-function watchCommits(t: Test, onCommit: (step: string) => void): void {
+function watchCommits(t: Test, onCommit: (step: string, by: Urgency) => void): void {
   const open = new WeakMap<object, string>();
   const { query } = pg.Client.prototype;
-  const answered = (client: object, text: string, rowCount: number | null | undefined) => {
+  const answered = (client: object, by: Urgency, text: string, rowCount: number | null | undefined) => {
     if (/^\s*BEGIN/i.test(text)) open.set(client, '');
     else if (/^\s*(COMMIT|ROLLBACK)/i.test(text)) {
       const changed = open.get(client) ?? '';
       open.delete(client);
-      if (/^\s*COMMIT/i.test(text) && changed !== '') onCommit(`transaction: ${changed}`);
+      if (/^\s*COMMIT/i.test(text) && changed !== '') onCommit(`transaction: ${changed}`, by);
     } else if (ourTables.test(text) && !renewal.test(text) && rowCount !== 0) {
       const statement = text.trim().slice(0, 60);
       if (open.has(client)) open.set(client, statement);
-      else onCommit(statement);
+      else onCommit(statement, by);
     }
   };
   function watched(this: pg.Client, ...args: unknown[]) {
     const [first] = args as [string | { text?: string }];
     const text = (typeof first === 'string' ? first : first?.text) ?? '';
     const last = args.at(-1);
+    const by = currentUrgency();
     // The pool hands over a callback, everybody else awaits.
     if (typeof last === 'function') {
       const callback = (...results: unknown[]) => {
-        answered(this, text, (results[1] as pg.QueryResult | undefined)?.rowCount);
+        answered(this, by, text, (results[1] as pg.QueryResult | undefined)?.rowCount);
         return Reflect.apply(last, undefined, results);
       };
       return Reflect.apply(query, this, [...args.slice(0, -1), callback]);
@@ -43,7 +45,7 @@ function watchCommits(t: Test, onCommit: (step: string) => void): void {
     const result: unknown = Reflect.apply(query, this, args);
     if (!(result instanceof Promise)) return result;
     return result.then((answer: unknown) => {
-      answered(this, text, (answer as pg.QueryResult | undefined)?.rowCount);
+      answered(this, by, text, (answer as pg.QueryResult | undefined)?.rowCount);
       return answer;
     });
   }
@@ -54,20 +56,22 @@ function watchCommits(t: Test, onCommit: (step: string) => void): void {
 }
 
 test('between every committed step and the next there is a failure point, and each point is come by', async (t) => {
-  type Passed = { point: FailurePoint } | { step: string };
+  // `by`: a request and a sync that the calendar begins meanwhile each have steps of their own.
+  type Passed = ({ point: FailurePoint } | { step: string }) & { by: Urgency };
   let trace: Passed[] = [];
-  watchCommits(t, (step) => trace.push({ step }));
+  watchCommits(t, (step, by) => trace.push({ step, by }));
   const service = await startService(t, { WRITE_DEADLINE_SECONDS: '6', SETTLE_SECONDS: '0' });
   const { failurePoints } = service.services;
   const { pass } = failurePoints;
   failurePoints.pass = (point) => {
-    trace.push({ point });
+    trace.push({ point, by: currentUrgency() });
     return pass(point);
   };
   const { kms } = await accessTo(service.services, 'default');
   kms.writes.middlewareStack.add(
     (next, context) => async (args) => {
-      const record = () => trace.push({ step: `KMS: ${(context as { commandName?: string }).commandName}` });
+      const record = () =>
+        trace.push({ step: `KMS: ${(context as { commandName?: string }).commandName}`, by: currentUrgency() });
       try {
         const answer = await next(args);
         record();
@@ -94,7 +98,7 @@ test('between every committed step and the next there is a failure point, and ea
     const steps = trace.filter((entry) => 'step' in entry);
     t.ok(steps.length >= 3, `${name}: ${steps.length} steps`);
     const bare = trace.flatMap((entry, index) => {
-      const next = trace[index + 1];
+      const next = trace.slice(index + 1).find(({ by }) => by === entry.by);
       return 'step' in entry && next !== undefined && 'step' in next ? [`${entry.step} → ${next.step}`] : [];
     });
     t.same(bare, [], `${name}: no step follows another without a failure point`);

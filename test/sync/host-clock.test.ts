@@ -46,7 +46,7 @@ for (const hours of [1, -1]) {
     await database.connect();
     t.teardown(() => database.end());
     const { rows } = await database.query(
-      "SELECT due_at > now() + interval '8 minutes' AND due_at < now() + interval '12 minutes' AS in_its_interval FROM keys",
+      "SELECT due_at > now() + interval '8 minutes' AND due_at < now() + interval '12 minutes' AS in_its_interval FROM work",
     );
     t.same(rows, [{ in_its_interval: true }], 'it is looked at in ten minutes, give or take a tenth');
   });

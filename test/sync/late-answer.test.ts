@@ -40,7 +40,7 @@ for (const at of ['lease-taken', 'search-begun'] as const) {
     // Long silent: its lease is over, and so is the time in which its call could land.
     await database.prisma.$executeRaw`UPDATE kms_writes SET lands_until = now() - interval '1 second'`;
     await database.prisma.$executeRaw`
-      UPDATE keys SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second', due_at = now()`;
+      UPDATE work SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second', due_at = now()`;
     await reached?.promise;
     woken?.resolve();
     await eventually('the late answer is on record', async () => {

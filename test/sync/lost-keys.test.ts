@@ -68,13 +68,13 @@ test('a key that KMS does not find', async (t) => {
       error: { code: 'NotFoundException', retryable: false },
     });
     const dueIn = async () => {
-      const row = await services.database.prisma.key.findUniqueOrThrow({ where: { id: alone.id } });
+      const row = await services.database.prisma.work.findUniqueOrThrow({ where: { key_ref: alone.id } });
       return (row.due_at?.getTime() ?? 0) - Date.now();
     };
     t.ok((await dueIn()) > 50 * 60_000 && (await dueIn()) < 70 * 60_000, 'once an hour, for the time being');
     t.equal((await call('PATCH', `/v1/keys/${alone.id}`, { description: 'b' })).status, 422);
     await control.clearFaults();
-    await services.database.prisma.key.update({ where: { id: alone.id }, data: { due_at: new Date() } });
+    await services.database.prisma.work.update({ where: { key_ref: alone.id }, data: { due_at: new Date() } });
     await until('it is back', alone.id, ({ state }) => state === 'in_sync');
     const { body: events } = await call<{ items: Event[] }>('GET', `/v1/keys/${alone.id}/events?limit=5`);
     t.ok(events.items.some(({ type }) => type === 'key.found'));

@@ -11,10 +11,11 @@ async function forgetMaking({ services }: Service, { id }: Key): Promise<void> {
   const { pool } = services.database;
   await pool.query('DELETE FROM kms_writes WHERE key_ref = $1', [id]);
   await pool.query(
-    `UPDATE keys SET arn = NULL, key_id = NULL, key_state = NULL, observed = NULL, synced_generation = 0, state = 'creating',
-       last_observed_at = NULL, due_at = now() WHERE id = $1`,
+    `UPDATE keys SET arn = NULL, key_id = NULL, key_state = NULL, observed = NULL, synced_generation = 0, state = 'creating'
+     WHERE id = $1`,
     [id],
   );
+  await pool.query('UPDATE work SET last_observed_at = NULL, due_at = now() WHERE key_ref = $1', [id]);
 }
 
 async function untilInSync({ call }: Service, id: string): Promise<Key> {
@@ -69,10 +70,11 @@ test('a replacement that was made after the backup is found and not made again',
   t.not(replaced.key_id, old.key_id);
   const { pool } = service.services.database;
   await pool.query(
-    `UPDATE keys SET arn = NULL, key_id = NULL, key_state = NULL, observed = NULL, synced_generation = 1, replacement = 'begun', state = 'updating',
-       last_observed_at = NULL, due_at = now() WHERE id = $1`,
+    `UPDATE keys SET arn = NULL, key_id = NULL, key_state = NULL, observed = NULL, synced_generation = 1, replacement = 'begun', state = 'updating'
+     WHERE id = $1`,
     [old.id],
   );
+  await pool.query('UPDATE work SET last_observed_at = NULL, due_at = now() WHERE key_ref = $1', [old.id]);
   await pool.query("UPDATE former_keys SET deletion = 'waiting'");
   const found = await untilInSync(service, old.id);
   t.equal(found.key_id, replaced.key_id);

@@ -16,11 +16,11 @@ test('a key is taken over in time, though it was not due when its worker took it
   await kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'theirs' }));
   const sleeper = freezeAt(service, 'writes-recorded');
   // The refresh that finds the drift passes the key on to a sync of its own, and has it due again in a minute.
-  await services.database.prisma.$executeRaw`UPDATE keys SET due_at = now() WHERE id = ${key.id}::uuid`;
+  await services.database.prisma.$executeRaw`UPDATE work SET due_at = now() WHERE key_ref = ${key.id}::uuid`;
   await sleeper.frozen;
   // Its renewals stand still as well.
   await services.database.prisma.$executeRaw`
-    UPDATE keys SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second' WHERE id = ${key.id}::uuid`;
+    UPDATE work SET lease_token = gen_random_uuid(), lease_until = now() - interval '1 second' WHERE key_ref = ${key.id}::uuid`;
   await eventually(
     'another worker puts the drift right',
     async () => (await metadata(kms, KeyId)).Description === 'mine',
@@ -57,7 +57,7 @@ test('a refresh that stands still loses its keys too, and each is looked at all 
   // When the keys are looked at, and those of them that are well are on record.
   const sleeper = freezeAt(service, 'sync-recorded');
   await services.database.prisma.$executeRaw`
-    UPDATE keys SET due_at = now() WHERE id IN (${healthy.id}::uuid, ${drifted.id}::uuid)`;
+    UPDATE work SET due_at = now() WHERE key_ref IN (${healthy.id}::uuid, ${drifted.id}::uuid)`;
   await sleeper.frozen;
   await eventually(
     'the drift is put right by another',

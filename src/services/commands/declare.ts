@@ -1,16 +1,18 @@
 /** What can be asked of a key. Each records an intent and waits for its sync; none writes to KMS by itself. */
 import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuidv7 } from 'uuid';
-import { type KeyRow, Prisma } from '../../database/client.ts';
 import type { RevisionOrigin } from '../../domain/events.ts';
 import type { Actor, Services } from '../context.ts';
-import { type DeclaredKey, declaredOf, errorOf } from '../keys/declared.ts';
 import { findKey, lookUpKey } from '../keys/find.ts';
 import { recordChange, recordNewKey } from '../keys/intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from '../keys/preconditions.ts';
 import { findEarlierRun } from '../keys/revisions.ts';
 import { conflict, type Input, keyNotFound } from '../problems.ts';
-import { isHeldBack, lastGap } from '../recovery/hold.ts';
+import { ask } from '../rows/ask.ts';
+import { type DeclaredKey, declaredOf, errorOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isHeldBack } from '../rows/predicates.ts';
+import { removeRow } from '../rows/write.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
 import { headStartOfChange, headStartOfCreate } from '../sync/head-start.ts';
 import { declaredByCreate, declaredByPatch, patchTarget } from './input.ts';
@@ -22,8 +24,6 @@ import {
   waitForGeneration,
   waitForObservation,
 } from './settlement.ts';
-
-const lastGapSql = Prisma.raw(lastGap);
 
 /** What comes with every command. */
 export type Command = Actor & {
@@ -81,19 +81,10 @@ export async function settleNewKey(services: Services, created: NewRecord, comma
 /** The record goes, its events stay. A key that has been changed since stays too. @returns whether it went. */
 async function removeRefused(services: Services, { id, generation, keyId }: NewRecord): Promise<boolean> {
   const isRemoved = await services.database.prisma.$transaction(async (transaction) => {
-    const { count } = await transaction.key.deleteMany({
-      where: {
-        id,
-        key_id: keyId,
-        generation,
-        synced_generation: 0,
-        state: 'failed',
-        lease_token: null,
-        writes_open: false,
-      },
-    });
-    if (count > 0) await transaction.revision.deleteMany({ where: { key_ref: id } });
-    return count > 0;
+    const refused = { id, key_id: keyId, generation, synced_generation: 0, state: 'failed' };
+    const isGone = await removeRow(transaction, { ...refused, lease_token: null, writes_open: false });
+    if (isGone) await transaction.revision.deleteMany({ where: { key_ref: id } });
+    return isGone;
   });
   await services.failurePoints.pass('refused-record-removed');
   return isRemoved;
@@ -192,27 +183,18 @@ export async function observeKey(
   if (row.state === 'failed' && row.key_id === null && !enforce) {
     throw conflict('KMS never had this key: there is nothing to observe. Change it, or delete it.', id);
   }
-  const observation = await requestObservation(services, id, enforce);
+  const observation = await requestObservation(services, row, enforce);
   const settlement = await waitForObservation(services, id, observation, command.wait);
   if (enforce) await assertPutRight(services, row, settlement);
   return keptRow(settlement, id);
 }
 
-async function requestObservation(services: Services, id: string, enforce: boolean): Promise<number> {
+async function requestObservation(services: Services, row: KeyRow, enforce: boolean): Promise<number> {
   const observation = await services.database.prisma.$transaction(async (transaction) => {
-    const [requested] = await transaction.$queryRaw<
-      Pick<KeyRow, 'requested_observation' | 'id' | 'provider' | 'key_id' | 'lifecycle'>[]
-    >`
-      UPDATE keys
-      SET requested_observation = requested_observation + 1,
-          enforce_through = CASE WHEN ${enforce} THEN requested_observation + 1 ELSE enforce_through END,
-          gap_seen = CASE WHEN ${enforce} THEN ${lastGapSql} ELSE gap_seen END,
-          due_at = least(due_at, now())
-      WHERE id = ${id}::uuid
-      RETURNING requested_observation, id, provider, key_id, lifecycle`;
-    if (requested === undefined) throw keyNotFound(id);
-    await services.notifications.wake(transaction, requested);
-    return requested.requested_observation;
+    const requested = await ask(transaction, row.id, enforce ? 'enforce' : 'look');
+    if (requested === null) throw keyNotFound(row.id);
+    await services.notifications.wake(transaction, row);
+    return requested;
   });
   await services.failurePoints.pass('intent-recorded');
   return observation;

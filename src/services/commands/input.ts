@@ -1,5 +1,4 @@
 /** Turns what a caller sent into a declared key, or into everything that is wrong with it. */
-import type { KeyRow } from '../../database/client.ts';
 import type { Rights } from '../../domain/access.ts';
 import {
   argumentViolations,
@@ -15,9 +14,10 @@ import { patchedTags, type TagSettings } from '../../domain/tags.ts';
 import { depthOf } from '../../domain/text.ts';
 import type { Json, ObservedKey, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
-import { type DeclaredKey, declaredOf, observedOf } from '../keys/declared.ts';
 import { type Input, invalidInput } from '../problems.ts';
 import { findSettings, type NamedProvider, settingsFor, standardProvider } from '../providers/settings.ts';
+import { type DeclaredKey, declaredOf, observedOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
 
 type Given = GivenArguments & { provider?: string | null };
 

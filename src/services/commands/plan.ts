@@ -1,10 +1,9 @@
 /** Tells what a write would do, out of the planner that does it and a fresh look at KMS. Records nothing. */
-import type { KeyRow } from '../../database/client.ts';
 import type { Rights } from '../../domain/access.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { differences } from '../../domain/drift.ts';
 import { plan } from '../../domain/planner.ts';
-import { withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
+import { withRecentWrites } from '../../domain/recent-writes.ts';
 import { refusalsOf } from '../../domain/refusals.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -12,14 +11,15 @@ import { observeKey } from '../../kms/observe.ts';
 import { parametersOf } from '../../kms/operations.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
-import { declaredOf, desiredBy, desiredOf, driftOf, observedOf } from '../keys/declared.ts';
 import { findKey } from '../keys/find.ts';
 import { assertManaged } from '../keys/preconditions.ts';
 import { type Input, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 import { servicesWith } from '../providers/quotas.ts';
-import { isHeld, withSince } from '../sync/drift.ts';
-import { withUntold } from '../sync/look.ts';
+import { declaredOf, desiredBy, desiredOf, driftOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { withSince } from '../sync/drift.ts';
+import { believed } from '../sync/look.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
 import { declaredByCreate, declaredByReplacement, patchTarget } from './input.ts';
 
@@ -59,7 +59,7 @@ export async function planUpdate(services: Services, id: string, input: Input): 
   const look = row.key_id === null ? null : await observe(services, row, row.key_id, held);
   if (look === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
   const drift = look === null ? [] : withSince(differences(held, look.seen), driftOf(row), services.now());
-  const observed = look === null ? null : isChange || !isHeld(row) ? look.written : look.seen;
+  const observed = look === null ? null : isChange ? look.written : look.seen;
   const desired = desiredBy(row, declared, settings, services.ownershipTagName);
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };
   const steps = plan(desired, observed);
@@ -94,10 +94,8 @@ async function observe(
   try {
     const { kms, settings } = await accessToKey(services, row);
     const writes = await findRecentWrites(servicesWith(services, settings), row.id);
-    const read = withUntold(row, desired, await observeKey(kms, keyId));
-    const expected = observedOf(row);
-    const seen = expected === null ? read : withoutStaleFields(read, expected, writes);
-    return { written: withRecentWrites(read, writes), seen };
+    const { observed } = believed(row, desired, await observeKey(kms, keyId), writes);
+    return { written: withRecentWrites(observed, writes), seen: observed };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;
     if (error.kind === 'not_found') return 'gone';

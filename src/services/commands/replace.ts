@@ -1,16 +1,18 @@
 /** Gives a record a new KMS key in place of the one it has, or has lost. The sync carries it out. */
-import type { KeyRow } from '../../database/client.ts';
+
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { type DeclaredKey, declaredOf, errorOf, observedOf } from '../keys/declared.ts';
 import { findKey } from '../keys/find.ts';
 import { recordChange } from '../keys/intents.ts';
-import { assertManaged, assertMatches, assertNotLost, assertSettledInKms, isLost } from '../keys/preconditions.ts';
+import { assertManaged, assertMatches, assertNotLost, assertSettledInKms } from '../keys/preconditions.ts';
 import { findEarlierRun } from '../keys/revisions.ts';
 import { conflict, type Input, invalidInput, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
+import { type DeclaredKey, declaredOf, errorOf, observedOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isLost } from '../rows/predicates.ts';
 import { isMissing } from '../sync/lost.ts';
 import type { Accepted, Command } from './declare.ts';
 import { declaredByReplacement, patchTarget } from './input.ts';

@@ -1,6 +1,6 @@
 /** An operator's word on a KMS key of which Keyward can't tell whether it is a record's: this one, or not that one. */
 import { v7 as uuidv7 } from 'uuid';
-import type { KeyRow, Transaction } from '../../database/client.ts';
+import type { Transaction } from '../../database/client.ts';
 import type { EventData } from '../../domain/events.ts';
 import { partitionOf } from '../../domain/regions.ts';
 import type { Kms } from '../../kms/client.ts';
@@ -9,12 +9,15 @@ import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { KeyResolution } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { errorOf } from '../keys/declared.ts';
 import { findKey } from '../keys/find.ts';
 import { assertMatches } from '../keys/preconditions.ts';
 import { conflict, invalidInput, problemOf } from '../problems.ts';
 import { accessToKey, homeElsewhere } from '../providers/access.ts';
 import { gapAndTimeIn } from '../recovery/hold.ts';
+import { ask } from '../rows/ask.ts';
+import { errorOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { holdRow, noLease, writeRow } from '../rows/write.ts';
 import { duplicateKeys, keyNotReadable } from '../sync/creation.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
 import { closeEntry } from '../sync/journal.ts';
@@ -101,8 +104,8 @@ function recordMine(services: Services, row: KeyRow, { arn, key_id, key_state }:
     }
     for (const write of creations) await closeEntry(transaction, row, { id: write.id, step: write }, 'done');
     const { now } = await gapAndTimeIn(transaction);
-    const freed = { lease_token: null, lease_until: null, due_at: new Date(now) };
-    await transaction.key.update({ where: { id: row.id }, data: { arn, key_id, key_state, ...freed } });
+    const freed = { ...noLease, due_at: new Date(now) };
+    await writeRow(transaction, { id: row.id }, { arn, key_id, key_state, ...freed });
     await recordResolved(services, transaction, row, { arn, key_id, is_mine: true }, command);
   });
 }
@@ -119,16 +122,14 @@ function recordNotMine(
     const { id: key_ref, generation } = row;
     const other = { reason: 'disowned', deletion: 'left', window_in_days: row.deletion_window_in_days };
     await transaction.formerKey.create({ data: { id: uuidv7(), key_ref, key_id: keyId, arn, generation, ...other } });
-    await transaction.$executeRaw`
-      UPDATE keys SET due_at = now(), requested_observation = requested_observation + 1 WHERE id = ${row.id}::uuid`;
+    await ask(transaction, row.id, 'look');
     await recordResolved(services, transaction, row, { arn, key_id: keyId, is_mine: false }, command);
   });
 }
 
 /** @throws ProblemError conflict when it is known by now which key is the record's. */
 async function hold(transaction: Transaction, { id, generation }: KeyRow): Promise<void> {
-  const [row] = await transaction.$queryRaw<Pick<KeyRow, 'key_id' | 'generation'>[]>`
-    SELECT key_id, generation FROM keys WHERE id = ${id}::uuid FOR UPDATE`;
+  const row = await holdRow(transaction, { id });
   if (row?.key_id === null && row.generation === generation) return;
   throw conflict('The record has changed meanwhile: read it again.', id);
 }

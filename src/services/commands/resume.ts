@@ -1,5 +1,5 @@
 /** Ends the hold on keys, as somebody decides: what KMS has is kept, or what is declared is enforced. */
-import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
+import type { Prisma, Transaction } from '../../database/client.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import type { FoundAfterGap } from '../../domain/recorded.ts';
 import type { ObservedKey } from '../../domain/types.ts';
@@ -7,12 +7,16 @@ import { isUuid } from '../../domain/uuid.ts';
 import { mostRefusals, type RecoveryResume, type RecoveryResumed } from '../../schemas/recovery.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { type DeclaredKey, declaredOf, observedIn } from '../keys/declared.ts';
-import { decidedOn, recordChange } from '../keys/intents.ts';
+import { recordChange } from '../keys/intents.ts';
 import { invalidInput, keyNotFound, ProblemError } from '../problems.ts';
 import { bringAllAlong } from '../providers/bring-along.ts';
 import { settingsFor } from '../providers/settings.ts';
-import { gapAndTimeIn, isHeldBack } from '../recovery/hold.ts';
+import { gapAndTimeIn } from '../recovery/hold.ts';
+import { type DeclaredKey, declaredOf, observedIn } from '../rows/declared.ts';
+import { countUnchecked, decidedOn, findHeldRows } from '../rows/gap.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isHeldBack } from '../rows/predicates.ts';
+import { holdRow, oneMoreAsked, statusMoves, writeRow } from '../rows/write.ts';
 import { declaredAsObserved } from '../sync/adoption.ts';
 
 /** Keys read at once. */
@@ -29,7 +33,7 @@ export async function resume(services: Services, request: RecoveryResume, by: Ac
   if (request.keys !== 'all') await assertHeld(services, request.keys, gap);
   // What is kept of a key's tags is told from its provider's by the settings as they are.
   await bringAllAlong(services, AbortSignal.timeout(longestBringing));
-  const asked = request.keys === 'all' ? {} : { id: { in: request.keys } };
+  const asked = request.keys === 'all' ? null : request.keys;
   const told: Pick<RecoveryResumed, 'resumed' | 'not_resumed' | 'refused'> = {
     resumed: 0,
     not_resumed: 0,
@@ -37,11 +41,7 @@ export async function resume(services: Services, request: RecoveryResume, by: Ac
   };
   let last: string | undefined;
   for (;;) {
-    const rows = await services.database.prisma.key.findMany({
-      where: { AND: [asked, { ...differing(gap), ...(last === undefined ? {} : { id: { gt: last } }) }] },
-      orderBy: { id: 'asc' },
-      take: batchSize,
-    });
+    const rows = await findHeldRows(services.database.prisma, asked, { gap, after: last, count: batchSize });
     for (const row of rows) {
       try {
         if (await resumeKey(services, row, request.as, by)) told.resumed += 1;
@@ -55,18 +55,13 @@ export async function resume(services: Services, request: RecoveryResume, by: Ac
     last = rows.at(-1)?.id;
     if (rows.length < batchSize) break;
   }
-  const unchecked = { ...asked, gap_seen: { lt: gap }, gap_checked: { lt: gap }, state: { not: 'deleted' } };
-  return { ...told, not_checked: await services.database.prisma.key.count({ where: unchecked }) };
-}
-
-function differing(gap: number) {
-  return { gap_seen: { lt: gap }, gap_checked: { gte: gap }, state: { not: 'deleted' } };
+  return { ...told, not_checked: await countUnchecked(services.database.prisma, asked, gap) };
 }
 
 async function assertHeld({ database }: Services, ids: string[], gap: number): Promise<void> {
-  const where = { id: { in: ids.filter(isUuid) } };
-  const rows = await database.prisma.key.findMany({ where, select: { id: true, gap_seen: true } });
-  const known = new Map(rows.map((row) => [row.id, row]));
+  const where = { key_ref: { in: ids.filter(isUuid) } };
+  const rows = await database.prisma.work.findMany({ where, select: { key_ref: true, gap_seen: true } });
+  const known = new Map(rows.map((row) => [row.key_ref, row]));
   const violations = ids.flatMap((id, index) => {
     const row = known.get(id.toLowerCase());
     if (row === undefined) throw keyNotFound(id);
@@ -104,23 +99,14 @@ async function enforce(services: Services, row: KeyRow, decision: Decision, by: 
   const isResumed = await services.database.prisma.$transaction(async (transaction) => {
     const { gap, now } = await gapAndTimeIn(transaction);
     const observation = row.requested_observation + 1;
-    const { count } = await transaction.key.updateMany({
-      where: {
-        id: row.id,
-        generation: row.generation,
-        requested_observation: row.requested_observation,
-        ...differing(gap),
-      },
-      data: {
-        ...decidedOn(gap),
-        requested_observation: observation,
-        enforce_through: observation,
-        attempts: 0,
-        due_at: new Date(now),
-        status_version: { increment: 1 },
-      },
-    });
-    if (count === 0) return false;
+    const held = await holdRow(transaction, { id: row.id, asked: row.asked });
+    if (held === null || !isHeldBack(held, gap)) return false;
+    const decided = { requested_observation: observation, enforce_through: observation, attempts: 0 };
+    await writeRow(
+      transaction,
+      { id: row.id },
+      { ...decidedOn(gap), ...decided, due_at: new Date(now), ...statusMoves, ...oneMoreAsked },
+    );
     await recordResumed(transaction, row, decision, by);
     await services.notifications.wake(transaction, row);
     return true;

@@ -3,12 +3,12 @@ import type { Revision } from '../../database/client.ts';
 import { immutableChanges } from '../../domain/key-rules.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
-import { type DeclaredKey, declaredIn, declaredOf } from '../keys/declared.ts';
 import { findKey } from '../keys/find.ts';
 import { assertManaged } from '../keys/preconditions.ts';
 import { findRevision } from '../keys/revisions.ts';
 import { invalidInput } from '../problems.ts';
 import { settingsFor } from '../providers/settings.ts';
+import { type DeclaredKey, declaredIn, declaredOf } from '../rows/declared.ts';
 import { type Accepted, type Command, change } from './declare.ts';
 import { assertRulesHold } from './input.ts';
 

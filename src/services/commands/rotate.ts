@@ -1,12 +1,13 @@
 /** Asks for an on-demand rotation. The sync of the key carries it out. */
 import { v7 as uuidv7 } from 'uuid';
-import { type KeyRow, type OnDemandRotation, Prisma, type Transaction } from '../../database/client.ts';
+import type { OnDemandRotation, Transaction } from '../../database/client.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { findKey } from '../keys/find.ts';
 import { assertManaged, assertMatches, assertNotLost, assertSettledInKms } from '../keys/preconditions.ts';
 import { invalidInput, type KmsError, keyNotFound, refusedByKms } from '../problems.ts';
-import { lastGap } from '../recovery/hold.ts';
+import { ask } from '../rows/ask.ts';
+import type { KeyRow } from '../rows/key-row.ts';
 import type { Accepted, Command } from './declare.ts';
 
 /**
@@ -51,12 +52,7 @@ async function record(services: Services, row: KeyRow, rotationId: string, by: C
   await services.database.prisma.$transaction(async (transaction) => {
     // Another run of the same request may have been faster.
     if (await isRecorded(transaction, rotationId)) return;
-    const requested = await transaction.$executeRaw`
-      UPDATE keys
-      SET rotations_open = true, gap_seen = ${Prisma.raw(lastGap)}, requested_observation = requested_observation + 1,
-          due_at = least(due_at, now())
-      WHERE id = ${row.id}::uuid`;
-    if (requested === 0) throw keyNotFound(row.id);
+    if ((await ask(transaction, row.id, 'rotate')) === null) throw keyNotFound(row.id);
     const asked = { key_ref: row.id, actor: by.actor, request_id: by.requestId };
     await transaction.onDemandRotation.create({ data: { id: rotationId, ...asked } });
     const data = { origin: 'rotate', rotation_id: rotationId } as const;

@@ -1,12 +1,13 @@
 /** Waits for what becomes of a change. */
-import type { KeyRow } from '../../database/client.ts';
+
 import { type RefusedCall, violationsBy } from '../../domain/refused-fields.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { errorOf } from '../keys/declared.ts';
 import { lookUpKey } from '../keys/find.ts';
-import { isLost } from '../keys/preconditions.ts';
 import { keyNotFound, refusedByKms } from '../problems.ts';
+import { errorOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isLost } from '../rows/predicates.ts';
 
 /**
  * How a change ended, or that it has not ended within the wait.

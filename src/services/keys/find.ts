@@ -1,18 +1,15 @@
 /** Finds one key. */
-import type { KeyRow } from '../../database/client.ts';
-import { keyColumns } from '../../database/columns.ts';
+
 import { isUuid } from '../../domain/uuid.ts';
 import type { Services } from '../context.ts';
 import { keyNotFound } from '../problems.ts';
-
-/** Prepared once a connection: this is what most requests ask for, and Prisma's own query takes twice the time. */
-const selectKey = { name: 'find_key', text: `SELECT ${keyColumns()} FROM keys WHERE id = $1` };
+import type { KeyRow } from '../rows/key-row.ts';
+import { findRow } from '../rows/read.ts';
 
 /** The key's row, or undefined. Any text is taken for an id. */
 export async function lookUpKey(services: Services, id: string): Promise<KeyRow | undefined> {
   if (!isUuid(id)) return undefined;
-  const { rows } = await services.database.pool.query<KeyRow>({ ...selectKey, values: [id] });
-  return rows[0];
+  return findRow(services.database, id);
 }
 
 /** @throws ProblemError not-found */

@@ -1,7 +1,7 @@
 /** Records what is wanted, in one transaction: the key's row, the revision, the event and the wake-up of its sync. */
 
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow, Transaction } from '../../database/client.ts';
+import type { Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { announceNewKey } from '../../database/notifications.ts';
 import { changedFields } from '../../domain/changes.ts';
@@ -16,7 +16,11 @@ import { recordEvent } from '../history/log.ts';
 import { invalidInput } from '../problems.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { gapAndTimeIn } from '../recovery/hold.ts';
-import { columnsOf, type DeclaredKey, declaredOf, observedOf } from './declared.ts';
+import { columnsOf, type DeclaredKey, declaredOf, observedOf } from '../rows/declared.ts';
+import { decidedOn } from '../rows/gap.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { stateWhileSyncing } from '../rows/predicates.ts';
+import { type Columns, insertRow, oneMoreAsked, statusMoves, writeRow } from '../rows/write.ts';
 
 /** Who asks; `commandId` is the same for every run of one command. */
 export type Asker = Actor & { commandId?: string | undefined };
@@ -77,18 +81,16 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
     const columns = columnsOf(key.declared, settings);
     const after = { provider: key.provider, tags_all: columns.tags_all };
     assertMayDeclare(by.rights, { id: key.id, before: null, after, policy: true, ...bypassOf(key.declared) });
-    const row = await transaction.key.create({
-      data: {
-        id: key.id,
-        provider: key.provider,
-        ...key.identity,
-        ...columns,
-        ...decidedOn(gap),
-        generation,
-        state: key.origin === 'create' ? 'creating' : 'updating',
-        due_at: new Date(now),
-        ...begun,
-      },
+    const row = await insertRow(transaction, {
+      id: key.id,
+      provider: key.provider,
+      ...key.identity,
+      ...columns,
+      ...decidedOn(gap),
+      generation,
+      state: key.origin === 'create' ? 'creating' : 'updating',
+      due_at: new Date(now),
+      ...begun,
     });
     await recordRevision(transaction, { keyId: key.id, generation, origin: key.origin, declared: key.declared }, by);
     if (begun === null) {
@@ -106,7 +108,7 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
 type Change = {
   declared: DeclaredKey;
   origin: RevisionOrigin;
-  columns?: Prisma.KeyUpdateManyMutationInput;
+  columns?: Columns;
   also?: (transaction: Transaction) => Promise<void>;
   headStart?: HeadStart | null;
 };
@@ -149,19 +151,20 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
       error: Prisma.DbNull,
       attempts: 0,
       due_at: new Date(now),
-      status_version: { increment: 1 },
+      ...statusMoves,
+      ...oneMoreAsked,
       updated_at: new Date(),
     };
     const where = { id: row.id, generation: row.generation };
     const taken =
-      begun === null ? [] : await update(transaction, { ...where, lease_token: null }, { ...data, ...begun });
-    const [changed] = taken.length > 0 ? taken : await update(transaction, where, data);
-    if (changed === undefined) return null;
+      begun === null ? null : await writeRow(transaction, { ...where, lease_token: null }, { ...data, ...begun });
+    const changed = taken ?? (await writeRow(transaction, where, data));
+    if (changed === null) return null;
     const policyBefore = row.policy === null ? (observedOf(row)?.policy ?? null) : null;
     const revision = { keyId: row.id, generation, ...change, before: declaredOf(row), policyBefore };
     await recordRevision(transaction, revision, by);
     await change.also?.(transaction);
-    if (taken.length === 0) await services.notifications.wake(transaction, changed);
+    if (taken === null) await services.notifications.wake(transaction, changed);
     return changed;
   });
 }
@@ -174,10 +177,6 @@ function bypassOf({ bypass_policy_lockout_safety_check: bypasses }: DeclaredKey)
 function isPolicyTouched(before: DeclaredKey, after: DeclaredKey): boolean {
   if (before.bypass_policy_lockout_safety_check !== after.bypass_policy_lockout_safety_check) return true;
   return !isDeepStrictEqual(before.policy, after.policy);
-}
-
-function update(transaction: Transaction, where: Prisma.KeyWhereInput, data: Prisma.KeyUpdateManyMutationInput) {
-  return transaction.key.updateManyAndReturn({ where, data });
 }
 
 type RevisionRecord = {
@@ -211,19 +210,8 @@ export async function recordRevision(transaction: Transaction, revision: Revisio
   await recordEvent(transaction, { type: 'desired_state.changed', key, data: { origin, changes } }, by);
 }
 
-/** What somebody asks for by name is no longer held. */
-export function decidedOn(gap: number) {
-  return { gap_seen: gap, gap_checked: gap, gap_found: Prisma.DbNull };
-}
-
 /** By the settings that hold when the intent is recorded: they may be others than those by which the input was checked. */
 function assertTagsFit({ tags }: DeclaredKey, settings: TagSettings, ownershipTagName: string): void {
   const violations = tagViolations(tags, settings, ownershipTagName);
   if (violations.length > 0) throw invalidInput(violations);
-}
-
-/** The state to show from the moment a change is recorded until KMS holds it. */
-export function stateWhileSyncing(row: Pick<KeyRow, 'key_id'>, declared: DeclaredKey): string {
-  if (declared.lifecycle === 'pending_deletion') return 'pending_deletion';
-  return row.key_id === null ? 'creating' : 'updating';
 }

@@ -1,10 +1,11 @@
 /** Lists keys, newest first. */
-import { type KeyRow, Prisma } from '../../database/client.ts';
-import { keyColumns } from '../../database/columns.ts';
+import { Prisma } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
 import type { KeyListQuery } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { findRows } from '../rows/read.ts';
 import { withinLimits } from '../visibility.ts';
 
 const standardLimit = 50;
@@ -23,9 +24,10 @@ export async function listKeys(
   const limit = query.limit ?? standardLimit;
   const visible = withinLimits(access.limitsOf('keys:read'));
   const conditions = [visible, ...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
-  if (query.cursor !== undefined) conditions.push(Prisma.sql`id < ${decodeCursor(query.cursor, 'keys', uuid)}::uuid`);
-  const rows = await services.database.prisma.$queryRaw<KeyRow[]>`
-    SELECT ${Prisma.raw(keyColumns())} FROM keys WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY id DESC LIMIT ${limit + 1}`;
+  if (query.cursor !== undefined)
+    conditions.push(Prisma.sql`keys.id < ${decodeCursor(query.cursor, 'keys', uuid)}::uuid`);
+  const found = Prisma.sql`WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY keys.id DESC LIMIT ${limit + 1}`;
+  const rows = await findRows(services.database.prisma, found);
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return { rows: page, nextCursor: rows.length > limit && last !== undefined ? encodeCursor('keys', last.id) : null };
@@ -38,7 +40,7 @@ function columnFilters(query: KeyListQuery): Prisma.Sql[] {
   if (isMultiRegion !== undefined) filters.push(Prisma.sql`multi_region = ${isMultiRegion}`);
   for (const name of ['key_usage', 'customer_master_key_spec', 'provider', 'key_id', 'arn'] as const) {
     const value = query[name];
-    if (value !== undefined) filters.push(Prisma.sql`${Prisma.raw(name)} = ${value}`);
+    if (value !== undefined) filters.push(Prisma.sql`keys.${Prisma.raw(name)} = ${value}`);
   }
   return filters;
 }

@@ -1,6 +1,8 @@
 /** What must hold before a key is changed. */
-import type { KeyRow } from '../../database/client.ts';
+
 import { conflict, ProblemError } from '../problems.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isLost } from '../rows/predicates.ts';
 
 /**
  * If-Match compares the generation alone, so that an observation in the background never makes an edit stale.
@@ -25,11 +27,6 @@ export function assertSettledInKms(row: KeyRow): void {
   if (row.key_id === null || row.synced_generation === 0) {
     throw conflict('KMS does not have the key as declared yet: ask again when it is in_sync.', row.id);
   }
-}
-
-/** Whether the key is gone from KMS for good, as far as is known. */
-export function isLost(row: KeyRow): boolean {
-  return row.state === 'failed' && row.key_state === null && row.key_id !== null;
 }
 
 /** @throws ProblemError conflict for a key that is gone from KMS for good. */

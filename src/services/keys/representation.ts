@@ -1,8 +1,9 @@
 /** A key as the HTTP contract shows it. */
-import type { KeyRow } from '../../database/client.ts';
+
 import type { Key } from '../../schemas/key.ts';
-import { isHeldBack } from '../recovery/hold.ts';
-import { declaredOf, driftOf, errorOf, observedOf } from './declared.ts';
+import { declaredOf, driftOf, errorOf, observedOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isHeldBack } from '../rows/predicates.ts';
 
 /** The representation of a row. @param gap the number of the last gap. */
 export function toKey(row: KeyRow, gap: number): Key {
@@ -16,7 +17,7 @@ export function toKey(row: KeyRow, gap: number): Key {
     policy: declared.policy ?? observedOf(row)?.policy ?? null,
     tags_all: row.tags_all as Key['tags_all'],
     status: {
-      state: row.state as Key['status']['state'],
+      state: row.state,
       generation: row.generation,
       synced_generation: row.synced_generation,
       key_state: row.key_state,

@@ -5,7 +5,7 @@ import type { PageQuery, Revision } from '../../schemas/history.ts';
 import type { Services } from '../context.ts';
 import { type Page, readPage } from '../history/pages.ts';
 import { keyNotFound } from '../problems.ts';
-import { declaredIn } from './declared.ts';
+import { declaredIn } from '../rows/declared.ts';
 import { lookUpKey } from './find.ts';
 
 /**

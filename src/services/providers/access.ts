@@ -1,10 +1,11 @@
 /** The way to a provider's KMS, once it is certain that it is the right one. */
-import type { KeyRow } from '../../database/client.ts';
+
 import type { ProviderSettings } from '../../domain/provider.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { CallerIdentity } from '../../kms/identity.ts';
 import type { Services } from '../context.ts';
+import type { KeyRow } from '../rows/key-row.ts';
 import { findSettings } from './settings.ts';
 
 export type Access = { settings: ProviderSettings; kms: Kms };

@@ -3,10 +3,17 @@
  * batch of them in each transaction, which locks no other row. How far that has come is on record, so that any process goes on.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
+import type { ProviderRow, Transaction } from '../../database/client.ts';
 import { changedTagNames, isIgnored, mergeTags, type TagSettings } from '../../domain/tags.ts';
-import type { Tags } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
+import {
+  hasten,
+  holdKeyBehind,
+  holdKeysAfter,
+  type KeyTags,
+  type TagsChange,
+  writeTags,
+} from '../rows/provider-change.ts';
 
 /** Keys of one transaction. */
 const batchSize = 1000;
@@ -17,20 +24,6 @@ const pause = 50;
 const interval = 1000;
 
 const beforeAll = '00000000-0000-0000-0000-000000000000';
-
-type KeyTags = {
-  id: string;
-  tags: Tags;
-  tags_all: Tags;
-  due: string[] | null;
-  /** Whether KMS can be told: the key is there, and not about to be deleted. */
-  is_reachable: boolean;
-};
-
-const columns = Prisma.sql`id, tags, tags_all, default_tags_due AS due,
-  lifecycle = 'managed' AND state <> 'failed' AS is_reachable`;
-
-type TagsChange = { id: string; tags_all: Tags; due: string[] | null };
 
 /** What a change is to do with the keys. */
 export type Concern = { tags: boolean; hastens: boolean };
@@ -102,9 +95,16 @@ async function bringBatchAlong(services: Services, provider: string): Promise<'m
       return (await transaction.providerChange.findUnique({ where: { provider } })) === null ? 'done' : 'busy';
     }
     const row = await transaction.provider.findUnique({ where: { name: provider } });
-    const keys = row === null ? [] : await keysAfter(transaction, provider, change.reached);
+    const keys =
+      row === null ? [] : await holdKeysAfter(transaction, provider, { after: change.reached, count: batchSize });
     if (row !== null) await write(transaction, row, keys);
-    if (row !== null && change.hastens) await hasten(transaction, row, keys);
+    if (row !== null && change.hastens) {
+      await hasten(
+        transaction,
+        keys.map(({ id }) => id),
+        row.refresh_interval_seconds,
+      );
+    }
     const last = keys.at(-1);
     if (last === undefined || keys.length < batchSize) {
       await transaction.providerChange.delete({ where: { provider } });
@@ -122,32 +122,15 @@ async function bringBatchAlong(services: Services, provider: string): Promise<'m
  * locked.
  */
 export async function bringKeyAlong(transaction: Transaction, row: ProviderRow, keyId: string): Promise<void> {
-  const behind = await transaction.$queryRaw<KeyTags[]>`
-    SELECT ${columns} FROM keys WHERE id = ${keyId}::uuid AND state <> 'deleted' AND EXISTS (
-      SELECT 1 FROM provider_changes c WHERE c.provider = keys.provider AND c.reached < keys.id)
-    FOR NO KEY UPDATE`;
-  await write(transaction, row, behind);
+  await write(transaction, row, await holdKeyBehind(transaction, keyId));
 }
 
-/** In the order of their ids, and locked, so that a sync under way ends before or sees the change. */
-function keysAfter(transaction: Transaction, provider: string, reached: string): Promise<KeyTags[]> {
-  return transaction.$queryRaw<KeyTags[]>`
-    SELECT ${columns} FROM keys WHERE provider = ${provider} AND state <> 'deleted' AND id > ${reached}::uuid
-    ORDER BY id LIMIT ${batchSize} FOR NO KEY UPDATE`;
-}
-
-async function write(transaction: Transaction, row: ProviderRow, keys: KeyTags[]): Promise<void> {
+function write(transaction: Transaction, row: ProviderRow, keys: KeyTags[]): Promise<void> {
   const settings = { default_tags: row.default_tags, ignore_tags: row.ignore_tags } as TagSettings;
-  const changes = keys.map((key) => changeOf(key, settings)).filter((change) => change !== null);
-  if (changes.length === 0) return;
-  await transaction.$executeRaw`
-    UPDATE keys SET
-      tags_all = change.tags_all, default_tags_due = change.due, tags_version = tags_version + 1,
-      status_version = status_version + 1, updated_at = now(),
-      state = CASE WHEN change.due IS NOT NULL AND state IN ('in_sync', 'drifted') THEN 'updating' ELSE state END,
-      due_at = CASE WHEN change.due IS NOT NULL THEN least(due_at, now()) ELSE due_at END
-    FROM jsonb_to_recordset(${JSON.stringify(changes)}::jsonb) AS change (id uuid, tags_all jsonb, due jsonb)
-    WHERE keys.id = change.id`;
+  return writeTags(
+    transaction,
+    keys.map((key) => changeOf(key, settings)).filter((change) => change !== null),
+  );
 }
 
 /** What an earlier change has left to do stays to be done: a change can be superseded midway. */
@@ -160,11 +143,4 @@ function changeOf(
   if (changed.length === 0) return null;
   const names = [...new Set([...(due ?? []), ...changed])].filter((name) => !isIgnored(name, settings.ignore_tags));
   return { id, tags_all: after, due: is_reachable && names.length > 0 ? names : null };
-}
-
-/** Keys that are observed on schedule are due no later than by the new interval, each at a time of its own. */
-async function hasten(transaction: Transaction, row: ProviderRow, keys: KeyTags[]): Promise<void> {
-  await transaction.$executeRaw`
-    UPDATE keys SET due_at = least(due_at, now() + random() * ${row.refresh_interval_seconds} * interval '1 second')
-    WHERE id = ANY(${keys.map(({ id }) => id)}::uuid[]) AND lifecycle = 'managed' AND state IN ('in_sync', 'drifted')`;
 }

@@ -1,12 +1,12 @@
 /** Whether a provider leads to its keys: some of them are looked for. One that is to lead elsewhere must first see some there. */
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow } from '../../database/client.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { conflict, problemOf } from '../problems.ts';
+import type { KeyRow } from '../rows/key-row.ts';
 
 /** Keys of a provider that are looked for before one is given up. */
 const sampleSize = 5;
@@ -64,7 +64,7 @@ export async function sampleOf(
       key_id: { not: null },
       created_at: { lt: since },
     },
-    orderBy: { last_observed_at: { sort: 'desc', nulls: 'last' } },
+    orderBy: { work: { last_observed_at: { sort: 'desc', nulls: 'last' } } },
     take: sampleSize,
     select: { key_id: true },
   });

@@ -1,13 +1,6 @@
-/** Which keys are held: those that were neither found unchanged nor decided on since the last gap. */
-import { type KeyRow, Prisma, type Transaction } from '../../database/client.ts';
-
-/** Whether nothing is to be written to KMS for the key. It follows from numbers: a gap marks no row. */
-export function isHeldBack({ gap_seen }: Pick<KeyRow, 'gap_seen'>, gap: number): boolean {
-  return gap_seen < gap;
-}
-
-/** SQL: the number of the last gap. A held key has a lower gap_seen. */
-export const lastGap = 'coalesce((SELECT gap FROM installation), 0)';
+/** The last gap in the database's time, and until when what was under way then may land. */
+import { Prisma, type Transaction } from '../../database/client.ts';
+import { lastGap } from '../rows/due.ts';
 
 /** The number of the last gap and the time by PostgreSQL's clock, in milliseconds since the epoch, in a transaction. */
 export async function gapAndTimeIn(transaction: Pick<Transaction, '$queryRaw'>): Promise<{ gap: number; now: number }> {

@@ -1,9 +1,10 @@
 /** Tells whether keys are held, and what differs from what the database last recorded. */
 import { type Database, Prisma } from '../../database/client.ts';
+import { keyTables } from '../../database/columns.ts';
 import type { FoundAfterGap } from '../../domain/recorded.ts';
 import type { HeldKey, HeldKeyQuery, Recovery } from '../../schemas/recovery.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
-import { lastGap } from './hold.ts';
+import { lastGap } from '../rows/due.ts';
 
 const standardLimit = 50;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -25,7 +26,7 @@ export async function showRecovery({ database }: { database: Database }): Promis
       (count(*) FILTER (WHERE gap_seen < ${gap}))::int AS held,
       (count(*) FILTER (WHERE greatest(gap_seen, gap_checked) >= ${gap}))::int AS checked,
       (count(*) FILTER (WHERE gap_seen < ${gap} AND gap_checked >= ${gap}))::int AS differing
-    FROM keys WHERE state <> 'deleted'`;
+    FROM ${Prisma.raw(keyTables)} WHERE state <> 'deleted'`;
   const { since, reason, total, held, checked, differing } = counted as Counted;
   const isHeld = held > 0;
   return {
@@ -51,7 +52,7 @@ export async function listHeldKeys(
       ? Prisma.empty
       : Prisma.sql`AND id > ${decodeCursor(query.cursor, 'held keys', uuid)}::uuid`;
   const rows = await database.prisma.$queryRaw<Row[]>`
-    SELECT id, arn, provider, gap_checked >= ${gap} AS checked, gap_found FROM keys
+    SELECT id, arn, keys.provider, gap_checked >= ${gap} AS checked, gap_found FROM ${Prisma.raw(keyTables)}
     WHERE gap_seen < ${gap} AND state <> 'deleted' ${after} ORDER BY id LIMIT ${limit + 1}`;
   const items = rows.slice(0, limit).map(({ gap_found: found, ...key }): HeldKey => {
     return { ...key, differences: key.checked ? (found?.differences ?? []) : [] };

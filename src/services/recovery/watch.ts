@@ -253,7 +253,7 @@ function selectLook({ system_identifier, timeline, position }: typeof expression
     recorded.system_identifier AS recorded_identifier, recorded.tables AS recorded_tables,
     recorded.timeline AS recorded_timeline, coalesce(recorded.gap, 0) AS gap, recorded.reason,
     coalesce(extract(epoch FROM now() - recorded.alive_at), 0)::float8 AS silence,
-    (SELECT min(gap_seen) FROM keys) AS lowest, extract(epoch FROM now())::float8 * 1000 AS now
+    (SELECT min(gap_seen) FROM work) AS lowest, extract(epoch FROM now())::float8 * 1000 AS now
   FROM (SELECT 1) AS one LEFT JOIN installation recorded ON recorded.id = 1`;
 }
 

@@ -1,5 +1,5 @@
 /** drift_policy adopt: what somebody made of a key in KMS becomes its desired state, as a revision that says so. */
-import type { KeyRow, Prisma } from '../../database/client.ts';
+import type { Prisma } from '../../database/client.ts';
 import { adopted } from '../../domain/adoption.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { nextGeneration } from '../../domain/gap.ts';
@@ -8,9 +8,12 @@ import { ownTags, type TagSettings } from '../../domain/tags.ts';
 import type { ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../keys/declared.ts';
-import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
+import { recordRevision } from '../keys/intents.ts';
 import { holdSettings } from '../providers/settings.ts';
+import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { stateWhileSyncing } from '../rows/predicates.ts';
+import { holdRow, statusMoves, writeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
 import { LeaseLost, type Work } from './lease.ts';
 
@@ -69,19 +72,20 @@ export async function adoptDrift(
   const generation = nextGeneration(row.generation, lease.gap);
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, row.provider, row.id);
-    const [changed] = await transaction.key.updateManyAndReturn({
-      where: { ...lease.fence, generation: row.generation, tags_version: row.tags_version },
-      data: {
+    const changed = await writeRow(
+      transaction,
+      { ...lease.fence, asked: row.asked },
+      {
         ...columnsOf(declared, settings),
         generation,
         state: stateWhileSyncing(row, declared),
         drift: drift as unknown as Prisma.InputJsonArray,
-        status_version: { increment: 1 },
+        ...statusMoves,
         updated_at: new Date(),
       },
-    });
+    );
     // A change of the owner's came first, which counts, or one of the provider's tags, by which they are looked at again.
-    if (changed === undefined) return transaction.key.findFirst({ where: lease.fence });
+    if (changed === null) return holdRow(transaction, lease.fence);
     await recordDriftEvents(transaction, row, drift);
     const revision = { keyId: row.id, generation, origin: 'drift' as const, declared, before: declaredOf(row) };
     await recordRevision(transaction, revision, { actor: 'keyward', requestId: 'none' });

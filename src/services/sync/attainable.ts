@@ -1,27 +1,23 @@
 /** What is declared of a key and no call can make of it: refused with a change, and told of a key that has become such. */
-import type { KeyRow } from '../../database/client.ts';
+
 import { immutableDifferences } from '../../domain/comparison.ts';
 import { unattainable } from '../../domain/refusals.ts';
 import type { DesiredKey, ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { SyncError } from '../../schemas/key.ts';
-import { isHeld } from './drift.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isNewlyMade, isSynced } from '../rows/predicates.ts';
 import type { SyncMode } from './mode.ts';
 
 /** @throws KmsFailure that refuses a change which asks for the impossible, before anything of it is carried out. */
 export function assertAttainable(mode: SyncMode, row: KeyRow, desired: DesiredKey, observed: ObservedKey | null): void {
-  if (mode !== 'enforce' || isHeld(row) || observed === null) return;
+  if (mode !== 'enforce' || isSynced(row) || observed === null) return;
   const [refusal] = unattainable(desired, observed);
   if (refusal !== undefined) throw new KmsFailure('refused', refusal.code, refusal.detail, refusal.operation, true);
 }
 
 /** The code of the error of a key that KMS has made otherwise than it was asked to. */
 export const immutableFieldDiffers = 'ImmutableFieldDiffers';
-
-/** Whether a key of the record's is one that was made for the generation at hand, which KMS does not hold yet. */
-export function isNewlyMade({ synced_generation, replacement, lifecycle }: KeyRow): boolean {
-  return (synced_generation === 0 || replacement === 'begun') && lifecycle === 'managed';
-}
 
 /**
  * Holds that the key which was made for this generation is the one that was asked for.
@@ -48,7 +44,7 @@ export function outOfReach(row: KeyRow, desired: DesiredKey, observed: ObservedK
   const never = { retryable: false, attempts: 1, next_attempt_at: null };
   const fixed = immutableWords(desired, observed);
   if (fixed !== null) return { code: immutableFieldDiffers, message: fixed, operation: 'CreateKey', ...never };
-  const [refusal] = isHeld(row) ? unattainable(desired, observed) : [];
+  const [refusal] = isSynced(row) ? unattainable(desired, observed) : [];
   if (refusal === undefined) return null;
   const message = `${refusal.detail} Set ${refusal.field} to false.`;
   const { code, operation } = refusal;

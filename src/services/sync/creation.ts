@@ -1,6 +1,6 @@
 /** Exactly one key (I3): CreateKey can't be repeated safely, so what became of earlier calls is found out first. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { KeyRow, KmsWrite } from '../../database/client.ts';
+import type { KmsWrite } from '../../database/client.ts';
 import { afterCreate } from '../../domain/after-step.ts';
 import type { CreateKeyParameters, ObservedKey, Step } from '../../domain/types.ts';
 import { createKey } from '../../kms/apply.ts';
@@ -11,6 +11,8 @@ import type { Found } from '../../kms/ownership.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { lookForOthers, sampleOf } from '../providers/sample.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { holdRow, writeRow } from '../rows/write.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, outcomeOnRecord, type RecordedWrite, recordMade } from './journal.ts';
@@ -203,20 +205,21 @@ async function recordCreated(
 ): Promise<void> {
   const isOurs = await services.database.prisma.$transaction(async (transaction) => {
     // The row before the journal, as everywhere: in another order two workers could wait for each other.
-    await transaction.$executeRaw`SELECT 1 FROM keys WHERE id = ${row.id}::uuid FOR UPDATE`;
+    const current = await holdRow(transaction, { id: row.id });
     const before = await outcomeOnRecord(transaction, entry.id);
-    if (before === null || before === 'unknown') {
-      await transaction.key.updateMany({ where: { id: row.id, key_id: null }, data: { arn, key_id, key_state } });
+    const isOpen = before === null || before === 'unknown';
+    if (isOpen) {
+      await writeRow(transaction, { id: row.id, key_id: null }, { arn, key_id, key_state });
       await closeEntry(transaction, row, entry, 'done');
     }
     if (entry.madeKeyId !== undefined) await recordMade(transaction, entry.id, entry.madeKeyId);
-    const current = await transaction.key.findUnique({ where: { id: row.id } });
-    if (before !== 'done' && current?.key_id !== key_id) {
+    const named = current?.key_id ?? (isOpen ? key_id : null);
+    if (before !== 'done' && (current === null || named !== key_id)) {
       const data = { arn, arn_on_record: current?.arn ?? null };
       await recordEvent(transaction, { type: 'key.stray', key: row, data });
       services.log.error({ key: row.id, arn }, 'KMS made a key that no record names');
     }
-    return current?.lease_token === lease.token && current.key_id === key_id;
+    return current?.lease_token === lease.token && named === key_id;
   });
   await services.failurePoints.pass('identity-recorded');
   if (!isOurs) throw new LeaseLost(row.id);

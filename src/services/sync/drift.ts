@@ -1,6 +1,6 @@
 /** What somebody else changed in KMS, and the record of when it began and ended. */
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow, Transaction } from '../../database/client.ts';
+import type { Transaction } from '../../database/client.ts';
 import { declaredNow, differences } from '../../domain/drift.ts';
 import { isWithin, scopeOf, type UnknownWrite } from '../../domain/scope.ts';
 import type { TagSettings } from '../../domain/tags.ts';
@@ -8,16 +8,10 @@ import type { Difference, ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { declaredIn, declaredOf, desiredBy, desiredOf, driftOf, dueTagNames, observedOf } from '../keys/declared.ts';
 import { findRevision } from '../keys/revisions.ts';
-
-/**
- * Whether KMS was made to hold the desired state: what differs now was changed by somebody else, but for what a write of
- * unknown outcome may have changed (`writes_open`).
- */
-export function isHeld(row: KeyRow): boolean {
-  return row.generation === row.synced_generation;
-}
+import { declaredIn, declaredOf, desiredBy, desiredOf, driftOf, dueTagNames, observedOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isSynced } from '../rows/predicates.ts';
 
 /**
  * What somebody else changed. Before the first write of a change, that is what differs from the generation before: the
@@ -31,7 +25,7 @@ export async function findDrift(
   observed: ObservedKey,
   unknown: UnknownWrite[] = [],
 ): Promise<Drift[]> {
-  const desired = isHeld(row)
+  const desired = isSynced(row)
     ? desiredOf(row, settings, services.ownershipTagName)
     : await desiredBefore(services, settings, row, observed);
   if (desired === null) return [];

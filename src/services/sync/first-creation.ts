@@ -2,7 +2,7 @@
  * Before a record's first CreateKey. That the database knows of no key proves nothing: it may have been restored from a
  * backup that is older than the key, or have lost its last commits in a failover.
  */
-import type { KeyRow } from '../../database/client.ts';
+
 import { timeInUuid } from '../../domain/uuid.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -10,6 +10,8 @@ import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { timeUntilGapSettled } from '../recovery/hold.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { writeRow } from '../rows/write.ts';
 import { asFault, assertNoSuspects, CreationUnsettled, search } from './creation.ts';
 import { isMadeByUs } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
@@ -63,9 +65,8 @@ function idTakenAt({ id, created_at }: KeyRow): Date {
 async function recordFound(services: Services, kms: Kms, { row, lease }: Work, keyId: string): Promise<KeyRow> {
   const { arn, key_id, key_state } = await describeKey(kms, keyId).catch(asFault);
   const found = await services.database.prisma.$transaction(async (transaction) => {
-    const where = { ...lease.fence, key_id: null };
-    const [changed] = await transaction.key.updateManyAndReturn({ where, data: { arn, key_id, key_state } });
-    if (changed === undefined) throw new LeaseLost(row.id);
+    const changed = await writeRow(transaction, { ...lease.fence, key_id: null }, { arn, key_id, key_state });
+    if (changed === null) throw new LeaseLost(row.id);
     await recordEvent(transaction, { type: 'key.found', key: row, data: { arn } });
     return { ...row, arn, key_id, key_state };
   });

@@ -8,6 +8,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import { writeWork } from '../rows/write.ts';
 import { assertFenced, closeEntry, isMadeByUs, openJournal } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { timeToLose } from './lost.ts';
@@ -41,11 +42,8 @@ export async function deleteFormerKeys(services: Services, kms: Kms, work: Work)
   // What hinders one key's deletion does not keep the others waiting.
   const [next] = hindrances.sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime());
   if (next !== undefined) return next;
-  const { count } = await services.database.prisma.key.updateMany({
-    where: lease.fence,
-    data: { former_keys_open: false },
-  });
-  if (count === 0) throw new LeaseLost(row.id);
+  if (!(await writeWork(services.database.prisma, lease.fence, { former_keys_open: false })))
+    throw new LeaseLost(row.id);
   await services.failurePoints.pass('former-key-recorded');
   return null;
 }

@@ -6,15 +6,17 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow, Transaction } from '../../database/client.ts';
+import type { Transaction } from '../../database/client.ts';
 import { plan } from '../../domain/planner.ts';
 import type { Kms } from '../../kms/client.ts';
 import type { CallerIdentity } from '../../kms/identity.ts';
 import type { Place, Services } from '../context.ts';
-import { type DeclaredKey, desiredBy } from '../keys/declared.ts';
 import type { Beginning, HeadStart } from '../keys/intents.ts';
 import { accountFault } from '../providers/access.ts';
 import type { NamedProvider } from '../providers/settings.ts';
+import { type DeclaredKey, desiredBy } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { takeBackUnsent } from '../rows/lease.ts';
 import { areTogether } from './clocks.ts';
 import { syncTaken } from './engine.ts';
 import { insertEntries } from './journal.ts';
@@ -110,7 +112,7 @@ class LeaseTaken implements HeadStart {
     const work = entries.length > 0 ? { ...row, writes_open: false } : row;
     this.#place.run(async (services) => {
       const held = { keyId: row.id, token: this.#token, gap, dueBefore: null };
-      const lease = new Lease(services.database.prisma, held, services.times, this.#sinceTaken);
+      const lease = new Lease(services.database, held, services.times, this.#sinceTaken);
       await syncTaken(services, { lease, row: work, ...planned });
     });
   }
@@ -124,14 +126,7 @@ class LeaseTaken implements HeadStart {
   async #takeBack(): Promise<void> {
     for (let attempt = 1; attempt <= takeBackAttempts; attempt += 1) {
       try {
-        await this.#services.database.pool.query(
-          `WITH unsent AS (
-            UPDATE kms_writes SET outcome = 'skipped', finished_at = clock_timestamp()
-            WHERE outcome IS NULL AND lease_token = $1::uuid
-              AND key_ref IN (SELECT id FROM keys WHERE id = $2::uuid AND lease_token = $1::uuid))
-          UPDATE keys SET lease_token = NULL, lease_until = NULL, due_at = now() WHERE id = $2::uuid AND lease_token = $1::uuid`,
-          [this.#token, this.#keyId],
-        );
+        await takeBackUnsent(this.#services.database, { id: this.#keyId, token: this.#token });
         return;
       } catch (error) {
         this.#services.log.debug({ err: error, key: this.#keyId }, 'could not take a head start back');

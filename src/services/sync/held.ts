@@ -1,21 +1,24 @@
 /** A held key is only looked at. It goes on by itself when KMS shows it as the database last recorded it. */
-import { type KeyRow, Prisma } from '../../database/client.ts';
+import { Prisma } from '../../database/client.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
 import { asRecorded, changedSince, type FoundAfterGap } from '../../domain/recorded.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { desiredOf, errorOf, observedOf } from '../keys/declared.ts';
-import { isLost } from '../keys/preconditions.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
-import { isHeldBack } from '../recovery/hold.ts';
+import { desiredOf, errorOf, observedOf } from '../rows/declared.ts';
+import { decidedOn } from '../rows/gap.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isHeldBack, isLookAskedFor, isLost } from '../rows/predicates.ts';
+import { writeRow } from '../rows/write.ts';
 import { searchAfterGap } from './first-creation.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { withUntold } from './look.ts';
 import { nextLook } from './mode.ts';
 import { finish } from './record.ts';
 import { homeOf } from './replacement.ts';
+import type { Ended } from './sync.ts';
 
 /** Milliseconds by which the clocks that a write and an observation were told by may differ. */
 const clockTolerance = 60_000;
@@ -30,21 +33,22 @@ export function isOnHold({ row, lease }: Work): boolean {
  * @returns the work to go on with; null when the key stays held, or waits for nothing.
  * @throws KmsFailure, CreationUnsettled when that can't be told now; LeaseLost.
  */
-export async function releaseHold(services: Services, work: Work): Promise<Work | { next: KeyRow | null }> {
+export async function releaseHold(services: Services, work: Work): Promise<Work | Ended> {
   const { row, lease } = work;
   const access = await accessToKey(services, await homeOf(services, row));
   const found =
     row.key_id === null ? await findByTag(services, access, work) : await compare(services, access, row, row.key_id);
   if (found.differences.length > 0) return { next: await recordHeld(services, access, work, found) };
-  const released = { gap_seen: lease.gap, gap_checked: lease.gap, gap_found: Prisma.DbNull };
-  const waits = row.state !== 'failed' || row.requested_observation > row.served_observation;
+  const released = decidedOn(lease.gap);
+  const waits = row.state !== 'failed' || isLookAskedFor(row);
   if (!waits) {
     const columns = { ...released, due_at: lease.dueBefore };
     return { next: await finish(services, work, columns, 'sync-recorded', async () => {}) };
   }
-  const { prisma } = services.database;
-  const [changed] = await prisma.key.updateManyAndReturn({ where: lease.fence, data: released });
-  if (changed === undefined) throw new LeaseLost(row.id);
+  const changed = await services.database.prisma.$transaction((transaction) =>
+    writeRow(transaction, lease.fence, released),
+  );
+  if (changed === null) throw new LeaseLost(row.id);
   await services.failurePoints.pass('intent-recorded');
   return { ...work, row: changed, ...(found.observed === null ? {} : { seen: found.observed }) };
 }

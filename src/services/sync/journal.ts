@@ -1,12 +1,15 @@
 /** The journal of KMS writes (I1): each is on record before it is sent, and its outcome afterwards. */
 import { v7 as uuidv7 } from 'uuid';
-import type { KeyRow, Prisma, Transaction } from '../../database/client.ts';
+import type { Prisma, Transaction } from '../../database/client.ts';
 import { fieldsBefore } from '../../domain/recent-writes.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import { NotSent, type Permit } from '../../kms/permit.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import { askForFormerKeys } from '../rows/ask.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { mayWrite, openWrites } from '../rows/lease.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { type Lease, LeaseLost } from './lease.ts';
 import { startStopwatch } from './stopwatch.ts';
@@ -102,9 +105,7 @@ export async function refreshEntry<Planned extends Step>(
   const { prisma } = services.database;
   const count = await prisma.$executeRaw`
     UPDATE kms_writes SET lands_until = clock_timestamp() + ${landsWithin} * interval '1 millisecond'
-    WHERE id = ${entry.id}::uuid AND outcome IS NULL AND EXISTS (
-      SELECT 1 FROM keys WHERE keys.id = ${lease.keyId}::uuid AND keys.lease_token = ${lease.token}::uuid
-        AND keys.gap_seen >= coalesce((SELECT gap FROM installation), 0))`;
+    WHERE id = ${entry.id}::uuid AND outcome IS NULL AND ${mayWrite(lease)}`;
   if (count === 0) throw new LeaseLost(lease.keyId);
   await services.failurePoints.pass('writes-recorded');
   return { ...entry, age };
@@ -168,13 +169,14 @@ export async function closeEntry(
  */
 export async function recordMade(transaction: Transaction, id: string, keyId: string): Promise<void> {
   await transaction.kmsWrite.updateMany({ where: { id }, data: { made_key_id: keyId } });
-  await transaction.$executeRaw`
+  const left = await transaction.$queryRaw<{ key_ref: string }[]>`
     WITH left_behind AS (
       UPDATE former_keys SET deletion = 'waiting'
       FROM kms_writes w WHERE w.id = ${id}::uuid AND former_keys.id = w.key_ref
         AND former_keys.key_id = ${keyId} AND former_keys.deletion = 'left'
       RETURNING former_keys.key_ref)
-    UPDATE keys SET former_keys_open = true, due_at = now() WHERE id IN (SELECT key_ref FROM left_behind)`;
+    SELECT key_ref FROM left_behind`;
+  for (const { key_ref } of left) await askForFormerKeys(transaction, key_ref);
 }
 
 /**
@@ -207,14 +209,10 @@ export function outcomeOf({ certainlyNotDone, kind }: KmsFailure): Outcome {
 
 /** The same for a write to KMS: not for a key that is held. */
 async function assertMayWrite(transaction: Transaction, lease: Lease): Promise<void> {
-  const count = await transaction.$executeRaw`
-    UPDATE keys SET writes_open = true WHERE id = ${lease.keyId}::uuid AND lease_token = ${lease.token}::uuid
-      AND gap_seen >= coalesce((SELECT gap FROM installation), 0)`;
-  if (count === 0) throw new LeaseLost(lease.keyId);
+  if (!(await openWrites(transaction, lease, { unlessHeld: true }))) throw new LeaseLost(lease.keyId);
 }
 
 /** @throws LeaseLost when the row's lease is another's. Holds the row until the transaction ends. */
 export async function assertFenced(transaction: Transaction, lease: Lease): Promise<void> {
-  const { count } = await transaction.key.updateMany({ where: lease.fence, data: { writes_open: true } });
-  if (count === 0) throw new LeaseLost(lease.keyId);
+  if (!(await openWrites(transaction, lease, { unlessHeld: false }))) throw new LeaseLost(lease.keyId);
 }

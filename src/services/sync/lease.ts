@@ -3,16 +3,14 @@
  * token, so that a worker that was paused and replaced changes nothing any more.
  */
 import { randomUUID } from 'node:crypto';
-import { type KeyRow, Prisma, type PrismaClient } from '../../database/client.ts';
-import { keyColumns } from '../../database/columns.ts';
+import type { Database } from '../../database/client.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
-import { isDue } from './due.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { renewLease, takeLease } from '../rows/lease.ts';
 import type { Opened } from './journal-entry.ts';
 import { startStopwatch } from './stopwatch.ts';
-
-const columns = Prisma.raw(keyColumns('keys'));
 
 /** How often a lease is renewed in the time for which it holds. */
 const renewals = 3;
@@ -43,7 +41,7 @@ export class Lease {
   readonly gap: number;
   /** When the key was due before the lease was taken. */
   readonly dueBefore: Date | null;
-  readonly #prisma: PrismaClient;
+  readonly #database: Pick<Database, 'prisma'>;
   readonly #times: LeaseTimes;
   readonly #work = currentUrgency();
   readonly #givenUp = Promise.withResolvers<never>();
@@ -52,8 +50,8 @@ export class Lease {
   readonly #timer: NodeJS.Timeout;
 
   /** For a lease that is in the key's row already. @param sinceTaken milliseconds since before the statement that took it. */
-  constructor(prisma: PrismaClient, taken: Taken, times: LeaseTimes, sinceTaken: () => number) {
-    this.#prisma = prisma;
+  constructor(database: Pick<Database, 'prisma'>, taken: Taken, times: LeaseTimes, sinceTaken: () => number) {
+    this.#database = database;
     this.keyId = taken.keyId;
     this.token = taken.token;
     this.gap = taken.gap;
@@ -73,29 +71,17 @@ export class Lease {
    * @returns null when it is held, or there is no such key. `isTakeover`: its last holder fell silent.
    */
   static async take(
-    { database: { prisma }, times, watch }: Pick<Services, 'database' | 'times' | 'watch'>,
+    { database, times, watch }: Pick<Services, 'database' | 'times' | 'watch'>,
     keyId: string,
     { onlyDue }: { onlyDue: boolean },
   ): Promise<{ lease: Lease; row: KeyRow; isTakeover: boolean } | null> {
     const token = randomUUID();
-    const isToBeTaken = Prisma.raw(onlyDue ? isDue(watch) : 'true');
-    const { lease: time } = times;
-    // Started before the statement is sent: the lease ends here no later than it ends in the row, whose times are
-    // PostgreSQL's, so that the clocks of the workers need not agree.
+    // Started before the statement is sent: the lease ends here no later than it ends in the row.
     const sinceTaken = startStopwatch();
-    const [taken] = await prisma.$queryRaw<
-      (KeyRow & { is_takeover: boolean; due_before: Date | null; last_gap: number })[]
-    >`
-      UPDATE keys
-      SET lease_token = ${token}::uuid, lease_until = now() + ${time} * interval '1 millisecond',
-        due_at = least(keys.due_at, now() + ${time} * interval '1 millisecond')
-      FROM (SELECT id, lease_token, due_at FROM keys WHERE id = ${keyId}::uuid AND ${isToBeTaken} FOR UPDATE) AS before
-      WHERE keys.id = before.id AND (keys.lease_until IS NULL OR keys.lease_until < now())
-      RETURNING ${columns}, before.lease_token IS NOT NULL AS is_takeover, before.due_at AS due_before,
-        coalesce((SELECT gap FROM installation), 0) AS last_gap`;
-    if (taken === undefined) return null;
-    const { is_takeover: isTakeover, due_before: dueBefore, last_gap: gap, ...row } = taken;
-    return { lease: new Lease(prisma, { keyId, token, gap, dueBefore }, times, sinceTaken), row, isTakeover };
+    const taken = await takeLease(database, { id: keyId, token, milliseconds: times.lease }, onlyDue ? watch : null);
+    if (taken === null) return null;
+    const { row, isTakeover, dueBefore, gap } = taken;
+    return { lease: new Lease(database, { keyId, token, gap, dueBefore }, times, sinceTaken), row, isTakeover };
   }
 
   /** What a statement must match to be this lease's. */
@@ -125,16 +111,11 @@ export class Lease {
       return;
     }
     const sinceRenewal = startStopwatch();
-    const count = await this.#prisma.$executeRaw`
-      UPDATE keys SET lease_until = now() + ${this.#times.lease} * interval '1 millisecond'
-      WHERE id = ${this.keyId}::uuid AND lease_token = ${this.token}::uuid`;
-    if (count === 0) this.#isTaken = true;
-    else this.#sinceRenewal = sinceRenewal;
+    const lease = { id: this.keyId, token: this.token, milliseconds: this.#times.lease };
+    if (await renewLease(this.#database, lease)) this.#sinceRenewal = sinceRenewal;
+    else this.#isTaken = true;
   }
 }
-
-/** The columns of a key that nobody syncs. */
-export const released = { lease_token: null, lease_until: null };
 
 /**
  * One key, as it was when its sync began, and the right to record results for it. `seen`: what was just read of it. `opened`: the

@@ -1,14 +1,14 @@
 /** What a look at a key shows, and what of it is believed. */
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow } from '../../database/client.ts';
-import { withDoubt, withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
+import { type RecentWrite, withDoubt, withoutStaleFields, withRecentWrites } from '../../domain/recent-writes.ts';
 import type { DesiredKey, ObservedKey } from '../../domain/types.ts';
 import { withDeclared, withKnown } from '../../domain/untold.ts';
 import type { Kms } from '../../kms/client.ts';
 import { observeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { observedOf } from '../keys/declared.ts';
-import { isHeld } from './drift.ts';
+import { observedOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isEnforcingAskedFor, isSynced } from '../rows/predicates.ts';
 import type { Work } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
 
@@ -45,24 +45,36 @@ export async function look(
   desired: DesiredKey,
 ): Promise<Look> {
   const writes = await findRecentWrites(services, row.id);
-  const recorded = observedOf(row);
-  // An attempt that failed halfway has recorded no observation of what it wrote.
-  const expected =
-    recorded !== null && (row.attempts > 0 || row.writes_open) ? withRecentWrites(recorded, writes) : recorded;
-  const believe = (read: ObservedKey) => {
-    const whole = withUntold(row, desired, read);
-    if (!isHeld(row)) return withRecentWrites(whole, writes);
-    return expected === null ? whole : withoutStaleFields(whole, expected, writes);
-  };
+  const believe = (read: ObservedKey) => believed(row, desired, read, writes).observed;
   const at = new Date(services.now());
   const read = await asMade(services, row, seen ?? (await observeKey(kms, row.key_id ?? '')));
-  const observed = believe(read);
-  const whole = withUntold(row, desired, read);
-  const isStale = !isDeepStrictEqual(observed, whole);
+  const { observed, whole, isStale } = believed(row, desired, read, writes);
   // Asked outright, what may have been undone is written again.
-  const isAskedFor = isHeld(row) && row.enforce_through > row.served_observation;
+  const isAskedFor = isSynced(row) && isEnforcingAskedFor(row);
   const planned = isStale && isAskedFor ? withDoubt(whole, observed) : observed;
   return { read, observed, planned, settling: isStale ? services.times.settle : 0, believe, at };
+}
+
+/**
+ * What a read shows, and what of it is believed, whoever looks: a sync, the refresh of many keys, or a plan. Until KMS holds the
+ * generation at hand, its writes count for more than any read; of a key that is as declared only what reads as it did before one
+ * of them is taken to be older.
+ * @param writes those that reads may not show, oldest first.
+ */
+export function believed(
+  row: KeyRow,
+  desired: DesiredKey,
+  read: ObservedKey,
+  writes: RecentWrite[],
+): { whole: ObservedKey; observed: ObservedKey; isStale: boolean } {
+  const whole = withUntold(row, desired, read);
+  const recorded = observedOf(row);
+  // An attempt that failed halfway has recorded no observation of what it wrote.
+  const isHalfway = row.attempts > 0 || row.writes_open;
+  const expected = recorded !== null && isHalfway ? withRecentWrites(recorded, writes) : recorded;
+  const known = expected === null ? whole : withoutStaleFields(whole, expected, writes);
+  const observed = isSynced(row) ? known : withRecentWrites(whole, writes);
+  return { whole, observed, isStale: !isDeepStrictEqual(observed, whole) };
 }
 
 /**
@@ -70,7 +82,7 @@ export async function look(
  * rotation is as KMS makes it, since what was declared may not have been sent.
  */
 async function asMade({ database }: Services, row: KeyRow, read: ObservedKey): Promise<ObservedKey> {
-  if (read.rotation === null || read.rotation.enabled !== null || row.observed !== null || isHeld(row)) return read;
+  if (read.rotation === null || read.rotation.enabled !== null || row.observed !== null || isSynced(row)) return read;
   const made = { key_ref: row.id, operation: 'CreateKey' };
   const creation = await database.prisma.kmsWrite.findFirst({ where: made, select: { id: true } });
   return creation === null ? read : { ...read, rotation: { enabled: false, period_in_days: null } };
@@ -80,5 +92,5 @@ async function asMade({ database }: Services, row: KeyRow, read: ObservedKey): P
 export function withUntold(row: KeyRow, desired: DesiredKey, read: ObservedKey): ObservedKey {
   const known = observedOf(row);
   const whole = known === null ? read : withKnown(read, known);
-  return isHeld(row) ? withDeclared(whole, desired) : whole;
+  return isSynced(row) ? withDeclared(whole, desired) : whole;
 }

@@ -2,13 +2,15 @@
  * When a key that KMS does not find is gone. One answer proves nothing (I9): it may be stale, or of a KMS that never had the
  * key. Several do, over more time than KMS's answers may be stale, from a KMS that has other keys of the provider.
  */
-import type { KeyRow } from '../../database/client.ts';
+
 import { KmsFailure } from '../../kms/errors.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import type { Services, Times } from '../context.ts';
-import { errorOf } from '../keys/declared.ts';
 import type { Access } from '../providers/access.ts';
 import { lookForOthers, sampleOf } from '../providers/sample.ts';
+import { errorOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isKnownLost } from '../rows/predicates.ts';
 
 /** Answers that it takes at least. */
 const fewestAnswers = 3;
@@ -22,11 +24,6 @@ const noneThere = 'ProviderHasNoneOfItsKeys';
 /** Milliseconds over which answers have to be spread that prove that a key is gone. */
 export function timeToLose({ settle }: Times): number {
   return Math.max(shortestSpread, settle * 1.5);
-}
-
-/** Whether KMS was taken to have lost the key, by what is on record. */
-export function isKnownLost(row: KeyRow): boolean {
-  return row.key_id !== null && row.key_state === null && row.observed !== null;
 }
 
 /** When an error began that an attempt meets again: that of a key that is not found goes on whatever is made of it. */

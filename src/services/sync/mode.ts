@@ -1,5 +1,5 @@
 /** What a sync does about a difference, which steps follow from that, and when it is to look again. */
-import type { KeyRow } from '../../database/client.ts';
+
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { plan, planWithin } from '../../domain/planner.ts';
 import { type Scope, scopeOf, type UnknownWrite } from '../../domain/scope.ts';
@@ -7,9 +7,10 @@ import { lacksOwnershipTag } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { dueTagNames } from '../keys/declared.ts';
 import { findRevision } from '../keys/revisions.ts';
-import { isHeld } from './drift.ts';
+import { dueTagNames } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isEnforcingAskedFor, isLookAskedFor, isSynced } from '../rows/predicates.ts';
 
 /** Milliseconds after a key's deletion date at which KMS is asked whether it is gone. */
 const deletionGrace = 5000;
@@ -33,8 +34,8 @@ export type SyncMode = 'enforce' | 'report' | 'adopt' | 'claim';
  */
 export async function modeOf(services: Services, row: KeyRow): Promise<SyncMode> {
   if (await isNewImport(services, row)) return 'claim';
-  if (!isHeld(row) || row.enforce_through > row.served_observation) return 'enforce';
-  if (row.requested_observation > row.served_observation) return 'report';
+  if (!isSynced(row) || isEnforcingAskedFor(row)) return 'enforce';
+  if (isLookAskedFor(row)) return 'report';
   if (row.writes_open && row.drift_policy === 'adopt') return 'report';
   return row.drift_policy as 'enforce' | 'report' | 'adopt';
 }
@@ -66,7 +67,7 @@ export function stepsFor(
 
 function scopeFor(mode: SyncMode, row: KeyRow, { ownership_tag }: DesiredKey, unknown: UnknownWrite[]): Scope {
   if (mode === 'claim') return scopeOf([], [ownership_tag.name]);
-  const onlyLooks = row.requested_observation > row.served_observation;
+  const onlyLooks = isLookAskedFor(row);
   return scopeOf(unknown, [...dueTagNames(row), ...(onlyLooks ? [] : [ownership_tag.name])]);
 }
 

@@ -1,9 +1,10 @@
 /** What the journal tells of writes whose outcome, or whose visibility in KMS, is not certain yet. */
-import type { KeyRow, KmsWrite } from '../../database/client.ts';
+import type { KmsWrite } from '../../database/client.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
 import type { UnknownWrite } from '../../domain/scope.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
+import type { KeyRow } from '../rows/key-row.ts';
 import type { Lease } from './lease.ts';
 
 /** Writes whose outcome is not settled: left by a worker that was cut off, or CreateKey calls that nobody can tell of. */

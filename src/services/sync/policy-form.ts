@@ -12,7 +12,8 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { readPolicy } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { policyFormOf } from '../keys/declared.ts';
+import { policyFormOf } from '../rows/declared.ts';
+import { writeRow } from '../rows/write.ts';
 import type { Work } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
 
@@ -58,6 +59,8 @@ async function record({ database }: Services, work: Work, form: PolicyForm | nul
   const { row, lease } = work;
   if (form === null && row.policy_form === null) return work;
   const policy_form = form === null ? Prisma.DbNull : (form as unknown as Prisma.InputJsonObject);
-  const [recorded] = await database.prisma.key.updateManyAndReturn({ where: lease.fence, data: { policy_form } });
-  return recorded === undefined ? work : { ...work, row: { ...row, policy_form: recorded.policy_form } };
+  const recorded = await database.prisma.$transaction((transaction) =>
+    writeRow(transaction, lease.fence, { policy_form }),
+  );
+  return recorded === null ? work : { ...work, row: { ...row, policy_form: recorded.policy_form } };
 }

@@ -1,5 +1,5 @@
 /** Records how a sync ended. Every statement is fenced by the lease: results of a replaced worker go nowhere. */
-import { type KeyRow, Prisma, type Transaction } from '../../database/client.ts';
+import { Prisma, type Transaction } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/notifications.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
@@ -7,15 +7,16 @@ import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import type { FailurePoint } from '../failure-points.ts';
 import { recordEvent } from '../history/log.ts';
-import { errorOf } from '../keys/declared.ts';
-import { isHeld, recordDriftEvents } from './drift.ts';
-import { LeaseLost, released, type Work } from './lease.ts';
-import { beginningOf, isKnownLost } from './lost.ts';
+import { errorOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isEnforcingAskedFor, isKnownLost, isLookAskedFor, isSynced } from '../rows/predicates.ts';
+import { type Columns, noLease, statusMoves, writeRow } from '../rows/write.ts';
+import { recordDriftEvents } from './drift.ts';
+import { LeaseLost, type Work } from './lease.ts';
+import { beginningOf } from './lost.ts';
 import { findOpenWrites, hasLeftOpen, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
 import { isRead, pauseBefore } from './retry.ts';
-
-type Columns = Prisma.KeyUpdateManyMutationInput;
 
 /** @returns the row when it asks for more work (a newer generation, a further observation), else null. */
 type Next = KeyRow | null;
@@ -74,8 +75,8 @@ export function recordObservation(services: Services, work: Work, result: Observ
 function clearedError(row: KeyRow): Columns {
   const shown = errorOf(row);
   if (shown === null) return {};
-  const isAskedFor = row.requested_observation > row.served_observation;
-  const isOver = row.generation === row.synced_generation && (isAskedFor || shown.next_attempt_at !== null);
+  const isAskedFor = isLookAskedFor(row);
+  const isOver = isSynced(row) && (isAskedFor || shown.next_attempt_at !== null);
   return shown.retryable || isOver || row.state === 'failed'
     ? { error: Prisma.DbNull }
     : { error: { ...shown, next_attempt_at: null } };
@@ -126,7 +127,7 @@ export async function recordRetry(
 /** Who asked for a look is answered with what KMS says to that; who asked for more waits on. */
 function servedBy(row: KeyRow, failure: KmsFailure): Columns {
   const isAnswer = isRead(failure) && ['denied', 'refused', 'not_found'].includes(failure.kind);
-  const asksForMore = row.enforce_through > row.served_observation || row.rotations_open;
+  const asksForMore = isEnforcingAskedFor(row) || row.rotations_open;
   return isAnswer && !asksForMore ? { served_observation: row.requested_observation } : {};
 }
 
@@ -206,15 +207,12 @@ export async function refuseRevisions(transaction: Transaction, row: KeyRow, err
  */
 export async function recordDriftFound(services: Services, { row, lease }: Work, drift: Drift[]): Promise<Work> {
   const found = await services.database.prisma.$transaction(async (transaction) => {
-    const [recorded] = await transaction.key.updateManyAndReturn({
-      where: lease.fence,
-      data: {
-        drift: drift as unknown as Prisma.InputJsonArray,
-        status_version: { increment: 1 },
-        ...(row.lifecycle === 'managed' && isHeld(row) ? { state: 'drifted' } : {}),
-      },
+    const recorded = await writeRow(transaction, lease.fence, {
+      drift: drift as unknown as Prisma.InputJsonArray,
+      ...statusMoves,
+      ...(row.lifecycle === 'managed' && isSynced(row) ? { state: 'drifted' } : {}),
     });
-    if (recorded === undefined) throw new LeaseLost(row.id);
+    if (recorded === null) throw new LeaseLost(row.id);
     await recordDriftEvents(transaction, row, drift);
     return { row: { ...row, drift: recorded.drift, state: recorded.state }, lease };
   });
@@ -235,25 +233,17 @@ export async function finish(
   also: (transaction: Transaction, hasMoved: boolean) => Promise<void>,
 ): Promise<Next> {
   const next = await services.database.prisma.$transaction(async (transaction) => {
-    const data = { ...columns, status_version: { increment: 1 } };
-    const { count } = await transaction.key.updateMany({
-      where: {
-        ...lease.fence,
-        generation: row.generation,
-        requested_observation: row.requested_observation,
-        tags_version: row.tags_version,
-      },
-      data: { ...data, ...released },
-    });
-    await also(transaction, count === 0);
+    const data = { ...columns, ...statusMoves };
+    const isOver = await writeRow(transaction, { ...lease.fence, asked: row.asked }, { ...data, ...noLease });
+    await also(transaction, isOver === null);
     await announceKeyChange(transaction, row.id);
-    if (count === 1) return null;
+    if (isOver !== null) return null;
     const { state: _state, due_at: _due, error: _error, default_tags_due: _tags, attempts, ...stillTrue } = data;
-    const [moved] = await transaction.key.updateManyAndReturn({ where: lease.fence, data: stillTrue });
-    if (moved === undefined) throw new LeaseLost(row.id);
+    const moved = await writeRow(transaction, lease.fence, stillTrue);
+    if (moved === null) throw new LeaseLost(row.id);
     // How often an earlier generation was tried says nothing of a newer one.
     if (attempts === undefined || moved.generation !== row.generation) return moved;
-    return transaction.key.update({ where: { id: row.id }, data: { attempts } });
+    return writeRow(transaction, lease.fence, { attempts });
   });
   if (next === null) lease.stop();
   await services.failurePoints.pass(point);

@@ -1,7 +1,8 @@
 /** Settles what a worker that was cut off, or a call without an answer, left in the journal. */
-import type { KeyRow, KmsWrite } from '../../database/client.ts';
+import type { KmsWrite } from '../../database/client.ts';
 import type { Kms } from '../../kms/client.ts';
 import type { Services } from '../context.ts';
+import type { KeyRow } from '../rows/key-row.ts';
 import { settleCreations } from './creation.ts';
 import { assertFenced, closeEntry, type Outcome } from './journal.ts';
 import type { Work } from './lease.ts';

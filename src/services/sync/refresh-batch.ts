@@ -1,32 +1,21 @@
 /** A number of keys that are looked at together: their leases, and the record of those that are as they should be. */
 import { randomUUID } from 'node:crypto';
-import { isDatabaseAway, type KeyRow } from '../../database/client.ts';
+import { isDatabaseAway } from '../../database/client.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import { Urgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
-import { takePlainKeys } from './due.ts';
+import { type Entry, giveLeasesBack, recordUnchanged, renewLeases, takePlainRows } from '../rows/batch.ts';
+import type { KeyRow } from '../rows/key-row.ts';
 import { StoodStill } from './lease.ts';
 
 /** How often the leases are renewed in the time for which they hold. */
 const renewals = 3;
-/** Seconds after which a key is due again that was passed on to a sync of its own, should that never come. */
-const passedOnFor = 60;
 
 /** A key in which nothing differs. `observed`: null where it reads as it did before. */
 export type Unchanged = { row: KeyRow; observed: ObservedKey | null; dueAt: Date };
 
 type Taken = { provider: string; token: string; gap: number };
-
-/** What is recorded of one, by the generation, the request and the tags that its row had when it was taken. */
-type Entry = {
-  id: string;
-  generation: number;
-  requested: number;
-  tags: number;
-  observed: ObservedKey | null;
-  due_at: Date;
-};
 
 export class RefreshBatch {
   readonly provider: string;
@@ -56,9 +45,9 @@ export class RefreshBatch {
   /** Takes the leases of plain keys that are due. @returns null when there are none. */
   static async take(services: Services, provider: string, count: number): Promise<RefreshBatch | null> {
     const token = randomUUID();
-    const values = [provider, count, token, services.times.lease];
     const { gap } = services.watch;
-    const { rows } = await services.database.pool.query<KeyRow>({ ...takePlainKeys(services.watch), values });
+    const asked = { provider, count, token, milliseconds: services.times.lease };
+    const rows = await takePlainRows(services.database.pool, asked, services.watch);
     if (rows.length === 0) return null;
     await services.failurePoints.pass('lease-taken');
     return new RefreshBatch(services, { provider, token, gap }, rows);
@@ -91,11 +80,10 @@ export class RefreshBatch {
     if (held.length === 0) return;
     const entries = held.map(({ row, observed, dueAt }) => ({
       id: row.id,
-      generation: row.generation,
-      requested: row.requested_observation,
-      tags: row.tags_version,
+      asked: row.asked,
       observed,
       due_at: dueAt,
+      enforces: row.drift_policy === 'enforce',
     }));
     try {
       await this.#recordAll(entries);
@@ -112,28 +100,9 @@ export class RefreshBatch {
   }
 
   async #recordAll(entries: Entry[]): Promise<void> {
-    const now = new Date(this.#services.now());
-    const { rows } = await this.#services.database.pool.query<{ id: string }>({
-      name: 'record_unchanged',
-      // In the order of their ids, as a change of a provider's tags locks them: neither waits for the other in a circle.
-      text: `WITH held AS MATERIALIZED (
-          SELECT id FROM keys WHERE id = ANY($4::uuid[]) ORDER BY id FOR NO KEY UPDATE
-        )
-        UPDATE keys SET
-          observed = coalesce(entry.observed, keys.observed), key_state = coalesce(entry.observed ->> 'key_state', key_state),
-          last_observed_at = $3, due_at = entry.due_at, status_version = status_version + 1,
-          gap_seen = greatest(gap_seen, $5), gap_checked = greatest(gap_checked, $5), gap_found = NULL,
-          last_synced_at = CASE drift_policy WHEN 'enforce' THEN $3 ELSE last_synced_at END,
-          lease_token = NULL, lease_until = NULL
-        FROM json_to_recordset($1::json) AS entry (
-          id uuid, generation int, requested int, tags int, observed json, due_at timestamptz)
-        JOIN held ON held.id = entry.id
-        WHERE keys.id = entry.id AND keys.lease_token = $2::uuid AND keys.generation = entry.generation
-          AND keys.requested_observation = entry.requested AND keys.tags_version = entry.tags
-        RETURNING keys.id`,
-      values: [JSON.stringify(entries), this.#token, now, entries.map(({ id }) => id), this.gap],
-    });
-    for (const { id } of rows) this.#held.delete(id);
+    const look = { at: new Date(this.#services.now()), gap: this.gap };
+    const recorded = await recordUnchanged(this.#services.database.pool, this.#token, entries, look);
+    for (const id of recorded) this.#held.delete(id);
   }
 
   /**
@@ -163,21 +132,8 @@ export class RefreshBatch {
   async #release(keyIds: string[], passedOn: boolean): Promise<{ id: string; isAskedFor: boolean }[]> {
     for (const id of keyIds) this.#held.delete(id);
     if (keyIds.length === 0) return [];
-    const entries = keyIds.map((id) => {
-      const row = this.rows.get(id);
-      return { id, generation: row?.generation, requested: row?.requested_observation, tags: row?.tags_version };
-    });
-    const { rows } = await this.#services.database.pool.query<{ id: string; isAskedFor: boolean }>(
-      `UPDATE keys SET lease_token = NULL, lease_until = NULL,
-        due_at = CASE WHEN $3 AND keys.generation = entry.generation AND requested_observation = entry.requested
-            AND tags_version = entry.tags
-          THEN now() + ${passedOnFor} * interval '1 second' ELSE due_at END
-      FROM json_to_recordset($1::json) AS entry (id uuid, generation int, requested int, tags int)
-      WHERE keys.id = entry.id AND keys.lease_token = $2::uuid
-      RETURNING keys.id, (keys.generation <> entry.generation OR requested_observation <> entry.requested) AS "isAskedFor"`,
-      [JSON.stringify(entries), this.#token, passedOn],
-    );
-    return rows;
+    const keys = keyIds.flatMap((id) => this.rows.get(id) ?? []);
+    return giveLeasesBack(this.#services.database.pool, this.#token, keys, { passedOn });
   }
 
   async #renew(): Promise<void> {
@@ -186,9 +142,7 @@ export class RefreshBatch {
       this.#givenUp.reject(new StoodStill([...this.#held].join(', ')));
       return;
     }
-    await this.#services.database.pool.query(
-      `UPDATE keys SET lease_until = now() + $3 * interval '1 millisecond' WHERE id = ANY($1::uuid[]) AND lease_token = $2::uuid`,
-      [[...this.#held], this.#token, this.#services.times.lease],
-    );
+    const leased = { keyIds: [...this.#held], token: this.#token };
+    await renewLeases(this.#services.database.pool, leased, this.#services.times.lease);
   }
 }

@@ -4,22 +4,22 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow } from '../../database/client.ts';
 import { differences } from '../../domain/drift.ts';
-import { type RecentWrite, withoutStaleFields } from '../../domain/recent-writes.ts';
+import type { RecentWrite } from '../../domain/recent-writes.ts';
 import { changedSince } from '../../domain/recorded.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
 import { withUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
-import { desiredOf, observedOf } from '../keys/declared.ts';
 import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
 import { servicesWith } from '../providers/quotas.ts';
-import { isHeldBack } from '../recovery/hold.ts';
+import { desiredOf, observedOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isHeldBack } from '../rows/predicates.ts';
 import type { Seen } from './engine.ts';
 import type { Hands } from './hands.ts';
 import { StoodStill } from './lease.ts';
-import { withUntold } from './look.ts';
+import { believed } from './look.ts';
 import { nextLook } from './mode.ts';
 import { Places } from './places.ts';
 import { RefreshBatch, type Unchanged } from './refresh-batch.ts';
@@ -173,15 +173,14 @@ async function lookAt(
     if ((await homeElsewhere(kms, row.arn)) !== null) return { kind: 'unknown' };
     const desired = desiredOf(row, settings, services.ownershipTagName);
     const read = await observeKey(kms, row.key_id);
-    const whole = withUntold(row, desired, read);
-    const observed = withoutStaleFields(whole, expected, writes);
+    const { whole, observed, isStale } = believed(row, desired, read, writes);
     // What is the matter with a held key, its own sync finds out.
     const isChanged = isHeldBack(row, gap) && changedSince(desired, [expected], whole, { isOwned: true }).length > 0;
     const isClaimed = observed.tags[services.ownershipTagName] === row.id;
     if (!isClaimed || isChanged || differences(desired, observed).length > 0) {
       return { kind: 'differs', seen: { read, statusVersion: row.status_version } };
     }
-    const settling = observed === whole ? 0 : services.times.settle;
+    const settling = isStale ? services.times.settle : 0;
     const refresh = settings.refresh_interval_seconds * 1000;
     const dueAt = nextLook(row, observed, { now: services.now(), settling, refresh, isToBeMended: false });
     const isAsBefore = isDeepStrictEqual(observed, expected);

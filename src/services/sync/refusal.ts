@@ -1,13 +1,16 @@
 /** A change that KMS refuses for good is taken back whole (I5). */
-import type { KeyRow, Transaction } from '../../database/client.ts';
+import type { Transaction } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/notifications.ts';
 import { nextGeneration } from '../../domain/gap.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
-import { columnsOf, type DeclaredKey, declaredIn, declaredOf } from '../keys/declared.ts';
-import { recordRevision, stateWhileSyncing } from '../keys/intents.ts';
+import { recordRevision } from '../keys/intents.ts';
 import { findRevision } from '../keys/revisions.ts';
 import { holdSettings } from '../providers/settings.ts';
+import { columnsOf, type DeclaredKey, declaredIn, declaredOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { stateWhileSyncing } from '../rows/predicates.ts';
+import { holdRow, statusMoves, writeRow } from '../rows/write.ts';
 import { immutableFieldDiffers } from './attainable.ts';
 import { isMadeByUs } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
@@ -76,21 +79,22 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
   const next = await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, row.provider, row.id);
     const { former, columns } = await keyToReturnTo(transaction, row);
-    const [reverted] = await transaction.key.updateManyAndReturn({
-      where: { ...lease.fence, generation: row.generation },
-      data: {
+    const reverted = await writeRow(
+      transaction,
+      { ...lease.fence, generation: row.generation },
+      {
         ...columnsOf(target, settings),
         ...columns,
         generation,
         state: stateWhileSyncing(row, target),
         error,
         attempts: 0,
-        status_version: { increment: 1 },
+        ...statusMoves,
         updated_at: new Date(),
       },
-    });
+    );
     // A newer change overtook the refused one: it is tried as it stands.
-    if (reverted === undefined) return currentRow(transaction, lease.fence);
+    if (reverted === null) return currentRow(transaction, lease.fence);
     await recordReturn(transaction, row, former, { isLeft: notAsAsked.has(failure.code) });
     await refuseRevisions(transaction, row, error);
     const by = { actor: 'keyward', requestId: (await requestOf(transaction, row)) ?? 'none' };
@@ -111,7 +115,7 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
 
 /** @throws LeaseLost */
 async function currentRow(transaction: Transaction, fence: { id: string; lease_token: string }): Promise<KeyRow> {
-  const row = await transaction.key.findFirst({ where: fence });
+  const row = await holdRow(transaction, fence);
   if (row === null) throw new LeaseLost(fence.id);
   return row;
 }

@@ -1,15 +1,18 @@
 /** The ends of a key: removed from Keyward, deleted by KMS, or gone without our doing. */
-import type { KeyRow } from '../../database/client.ts';
+
 import { announceKeyChange } from '../../database/notifications.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { findRevision } from '../keys/revisions.ts';
 import type { Access } from '../providers/access.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isKnownLost } from '../rows/predicates.ts';
+import { holdRow, removeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { LeaseLost, type Work } from './lease.ts';
-import { doubtOf, isKnownLost, nextLookAtLost } from './lost.ts';
+import { doubtOf, nextLookAtLost } from './lost.ts';
 import { finish, recordFailed, recordRetry } from './record.ts';
 import { takeBack } from './refusal.ts';
 import { refuseRotations } from './rotation.ts';
@@ -17,9 +20,8 @@ import { refuseRotations } from './rotation.ts';
 /** Removes the record of a key that KMS never had, or that was released. Its history stays. */
 export async function recordRemoved(services: Services, { row, lease }: Work): Promise<KeyRow | null> {
   const next = await services.database.prisma.$transaction(async (transaction) => {
-    const { count } = await transaction.key.deleteMany({ where: { ...lease.fence, generation: row.generation } });
-    if (count === 0) {
-      const current = await transaction.key.findFirst({ where: lease.fence });
+    if (!(await removeRow(transaction, { ...lease.fence, generation: row.generation }))) {
+      const current = await holdRow(transaction, lease.fence);
       if (current === null) throw new LeaseLost(row.id);
       return current;
     }

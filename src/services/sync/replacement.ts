@@ -4,12 +4,14 @@
  * the new one. It is let be until KMS holds the new key as declared, and comes back when KMS refuses that.
  */
 import { v7 as uuidv7 } from 'uuid';
-import { type FormerKey, type KeyRow, Prisma, type Transaction } from '../../database/client.ts';
+import { type FormerKey, Prisma, type Transaction } from '../../database/client.ts';
 import type { KeyEvent } from '../../domain/events.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { declaredIn } from '../keys/declared.ts';
+import { declaredIn } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { type Columns, statusMoves, writeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { refuseRotations } from './rotation.ts';
@@ -37,11 +39,8 @@ export async function beginReplacement(services: Services, { row, lease }: Work)
       window_in_days: await windowOf(transaction, row),
       deletion: isLost ? 'gone' : 'waiting',
     };
-    const [changed] = await transaction.key.updateManyAndReturn({
-      where: lease.fence,
-      data: { ...noKey, replacement: 'begun', status_version: { increment: 1 } },
-    });
-    if (changed === undefined) throw new LeaseLost(row.id);
+    const changed = await writeRow(transaction, lease.fence, { ...noKey, replacement: 'begun', ...statusMoves });
+    if (changed === null) throw new LeaseLost(row.id);
     await transaction.formerKey.create({ data: former });
     await moveJournal(transaction, row.id, former.id);
     await recordDriftEvents(transaction, row, [], { isGone: true });
@@ -75,7 +74,7 @@ async function moveJournal(transaction: Transaction, from: string, to: string): 
 }
 
 /** The columns that say, with the new generation held, that the replacement is done. */
-export function replacedColumns(row: KeyRow, now: Date): Prisma.KeyUpdateManyMutationInput {
+export function replacedColumns(row: KeyRow, now: Date): Columns {
   if (row.replacement !== 'begun') return {};
   return { replacement: null, former_keys_open: true, due_at: now };
 }

@@ -1,14 +1,14 @@
 /** When a sync that failed is tried again, and when it is given up. */
 import type { FailureKind, KmsFailure } from '../../kms/errors.ts';
 import type { SyncError } from '../../schemas/key.ts';
+import { longestRetry } from '../rows/due.ts';
 
 /** What hinders the deletion of a former key or a rotation, and when it is tried again. */
 export type Hindrance = { failure: KmsFailure; error: SyncError; dueAt: Date };
 
 const firstDelay = 500;
-const longestDelay = 60_000;
-/** Milliseconds: no retry comes later, but for what KMS has refused. */
-export const longestRetry = longestDelay * 1.25;
+/** A quarter of jitter comes on top. */
+const longestDelay = longestRetry / 1.25;
 /** Milliseconds until KMS is asked again for what it has refused: drift to mend, a revert, a former key's deletion. */
 export const pauseAfterRefusal = 600_000;
 

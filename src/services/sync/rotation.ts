@@ -1,5 +1,5 @@
 /** Carries out on-demand rotations. RotateKeyOnDemand is not idempotent: what became of a call is found out first. */
-import type { KeyRow, OnDemandRotation, Transaction } from '../../database/client.ts';
+import type { OnDemandRotation, Transaction } from '../../database/client.ts';
 import type { EventData, KeyEvent } from '../../domain/events.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
@@ -7,6 +7,8 @@ import { type FailureKind, KmsFailure } from '../../kms/errors.ts';
 import { countOnDemandRotations } from '../../kms/rotations.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { holdRow, statusMoves, writeWork } from '../rows/write.ts';
 import { assertFenced } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { type Hindrance, mayHeal, pauseBefore } from './retry.ts';
@@ -51,9 +53,9 @@ export async function rotateOnDemand(
   }
   await services.database.prisma.$transaction(async (transaction) => {
     // Locked before it is counted: a request that comes now is either seen, or sets the mark after this.
-    await transaction.$executeRaw`SELECT 1 FROM keys WHERE id = ${row.id}::uuid FOR UPDATE`;
+    await holdRow(transaction, { id: row.id });
     const open = await transaction.onDemandRotation.count({ where: { key_ref: row.id, outcome: 'pending' } });
-    await transaction.key.updateMany({ where: work.lease.fence, data: { rotations_open: open > 0 } });
+    await writeWork(transaction, work.lease.fence, { rotations_open: open > 0 });
   });
   await services.failurePoints.pass('rotation-recorded');
   return hindered;
@@ -203,8 +205,7 @@ async function settle(
   error: RotationRefusal | null,
 ): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
-    const held = await transaction.key.updateMany({ where: lease.fence, data: { status_version: { increment: 1 } } });
-    if (held.count === 0) throw new LeaseLost(row.id);
+    if (!(await writeWork(transaction, lease.fence, statusMoves))) throw new LeaseLost(row.id);
     await recordSettled(transaction, row, rotation, error);
   });
   await services.failurePoints.pass('rotation-recorded');

@@ -5,6 +5,7 @@ import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
 import type { Permit } from '../../kms/permit.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
+import { statusMoves, writeRow } from '../rows/write.ts';
 import { closeEntry, outcomeOf, permitFor, refreshEntry } from './journal.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import type { Work } from './lease.ts';
@@ -78,8 +79,7 @@ export async function recordDone(
 ): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
     if (key_state !== undefined) {
-      const data = { key_state, status_version: { increment: 1 } };
-      await transaction.key.updateMany({ where: lease.fence, data });
+      await writeRow(transaction, lease.fence, { key_state, ...statusMoves });
     }
     await closeEntry(transaction, row, entry, 'done');
   });

@@ -9,11 +9,11 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { observedOf } from '../keys/declared.ts';
+import { observedOf } from '../rows/declared.ts';
+import { isSynced } from '../rows/predicates.ts';
 import { assertAsAsked } from './attainable.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
-import { isHeld } from './drift.ts';
 import { isMadeByUs, openJournal } from './journal.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import type { Work } from './lease.ts';
@@ -85,7 +85,7 @@ async function applyEach(
 
 /** A rotation is asked for, and a write of unknown outcome repeated; what else a held generation needs is drift put right. */
 function originOf({ row }: Work, { step }: JournalEntry): Pick<JournalEntry, 'origin'> {
-  const isMending = isHeld(row) && !row.writes_open && step.operation !== 'RotateKeyOnDemand';
+  const isMending = isSynced(row) && !row.writes_open && step.operation !== 'RotateKeyOnDemand';
   return isMending ? { origin: 'drift' } : {};
 }
 

@@ -2,14 +2,15 @@
  * Whether a KMS keeps the tags that CreateKey gives a key. Finding a key again by its ownership tag rests on it (I3), so the
  * tag of one key is read before a second one is made.
  */
-import type { KeyRow } from '../../database/client.ts';
+
 import type { ObservedKey, Tags } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { readTags } from '../../kms/observe.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
-import { isNewlyMade } from './attainable.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isNewlyMade } from '../rows/predicates.ts';
 import { CreationUnsettled, ownershipTagsIn } from './creation.ts';
 import { isMadeByUs } from './journal.ts';
 import { timeToLose } from './lost.ts';

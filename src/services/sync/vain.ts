@@ -1,13 +1,14 @@
 /** Drift that KMS was told to end, confirmed, and still shows: it is reported, and KMS is told again rarely. */
-import type { KeyRow } from '../../database/client.ts';
+
 import type { RecentWrite } from '../../domain/recent-writes.ts';
 import type { UnknownWrite } from '../../domain/scope.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { type InVain, inVain, leavingAlone, nextTry } from '../../domain/vain-writes.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { driftOf } from '../keys/declared.ts';
-import { isHeld } from './drift.ts';
+import { driftOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { isEnforcingAskedFor, isSynced } from '../rows/predicates.ts';
 import { type SyncMode, stepsFor } from './mode.ts';
 
 /** How many of a key's latest writes are looked at. */
@@ -21,7 +22,7 @@ export async function findInVain(
   observed: ObservedKey | null,
   found: Drift[],
 ): Promise<InVain[]> {
-  if (observed === null || found.length === 0 || !isHeld(row) || services.failurePoints.isOff('no-effect-check'))
+  if (observed === null || found.length === 0 || !isSynced(row) || services.failurePoints.isOff('no-effect-check'))
     return [];
   const writes = await findConfirmedWrites(services, row.id);
   const known = driftOf(row);
@@ -64,7 +65,7 @@ export function stepsNow(
   observed: ObservedKey | null,
   { vain, unknown, now }: { vain: InVain[]; unknown: UnknownWrite[]; now: number },
 ): Step[] {
-  const isAsked = row.enforce_through > row.served_observation;
+  const isAsked = isEnforcingAskedFor(row);
   const waiting = isAsked ? [] : vain.filter((entry) => nextTry(entry).getTime() > now).map(({ field }) => field);
   if (waiting.length === 0 || observed === null) return stepsFor(mode, row, desired, observed, unknown);
   const target = leavingAlone(desired, observed, waiting);

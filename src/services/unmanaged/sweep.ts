@@ -11,6 +11,7 @@ import { type ListedKey, listKeys, tagsOf } from '../../kms/inventory.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { accessTo } from '../providers/access.ts';
+import { findRowIn } from '../rows/read.ts';
 import { knownAmong } from './known.ts';
 
 const largestPage = 1000;
@@ -83,8 +84,7 @@ async function remember(
   { key_id, arn }: ListedKey,
 ): Promise<void> {
   await database.prisma.$transaction(async (transaction) => {
-    const select = { arn: true, key_id: true, writes_open: true };
-    const record = claimedId === null ? null : await transaction.key.findUnique({ where: { id: claimedId }, select });
+    const record = claimedId === null ? null : await findRowIn(transaction, claimedId);
     // Since the page was listed the record may have got its key, or be about to.
     if (record !== null && (record.arn === arn || (record.key_id === null && record.writes_open))) return;
     const where = { provider_key_id: { provider, key_id } };

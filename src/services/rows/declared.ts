@@ -1,6 +1,6 @@
 /** A key's row in the words of the domain, and back. */
 import { isDeepStrictEqual } from 'node:util';
-import type { KeyRow, Revision } from '../../database/client.ts';
+import type { Revision } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { type DeclaredKey, nothingDeclared, nothingTold } from '../../domain/arguments.ts';
 import { enabledIn } from '../../domain/key-state.ts';
@@ -8,6 +8,7 @@ import type { PolicyForm } from '../../domain/policy-form.ts';
 import { mergeTags, type TagSettings } from '../../domain/tags.ts';
 import type { DesiredKey, ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift, SyncError } from '../../schemas/key.ts';
+import type { KeyRow } from './key-row.ts';
 
 export type { DeclaredKey };
 

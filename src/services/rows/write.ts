@@ -1,0 +1,149 @@
+/**
+ * The writes of one key's rows. The row in `work` is taken first, by whoever: a lease is taken, and a look recorded, there alone,
+ * and the row in `keys` is written by nobody who does not hold it.
+ */
+import { type Key, Prisma, type Transaction, type Work } from '../../database/client.ts';
+import { workColumnNames } from '../../database/columns.ts';
+import type { KeyRow } from './key-row.ts';
+import { findRowIn } from './read.ts';
+
+type KeyColumns = Omit<Prisma.KeyUpdateManyMutationInput, 'id' | 'provider'>;
+export type WorkColumns = Omit<Prisma.WorkUpdateManyMutationInput, 'key_ref' | 'provider'>;
+/** Columns of either row. */
+export type Columns = KeyColumns & WorkColumns;
+
+/** What must be so for a key's row in `work` to be written. */
+export type WorkCondition = {
+  id: string;
+  /** null: nobody has the lease. */
+  lease_token?: string | null | undefined;
+  /** Nobody has asked for more since. */
+  asked?: number | undefined;
+};
+
+/** The same for both rows. */
+export type Condition = WorkCondition &
+  Pick<Prisma.KeyWhereInput, 'generation' | 'key_id' | 'synced_generation' | 'state'>;
+
+/** The columns of a key that nobody syncs. */
+export const noLease = { lease_token: null, lease_until: null };
+
+/** The columns of what somebody asks of a key, as a sync that is under way notices. */
+export const oneMoreAsked = { asked: { increment: 1 } };
+
+/** The columns of a change of status. */
+export const statusMoves = { status_version: { increment: 1 } };
+
+/** Records a key that there was no record of. @throws Prisma's P2002 when the ARN or the id is on record. */
+export async function insertRow(
+  transaction: Transaction,
+  columns: Prisma.KeyCreateInput & Omit<Prisma.WorkCreateWithoutKeyInput, 'provider'>,
+): Promise<KeyRow> {
+  const { keys, work } = split(columns);
+  const { id, provider } = columns;
+  const key = await transaction.key.create({ data: keys as Prisma.KeyCreateInput });
+  const row = await transaction.work.create({
+    data: {
+      ...(work as Omit<Prisma.WorkUncheckedCreateInput, 'key_ref' | 'provider'>),
+      key_ref: id as string,
+      provider,
+    },
+  });
+  return joined(key, row);
+}
+
+/** Writes columns of either row. @returns the key as it is then; null: it is not as the condition says, and nothing was written. */
+export async function writeRow(
+  transaction: Transaction,
+  { id, lease_token, asked, ...ofKey }: Condition,
+  columns: Columns,
+): Promise<KeyRow | null> {
+  const { keys, work } = split(columns);
+  const condition = { id, lease_token, asked };
+  if (Object.keys(ofKey).length > 0 && !(await hold(transaction, condition))) return null;
+  // Where nothing is asked of the row in `keys`, the write of the other one takes it.
+  const write = () => writeOne(transaction, condition, work);
+  const first = Object.keys(ofKey).length > 0 ? undefined : await write();
+  if (first === null) return null;
+  const where = { id, ...ofKey };
+  const key =
+    Object.keys(keys).length === 0
+      ? await transaction.key.findFirst({ where })
+      : (await transaction.key.updateManyAndReturn({ where, data: keys }))[0];
+  if (key === null || key === undefined) return null;
+  const row = first ?? (await write());
+  return row === null ? null : joined(key, row);
+}
+
+async function writeOne(transaction: Transaction, condition: WorkCondition, data: WorkColumns): Promise<Work | null> {
+  if (Object.keys(data).length === 0) {
+    return (await hold(transaction, condition))
+      ? transaction.work.findUnique({ where: { key_ref: condition.id } })
+      : null;
+  }
+  const [row] = await transaction.work.updateManyAndReturn({ where: whereOf(condition), data });
+  return row ?? null;
+}
+
+/** Writes columns of the row in `work` alone. @returns whether it is as the condition says. */
+export async function writeWork(
+  transaction: Transaction,
+  { id: key_ref, lease_token, asked }: WorkCondition,
+  columns: WorkColumns,
+): Promise<boolean> {
+  return (
+    (await transaction.work.updateMany({ where: whereOf({ id: key_ref, lease_token, asked }), data: columns })).count >
+    0
+  );
+}
+
+/** Removes the record. @returns whether it was as the condition says. */
+export async function removeRow(
+  transaction: Transaction,
+  { id, lease_token, asked, writes_open, ...ofKey }: Condition & { writes_open?: boolean },
+): Promise<boolean> {
+  if (!(await hold(transaction, { id, lease_token, asked }))) return false;
+  const where = { id, ...ofKey, ...(writes_open === undefined ? {} : { work: { writes_open } }) };
+  return (await transaction.key.deleteMany({ where })).count > 0;
+}
+
+/**
+ * Takes the key's rows until the transaction ends.
+ * @returns the key as it is; null: it is not as the condition says.
+ */
+export async function holdRow(transaction: Transaction, condition: WorkCondition): Promise<KeyRow | null> {
+  return (await hold(transaction, condition)) ? findRowIn(transaction, condition.id) : null;
+}
+
+async function hold(transaction: Transaction, { id, lease_token, asked }: WorkCondition): Promise<boolean> {
+  const conditions = [
+    Prisma.sql`key_ref = ${id}::uuid`,
+    ...(lease_token === undefined ? [] : [Prisma.sql`lease_token IS NOT DISTINCT FROM ${lease_token}::uuid`]),
+    ...(asked === undefined ? [] : [Prisma.sql`asked = ${asked}`]),
+  ];
+  const held =
+    await transaction.$executeRaw`SELECT 1 FROM work WHERE ${Prisma.join(conditions, ' AND ')} FOR NO KEY UPDATE`;
+  return held > 0;
+}
+
+function whereOf({ id, lease_token, asked }: WorkCondition): Prisma.WorkWhereInput {
+  return {
+    key_ref: id,
+    ...(lease_token === undefined ? {} : { lease_token }),
+    ...(asked === undefined ? {} : { asked }),
+  };
+}
+
+const isOfWork = new Set(workColumnNames);
+
+function split(columns: object): { keys: KeyColumns; work: WorkColumns } {
+  const entries = Object.entries(columns);
+  return {
+    keys: Object.fromEntries(entries.filter(([name]) => !isOfWork.has(name))),
+    work: Object.fromEntries(entries.filter(([name]) => isOfWork.has(name))),
+  };
+}
+
+function joined(key: Key, { key_ref: _ref, provider: _provider, ...work }: Work): KeyRow {
+  return { ...key, ...work } as KeyRow;
+}
