@@ -83,6 +83,13 @@ export const variables = {
     'local, aws, or a URL without credentials',
     'local: the built-in local KMS; aws: AWS; a URL: any KMS-compatible endpoint',
   ),
+  ALLOWED_KMS_ENDPOINTS: variable(
+    Type.Union([Type.Null(), Type.Array(Type.String({ pattern: '^[A-Za-z0-9.*:\\[\\]-]+$' }), { minItems: 1 })]),
+    null,
+    'hosts, separated by commas, with a port or without; * stands for one label',
+    "hosts that a provider's endpoint may name, beside that of KMS_ENDPOINT; unset: AWS's KMS, and on a laptop any loopback address",
+    asList,
+  ),
   LOCAL_KMS_PORT: variable(
     Type.Union([Type.Null(), portNumber]),
     null,
@@ -312,8 +319,13 @@ function checkIssuers({ JWT_ISSUERS: issuers, JWT_AUDIENCE: audience }: Config):
   }
 }
 
+/** Whether the service is for this machine alone, as on a laptop. */
+export function isForThisMachine({ HOST: host, NODE_ENV: mode }: Config): boolean {
+  return mode !== 'production' && isLoopback(host);
+}
+
 /** Whether only this machine reaches an address. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 

@@ -47,3 +47,13 @@ export function isAwsEndpoint(url: string): boolean {
   const host = URL.parse(url)?.hostname.replace(/\.$/, '') ?? '';
   return awsSuffixes.some((suffix) => host.endsWith(`.${suffix}`));
 }
+
+/**
+ * Whether a host is AWS's KMS, or a VPC endpoint of it. Others of AWS's hosts are rented to anybody: buckets, gateways, machines.
+ * Source: https://docs.aws.amazon.com/general/latest/gr/kms.html
+ */
+export function isAwsKmsHost(host: string): boolean {
+  const suffix = awsSuffixes.find((one) => host.endsWith(`.${one}`));
+  if (suffix === undefined) return false;
+  return /^([a-z0-9-]+\.)?kms(-fips)?\.[a-z0-9-]+(\.vpce)?$/.test(host.slice(0, -suffix.length - 1));
+}

@@ -21,6 +21,8 @@ export type KmsTarget = {
   /** By what the journal knows the endpoint. */
   endpointName: string;
   region: string;
+  /** Whether the name of the endpoint may stand for this machine. */
+  takesLoopback?: boolean;
   /** null: the credentials that the service has are used as they are. */
   assumeRole: AssumeRole | null;
   onCall: OnCall;
@@ -60,11 +62,11 @@ export type Kms = {
 /** Makes the clients. */
 export function openKms(target: KmsTarget): Kms {
   const { endpoint, endpointName, region, assumeRole, onCall, times, expiringWrites, quotas } = target;
-  const connections = new Connections();
+  const connections = new Connections({ takesLoopback: target.takesLoopback === true });
   const shared = {
     region,
     ...(endpoint === null ? {} : { endpoint }),
-    credentials: credentialsFor({ endpoint, region, assumeRole }),
+    credentials: credentialsFor({ endpoint, region, assumeRole, connections }),
   };
   const forQuestions = () => ({ ...shared, requestHandler: connections.handlerFor(readTimeout), maxAttempts: 3 });
   const reads = new KMSClient(forQuestions());

@@ -1,6 +1,6 @@
 /** The connections of one provider's clients. */
-import http from 'node:http';
-import https from 'node:https';
+import type http from 'node:http';
+import { type Guard, guardedAgents } from './guard.ts';
 
 /** Milliseconds after which a connection that nobody takes is given up. */
 export const connectTimeout = 2000;
@@ -13,14 +13,18 @@ const agentOptions = { maxSockets: 200, keepAlive: true };
  */
 export class Connections {
   readonly #agents: http.Agent[] = [];
+  readonly #guard: Guard;
+
+  constructor(guard: Guard) {
+    this.#guard = guard;
+  }
 
   /**
    * The SDK's options for one client; each has a pool of its own, so that reads don't crowd out writes.
    * @param requestTimeout milliseconds for which an answer is waited for.
    */
   handlerFor(requestTimeout: number) {
-    const httpAgent = new http.Agent(agentOptions);
-    const httpsAgent = new https.Agent(agentOptions);
+    const { httpAgent, httpsAgent } = guardedAgents(agentOptions, this.#guard);
     this.#agents.push(httpAgent, httpsAgent);
     return { connectionTimeout: connectTimeout, requestTimeout, throwOnRequestTimeout: true, httpAgent, httpsAgent };
   }

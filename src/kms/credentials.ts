@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/credential-providers';
 import type { AssumeRole } from '../domain/provider.ts';
 import { answerRules, demandAnswers } from './answers.ts';
+import type { Connections } from './connections.ts';
 
 /** Milliseconds for one call to STS, of which there may be three. */
 const answersOfSts = { ...answerRules.sts, deadline: 6000 };
@@ -41,8 +42,9 @@ export function credentialsFor(target: {
   endpoint: string | null;
   region: string;
   assumeRole: AssumeRole | null;
+  connections: Connections;
 }): CredentialProvider {
-  const { endpoint, region, assumeRole } = target;
+  const { endpoint, region, assumeRole, connections } = target;
   const base = endpoint === null ? fromNodeProviderChain() : credentialsForOtherEndpoints();
   if (assumeRole === null) return shared(() => providedBy(base, "The service's own credentials can't be had"));
   const assumed = fromTemporaryCredentials({
@@ -52,7 +54,11 @@ export function credentialsFor(target: {
       RoleSessionName: assumeRole.session_name ?? standardSessionName,
       ...(assumeRole.external_id === null ? {} : { ExternalId: assumeRole.external_id }),
     },
-    clientConfig: { region, ...(endpoint === null ? {} : { endpoint }) },
+    clientConfig: {
+      region,
+      requestHandler: connections.handlerFor(answersOfSts.deadline),
+      ...(endpoint === null ? {} : { endpoint }),
+    },
     clientPlugins: [{ applyToStack: (middlewareStack) => demandAnswers({ middlewareStack }, answersOfSts) }],
   });
   return shared(() => providedBy(assumed, `The role ${assumeRole.role_arn} can't be assumed`));

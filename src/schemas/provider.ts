@@ -97,10 +97,13 @@ const quotasInput = Type.Optional(
 export const AssumeRole = Type.Object(
   {
     role_arn: assumeRole.role_arn,
-    external_id: nullable(assumeRole.external_id),
     session_name: nullable(assumeRole.session_name),
   },
-  { $id: 'AssumeRole', additionalProperties: false, description: "Terraform's assume_role." },
+  {
+    $id: 'AssumeRole',
+    additionalProperties: false,
+    description: "Terraform's assume_role, without external_id, which is written only.",
+  },
 );
 
 export const IgnoreTags = Type.Object(

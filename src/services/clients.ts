@@ -31,7 +31,16 @@ export function openClients(
     const place = placeOf({ region, assumeRole }) + rules.place(endpoint);
     const quotas = limiter.open(place, rules.quotas(settings));
     const endpointName = rules.endpointName(endpoint);
-    return openKms({ ...shared, endpoint: endpoint ?? shared.endpoint, endpointName, region, assumeRole, quotas });
+    const takesLoopback = rules.takesLoopback(endpoint);
+    return openKms({
+      ...shared,
+      takesLoopback,
+      endpoint: endpoint ?? shared.endpoint,
+      endpointName,
+      region,
+      assumeRole,
+      quotas,
+    });
   };
   return {
     open,

@@ -1,4 +1,5 @@
 /** What a provider's `quotas` mean at its endpoint: the rates that calls are held to, and how stale answers may be. */
+import { type EndpointRules, hostFault } from '../domain/endpoint-rules.ts';
 import type { ProviderSettings } from '../domain/provider.ts';
 import { isAwsEndpoint } from '../domain/regions.ts';
 import { type QuotaRule, quotaRuleOf } from '../domain/request-quotas.ts';
@@ -11,6 +12,8 @@ type Standard = {
   endpoint: string | null;
   /** Whether that is the built-in local KMS. */
   isBuiltIn: boolean;
+  /** Which hosts an endpoint may name. */
+  hosts: Omit<EndpointRules, 'configured'>;
   /** Milliseconds for which answers may be older than a write: of AWS, and of a KMS that is known to be none. */
   settle: { aws: number; others: number };
 };
@@ -20,6 +23,17 @@ export class ProviderRules {
 
   constructor(standard: Standard) {
     this.#standard = standard;
+  }
+
+  /** Whether the name of an endpoint may stand for this machine: the operator's own may. */
+  takesLoopback(endpoint: string | null): boolean {
+    return endpoint === null || this.#standard.hosts.takesLoopback;
+  }
+
+  /** Why no signed request may go to an endpoint; null: it may. */
+  endpointFault(endpoint: string | null): string | null {
+    const { endpoint: configured, hosts } = this.#standard;
+    return endpoint === null ? null : hostFault(endpoint, { ...hosts, configured });
   }
 
   quotas({ endpoint, quotas }: Quoted): QuotaRule {

@@ -1,7 +1,15 @@
 /** Opens everything the service needs, in order, and closes it in the opposite order. */
 import type { FastifyBaseLogger } from 'fastify';
 import type { ClientBase } from 'pg';
-import { type Config, dataFolder, propagationTime, resumeGap, retentionOf, settleTimes } from '../config.ts';
+import {
+  type Config,
+  dataFolder,
+  isForThisMachine,
+  propagationTime,
+  resumeGap,
+  retentionOf,
+  settleTimes,
+} from '../config.ts';
 import { type Database, openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
 import { listen, type Notifications } from '../database/notifications.ts';
@@ -92,7 +100,9 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
   const limiter = new Limiter(config.QUOTA_SHARE);
   const isBuiltIn = config.KMS_ENDPOINT === 'local';
-  const rules = new ProviderRules({ endpoint, isBuiltIn, settle: settleTimes(config) });
+  const takesLoopback = config.ALLOWED_KMS_ENDPOINTS === null && isForThisMachine(config);
+  const hosts = { allowed: config.ALLOWED_KMS_ENDPOINTS, takesLoopback };
+  const rules = new ProviderRules({ endpoint, isBuiltIn, hosts, settle: settleTimes(config) });
   const times = timesOf(config, rules, failurePoints);
   const onClockSetBack = async (client: Pick<ClientBase, 'query'>, setBack: number) => {
     log.warn({ seconds: Math.round(setBack / 1000) }, "PostgreSQL's clock was set back: times to come are shortened");

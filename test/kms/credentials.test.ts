@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'tap';
+import { Connections } from '../../src/kms/connections.ts';
 import { credentialsFor } from '../../src/kms/credentials.ts';
 import { toKmsFailure } from '../../src/kms/errors.ts';
 import { temporaryFolder } from '../support/process.ts';
@@ -34,7 +35,8 @@ test('that STS refuses the credentials of the service itself is no word of KMS o
   };
   t.intercept(process, 'env', { value: { ...process.env, ...environment } });
   for (const endpoint of [null, 'http://127.0.0.1:1']) {
-    const provide = credentialsFor({ endpoint, region: 'us-east-1', assumeRole: null });
+    const connections = new Connections({ takesLoopback: false });
+    const provide = credentialsFor({ endpoint, region: 'us-east-1', assumeRole: null, connections });
     const error: unknown = await provide().then(
       () => undefined,
       (reason: unknown) => reason,

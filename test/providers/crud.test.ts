@@ -21,7 +21,7 @@ test('providers: made, read, changed and deleted', async (t) => {
   const full = {
     name: 'payments-prod',
     region: 'eu-central-1',
-    endpoint: 'https://kms.example.test',
+    endpoint: 'https://kms.eu-central-1.amazonaws.com',
     assume_role: { role_arn: 'arn:aws:iam::444455556666:role/keyward', external_id: 'x-1', session_name: 'portal' },
     allowed_account_ids: ['444455556666'],
     default_tags: { env: 'prod' },
@@ -45,7 +45,10 @@ test('providers: made, read, changed and deleted', async (t) => {
     t.equal(least.headers.get('location'), `${path}/a`);
     t.equal(least.headers.get('etag'), '"1"');
     const most = await call<Provider>('POST', path, full);
-    t.match(most, { status: 201, body: full });
+    const { external_id: secret, ...role } = full.assume_role;
+    t.match(most, { status: 201, body: { ...full, assume_role: role } });
+    t.notMatch(JSON.stringify(most.body), secret, 'an external id is written only');
+    t.notMatch(JSON.stringify((await call('GET', '/v1/events')).body), secret, 'and no event tells it');
     t.strictSame((await call('GET', `${path}/payments-prod`)).body, most.body);
     t.equal((await call('POST', path, full)).status, 409, 'a name is given once');
   });
@@ -125,6 +128,7 @@ test('providers: made, read, changed and deleted', async (t) => {
       status: 200,
       body: {
         ...full,
+        assume_role: { role_arn: full.assume_role.role_arn, session_name: 'portal' },
         default_tags: { team: 'a' },
         drift_policy: 'enforce',
         ignore_tags: { keys: ['seen'], key_prefixes: [] },
@@ -168,7 +172,7 @@ test('providers: made, read, changed and deleted', async (t) => {
     const unsaid = await patch({ role_arn });
     t.match(unsaid, { status: 422, body: { errors: [{ pointer: '/assume_role/external_id' }] } });
     const without = await patch({ role_arn, external_id: null });
-    t.same([without.status, without.body.assume_role], [200, { role_arn, external_id: null, session_name: null }]);
+    t.same([without.status, without.body.assume_role], [200, { role_arn, session_name: null }]);
     t.equal((await patch({ role_arn })).status, 200, 'there is none to lose');
     t.equal((await patch(full.assume_role)).status, 200);
   });

@@ -18,6 +18,8 @@ export type Access = { settings: ProviderSettings; kms: Kms };
 export async function accessTo(services: Services, name: string): Promise<Access> {
   const settings = await findSettings(services, name);
   if (settings === null) throw unusable('NoSuchProvider', `There is no provider ${JSON.stringify(name)}`);
+  const elsewhere = services.rules.endpointFault(settings.endpoint);
+  if (elsewhere !== null) throw unusable('EndpointNotAllowed', elsewhere);
   const kms = services.clients.of(name, settings);
   const identity = await kms.identity();
   const fault = accountFault(name, settings, identity);
@@ -60,6 +62,7 @@ export async function homeElsewhere(kms: Kms, arn: string): Promise<string | nul
   return `of account ${account}, Region ${region}, and the provider is for ${here}`;
 }
 
-function unusable(code: string, message: string): KmsFailure {
+/** Why a provider leads nowhere. */
+export function unusable(code: string, message: string): KmsFailure {
   return new KmsFailure('credentials', code, message, 'GetCallerIdentity', true);
 }

@@ -7,7 +7,7 @@ import { listKeys } from '../../kms/inventory.ts';
 import { checkPermissions } from '../../kms/permissions.ts';
 import type { ProviderCheck } from '../../schemas/provider.ts';
 import type { Services } from '../context.ts';
-import { accountFault } from './access.ts';
+import { accountFault, unusable } from './access.ts';
 import { providerNotFound } from './commands.ts';
 import { findSettings } from './settings.ts';
 
@@ -49,6 +49,8 @@ export async function checkProvider(services: Services, name: string): Promise<P
     permissions: [],
   };
   try {
+    const elsewhere = services.rules.endpointFault(settings.endpoint);
+    if (elsewhere !== null) throw unusable('EndpointNotAllowed', elsewhere);
     const identity = await identityOf(kms);
     // Whether there is a KMS at all: what has no answer says nothing of permissions.
     await listKeys(kms, 1, null).catch(unlessAnswered);

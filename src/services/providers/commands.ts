@@ -5,13 +5,14 @@ import { providerColumns } from '../../database/columns.ts';
 import { changedFields } from '../../domain/changes.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { unstorableText } from '../../domain/text.ts';
+import type { Json } from '../../domain/types.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { conflict, type Input, ProblemError } from '../problems.ts';
+import { conflict, type Input, invalidInput, ProblemError } from '../problems.ts';
 import { beginChange, bringAlong, type Concern } from './bring-along.ts';
 import { settingsByCreate, settingsByPatch } from './input.ts';
 import { assertKeysAreThere } from './sample.ts';
-import { findProviderRow, settingsOf, standardProvider } from './settings.ts';
+import { findProviderRow, settingsOf, standardProvider, withoutSecrets } from './settings.ts';
 import { assertRoomForTags, type Horizon, horizonOf } from './tags-limit.ts';
 
 export type { ProviderRow };
@@ -22,6 +23,7 @@ const longestWait = 10_000;
 /** @throws ProblemError invalid-input, conflict when there is one of that name. */
 export async function createProvider(services: Services, input: Input, by: Actor): Promise<ProviderRow> {
   const settings = settingsByCreate(input, services.ownershipTagName);
+  assertEndpointAllowed(services, settings);
   const { name } = input.body as { name: string };
   const row = await services.database.prisma.$transaction(async (transaction) => {
     const created = await transaction.provider.createManyAndReturn({
@@ -29,7 +31,7 @@ export async function createProvider(services: Services, input: Input, by: Actor
       skipDuplicates: true,
     });
     if (created[0] === undefined) return null;
-    const data = { changes: changedFields(null, settings) };
+    const data = { changes: changedFields(null, withoutSecrets(settings)) };
     await recordEvent(transaction, { type: 'provider.created', provider: name, data }, by);
     return created[0];
   });
@@ -56,6 +58,7 @@ export async function updateProvider(
     const before = settingsOf(seen);
     const after = settingsByPatch(before, input, services.ownershipTagName);
     if (isDeepStrictEqual(before, after)) return seen;
+    if (before.endpoint !== after.endpoint) assertEndpointAllowed(services, after);
     await assertKeysAreThere(services, name, { before, after });
     const concern = concernOf(before, after);
     const horizon = await horizonOf(services.database.prisma);
@@ -66,6 +69,12 @@ export async function updateProvider(
     if (concern.tags || concern.hastens) await bringAlong(services, name, longestWait);
     return row;
   }
+}
+
+/** @throws ProblemError invalid-input */
+function assertEndpointAllowed({ rules }: Services, { endpoint }: ProviderSettings): void {
+  const detail = rules.endpointFault(endpoint);
+  if (detail !== null) throw invalidInput([{ pointer: '/endpoint', detail }]);
 }
 
 /** What a change is to do with the provider's keys. */
@@ -100,7 +109,7 @@ async function recordUpdate(services: Services, update: Update, by: Actor): Prom
       if (before.region !== after.region) await assertNoKeys(transaction, name, "its Region can't be changed");
       // Those that were declared meanwhile, by the settings as they were.
       if (concern.tags) await assertRoomForTags(transaction, name, after, { ...services, since: horizon });
-      const changes = changedFields(before, after);
+      const changes = changesOf(before, after);
       await recordEvent(transaction, { type: 'provider.updated', provider: name, data: { changes } }, by);
       const now = new Date();
       const data = { ...columnsOf(after), version: { increment: 1 }, updated_at: now };
@@ -111,6 +120,15 @@ async function recordUpdate(services: Services, update: Update, by: Actor): Prom
     if (error instanceof Superseded || isDeadlock(error)) return null;
     throw error;
   }
+}
+
+/** An external id is told to nobody: not even that one took the place of another is told by its text. */
+function changesOf(before: ProviderSettings, after: ProviderSettings) {
+  const changes = changedFields(withoutSecrets(before), withoutSecrets(after));
+  if (before.assume_role?.external_id === after.assume_role?.external_id) return changes;
+  const [hidden, role] = ['(write-only)', 'assume_role.external_id'];
+  const told = (settings: ProviderSettings) => (settings.assume_role?.external_id == null ? null : hidden);
+  return { ...changes, [role as string]: { before: told(before) as Json, after: told(after) as Json } };
 }
 
 /** @throws ProblemError not-found, conflict for one that has keys, and for the standard one. */
@@ -125,7 +143,7 @@ export async function deleteProvider(services: Services, name: string, by: Actor
     }
     await transaction.provider.delete({ where: { name } });
     await transaction.foreignKey.deleteMany({ where: { provider: name } });
-    const changes = changedFields(settingsOf(row), {});
+    const changes = changedFields(withoutSecrets(settingsOf(row)), {});
     await recordEvent(transaction, { type: 'provider.deleted', provider: name, data: { changes } }, by);
   });
 }

@@ -7,7 +7,7 @@ import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
 import { withinLimits } from '../visibility.ts';
 import { providerNotFound } from './commands.ts';
-import { findProviderRow, settingsOf } from './settings.ts';
+import { findProviderRow, settingsOf, withoutSecrets } from './settings.ts';
 
 const standardLimit = 50;
 
@@ -57,7 +57,7 @@ const nothing = { keys_total: 0, keys_in_sync: 0, keys_pending: 0, expected_unti
 function toProvider(row: ProviderRow, progress: Omit<ProviderProgress, 'started_at'> = nothing): Provider {
   return {
     name: row.name,
-    ...settingsOf(row),
+    ...withoutSecrets(settingsOf(row)),
     progress: { ...progress, started_at: row.tags_changed_at?.toISOString() ?? null },
     created_at: row.created_at.toISOString(),
     updated_at: row.updated_at.toISOString(),

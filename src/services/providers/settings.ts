@@ -29,6 +29,13 @@ export function settingsOf(row: ProviderRow): ProviderSettings {
   };
 }
 
+/** The settings as they are shown: an external id is written only. */
+export function withoutSecrets({ assume_role: role, ...settings }: ProviderSettings) {
+  if (role === null) return { ...settings, assume_role: null };
+  const { external_id: _secret, ...shown } = role;
+  return { ...settings, assume_role: shown };
+}
+
 /** Prepared once a connection: every sync asks for it, so that no process works by settings that were changed. */
 const selectProvider = { name: 'find_provider', text: `SELECT ${providerColumns} FROM providers WHERE name = $1` };
 
