@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { withEvents } from './event-table.ts';
+import { openApiYaml } from './openapi.ts';
 import { withActions } from './permission-list.ts';
 import { withVariables } from './variable-table.ts';
 
@@ -14,3 +15,4 @@ for (const [name, write] of [
   const page = path.join(root, name);
   await writeFile(page, write(await readFile(page, 'utf8')));
 }
+await writeFile(path.join(root, 'openapi.yaml'), await openApiYaml());

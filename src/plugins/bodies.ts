@@ -22,7 +22,8 @@ export default fp(
 /** @throws ProblemError for a body that is compressed. Source: RFC 9110, 15.5.16 and 12.5.3. */
 async function refuseEncoded(request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const encoding = request.headers['content-encoding'];
-  if (request.is404 || encoding === undefined || encoding.trim().toLowerCase() === 'identity') return;
+  const isNone = encoding === undefined || encoding.trim().toLowerCase() === 'identity';
+  if (isNone || request.is404 || request.method === 'GET' || request.method === 'HEAD') return;
   reply.header('accept-encoding', 'identity');
   const detail = `The body has Content-Encoding ${JSON.stringify(encoding)}: send it without one.`;
   throw new ProblemError('unsupported-media-type', detail);

@@ -14,7 +14,16 @@ export default fp(
     };
     app.get(
       '/livez',
-      { schema: { operationId: 'getLiveness', tags: ['Service'], summary: 'Is the process up?', response: answer } },
+      {
+        schema: {
+          operationId: 'getLiveness',
+          tags: ['Service'],
+          summary: 'Is the process up?',
+          description: 'Asks nothing else: for the liveness probe of an orchestrator.',
+          security: [],
+          response: answer,
+        },
+      },
       async () => ({ status: 'ok' }),
     );
     app.get(
@@ -24,6 +33,8 @@ export default fp(
           operationId: 'getReadiness',
           tags: ['Service'],
           summary: 'Is the database reachable, and does the worker work?',
+          description: 'For the readiness probe of an orchestrator. 503 says what is away.',
+          security: [],
           response: { ...answer, ...problems() },
         },
       },

@@ -17,6 +17,8 @@ export default fp(
           operationId: 'getMetrics',
           tags: ['Service'],
           summary: 'Prometheus metrics',
+          description: 'Of this process and of the fleet, as text: docs/metrics.md lists them.',
+          security: [],
           response: {
             200: { description: 'The metrics.', content: { 'text/plain': { schema: Type.String() } } },
             ...problems(),

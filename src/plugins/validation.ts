@@ -68,7 +68,11 @@ function atFirstUse(ajv: Ajv, schema: object) {
 
 /** What the schema finds wrong with a body, each with its place. */
 export function bodyViolations(errors: readonly FastifySchemaValidationError[]): Violation[] {
-  return distinct((errors as ErrorObject[]).map((error) => ({ pointer: pointerOf(error), detail: describe(error) })));
+  return distinct(
+    (errors as ErrorObject[])
+      .filter(isOfAValue)
+      .map((error) => ({ pointer: pointerOf(error), detail: describe(error) })),
+  );
 }
 
 /** What the schema finds wrong with the query or the path; `pointer` is the parameter's name. */
@@ -76,6 +80,11 @@ export function parameterViolations(errors: readonly FastifySchemaValidationErro
   return distinct(
     (errors as ErrorObject[]).map((error) => ({ pointer: pointerOf(error).slice(1), detail: describe(error) })),
   );
+}
+
+/** Where a value or null is right, what is wrong with a value is all there is to say. */
+function isOfAValue({ keyword, params }: ErrorObject): boolean {
+  return keyword !== 'anyOf' && params['type'] !== 'null';
 }
 
 function pointerOf({ instancePath, keyword, params }: ErrorObject): string {

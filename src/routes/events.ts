@@ -14,6 +14,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listEvents',
         tags: ['History'],
         summary: 'List everything that happened, newest first',
+        description:
+          "Of all keys and providers. Events are never changed; how long they are kept is the operator's choice.",
         querystring: EventQuery,
         response: { 200: jsonAnswer('A page.', 'EventList'), ...problems() },
       },

@@ -1,17 +1,23 @@
 /** Who may do what: tokens, roles, bindings, and what a caller is told of itself. */
 import { type Static, Type } from 'typebox';
 import { permissionNames } from '../domain/permissions.ts';
-import { nullable, nullableRef, ref, stringEnum, Tags, Timestamp } from './common.ts';
+import { KeyId, nullable, nullableRef, openEnum, pageOf, ref, stringEnum, Tags, timestamp } from './common.ts';
 
 const subjectText = (description: string) => Type.String({ minLength: 1, maxLength: 256, description });
 const roleName = Type.String({
   pattern: '^[a-z][a-z0-9-]{0,62}$',
   description: 'viewer, operator, editor, admin, or one of your own.',
 });
-const tokenName = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' });
+const tokenName = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+  description: '1 to 63 letters, digits and . _ -, a letter or digit first.',
+});
 const expiresAt = 'When it ends; null: never.';
 
 export const Permission = stringEnum(permissionNames, { $id: 'Permission', description: 'See docs/access.md.' });
+
+/** In answers: there will be more. */
+const openPermission = openEnum(permissionNames);
 
 const Providers = nullable(
   Type.Array(Type.String({ minLength: 1, maxLength: 63 }), {
@@ -20,7 +26,7 @@ const Providers = nullable(
     description: 'Only there; null: everywhere.',
   }),
 );
-const LimitTags = nullableRef(Tags);
+const LimitTags = nullableRef(Tags, { description: 'Only keys that have all of these; null: all keys.' });
 
 export const BindingSubject = Type.Object(
   {
@@ -36,32 +42,40 @@ export const BindingSubject = Type.Object(
 
 export const BindingCreate = Type.Object(
   { role: roleName, subject: ref(BindingSubject), providers: Type.Optional(Providers), tags: Type.Optional(LimitTags) },
-  { $id: 'BindingCreate', additionalProperties: false },
+  { $id: 'BindingCreate', additionalProperties: false, description: 'A role to give to somebody.' },
 );
+
+const BoundSubject = Type.Object(BindingSubject.properties, {
+  $id: 'BoundSubject',
+  description: 'Who has the role: one of token, user and group.',
+});
 
 export const Binding = Type.Object(
   {
-    id: Type.String({ format: 'uuid' }),
-    role: Type.String(),
-    subject: ref(BindingSubject),
+    id: Type.String({ ...KeyId, description: 'Of the binding.' }),
+    role: Type.String({ description: 'The name of the role.' }),
+    subject: ref(BoundSubject),
     providers: Providers,
     tags: LimitTags,
   },
-  { $id: 'Binding', additionalProperties: false, description: 'Gives a role to somebody.' },
+  { $id: 'Binding', description: 'Gives a role to somebody.' },
 );
 
 export const Role = Type.Object(
   {
-    name: Type.String(),
-    permissions: Type.Array(ref(Permission)),
+    name: Type.String({ description: 'Its name.' }),
+    permissions: Type.Array(openPermission, { description: 'What it allows.' }),
     built_in: Type.Boolean({ description: 'Nobody can change it.' }),
   },
-  { $id: 'Role', additionalProperties: false },
+  { $id: 'Role', description: 'A set of permissions.' },
 );
 
 export const RolePut = Type.Object(
-  { name: Type.Optional(roleName), permissions: Type.Array(ref(Permission), { maxItems: 100 }) },
-  { $id: 'RolePut', additionalProperties: false },
+  {
+    name: Type.Optional(roleName),
+    permissions: Type.Array(ref(Permission), { maxItems: 100, description: 'What it is to allow.' }),
+  },
+  { $id: 'RolePut', additionalProperties: false, description: 'A role as it is to be.' },
 );
 
 export const TokenCreate = Type.Object(
@@ -72,48 +86,46 @@ export const TokenCreate = Type.Object(
     providers: Type.Optional(Providers),
     tags: Type.Optional(LimitTags),
   },
-  { $id: 'TokenCreate', additionalProperties: false },
+  {
+    $id: 'TokenCreate',
+    additionalProperties: false,
+    description: 'A token to make, with the role that it is to have.',
+  },
 );
 
 const tokenFields = {
-  id: Type.String({ format: 'uuid' }),
-  name: Type.String(),
+  id: Type.String({ ...KeyId, description: 'Of the token; the token itself is shown once.' }),
+  name: Type.String({ description: 'Its name, as bindings have it.' }),
   expires_at: nullable(Type.String({ format: 'date-time', description: expiresAt })),
   last_used_at: nullable(Type.String({ format: 'date-time', description: 'To the minute; null: not yet.' })),
-  created_by: Type.String(),
-  created_at: Timestamp,
+  created_by: Type.String({ description: 'Who made it.' }),
+  created_at: timestamp('When it was made.'),
 };
 
-export const Token = Type.Object(tokenFields, { $id: 'Token', additionalProperties: false });
+export const Token = Type.Object(tokenFields, { $id: 'Token', description: 'An API token, without the token itself.' });
 
 export const NewToken = Type.Object(
   { ...tokenFields, token: Type.String({ description: 'The token itself, shown this once.' }) },
-  { $id: 'NewToken', additionalProperties: false },
+  { $id: 'NewToken', description: 'An API token that was made just now.' },
 );
 
 export const AccessMe = Type.Object(
   {
     subject: Type.String({ description: 'As events name it.' }),
-    kind: stringEnum(['token', 'jwt', 'anonymous']),
-    groups: Type.Array(Type.String()),
-    bindings: Type.Array(ref(Binding)),
-    permissions: Type.Array(ref(Permission), { description: 'What may be done somewhere; bindings say where.' }),
+    kind: openEnum(['token', 'jwt', 'anonymous'], { description: 'How the caller is known.' }),
+    groups: Type.Array(Type.String(), { description: 'That its JWT lists.' }),
+    bindings: Type.Array(ref(Binding), { description: 'Its own, and those of its groups.' }),
+    permissions: Type.Array(openPermission, { description: 'What may be done somewhere; bindings say where.' }),
   },
-  { $id: 'AccessMe', additionalProperties: false },
+  { $id: 'AccessMe', description: 'What a caller is told of itself.' },
 );
 
-const list = (items: Parameters<typeof ref>[0], $id: string) =>
-  Type.Object(
-    { items: Type.Array(ref(items)), next_cursor: nullable(Type.String()) },
-    { $id, additionalProperties: false },
-  );
+export const BindingList = pageOf(Binding, 'BindingList', 'bindings');
+export const RoleList = pageOf(Role, 'RoleList', 'roles');
+export const TokenList = pageOf(Token, 'TokenList', 'tokens');
 
-export const BindingList = list(Binding, 'BindingList');
-export const RoleList = list(Role, 'RoleList');
-export const TokenList = list(Token, 'TokenList');
-
-export const RoleParams = Type.Object({ name: Type.String() });
-export const IdParams = Type.Object({ id: Type.String() });
+export const RoleParams = Type.Object({ name: Type.String({ description: "The role's name." }) });
+export const IdParams = Type.Object({ id: Type.String({ description: 'As the list has it.' }) });
 
 export type BindingCreate = Static<typeof BindingCreate>;
 export type Binding = Static<typeof Binding>;
@@ -126,6 +138,6 @@ export type TokenCreate = Static<typeof TokenCreate>;
 export type AccessMe = Static<typeof AccessMe>;
 
 export const accessSchemas = [
-  ...[Permission, BindingSubject, BindingCreate, Binding, BindingList, Role, RolePut, RoleList],
+  ...[Permission, BindingSubject, BoundSubject, BindingCreate, Binding, BindingList, Role, RolePut, RoleList],
   ...[TokenCreate, Token, NewToken, TokenList, AccessMe],
 ];

@@ -6,29 +6,51 @@ export function stringEnum<const Values extends readonly string[]>(values: Value
   return Type.Unsafe<Values[number]>({ type: 'string', enum: [...values], ...options });
 }
 
-/** The schema, or null. */
+/** The schema, or null. One that has a name keeps it, for the sake of generated clients. */
 export function nullable<Schema extends TSchema>(schema: Schema) {
-  const { type } = schema as { type?: string };
-  if (type === undefined) return Type.Unsafe<Static<Schema> | null>({ anyOf: [schema, { type: 'null' }] });
-  const values = (schema as { enum?: unknown[] }).enum;
-  const withNull = values === undefined ? {} : { enum: [...values, null] };
-  return Type.Unsafe<Static<Schema> | null>({ ...schema, ...withNull, type: [type, 'null'] });
+  const { type, $ref, ...rest } = schema as { type?: string; $ref?: string };
+  if ($ref !== undefined) return Type.Unsafe<Static<Schema> | null>({ anyOf: [{ $ref }, { type: 'null' }], ...rest });
+  return Type.Unsafe<Static<Schema> | null>({ ...schema, type: [type, 'null'] });
 }
 
 /** A reference to a schema by its name, so that it appears once, under that name, in the OpenAPI document. */
-export function ref<Schema extends TSchema>(schema: Schema) {
+export function ref<Schema extends TSchema>(schema: Schema, options: object = {}) {
   const { $id } = schema as { $id?: string };
   if ($id === undefined) throw new Error('Only a schema with an $id can be referred to');
-  return Type.Unsafe<Static<Schema>>({ $ref: `${$id}#` });
+  return Type.Unsafe<Static<Schema>>({ $ref: `${$id}#`, ...options });
 }
 
 /** The same, or null. */
-export function nullableRef<Schema extends TSchema>(schema: Schema) {
-  return Type.Unsafe<Static<Schema> | null>({ anyOf: [ref(schema), { type: 'null' }] });
+export function nullableRef<Schema extends TSchema>(schema: Schema, options: object = {}) {
+  return Type.Unsafe<Static<Schema> | null>({ anyOf: [ref(schema), { type: 'null' }], ...options });
+}
+
+/**
+ * A string out of a set that others extend, AWS above all. It is told in words of an answer, so that the decoder of a generated
+ * client takes what comes later; what may be sent has a name and an `enum` (`stringEnum`).
+ */
+export function openEnum<const Values extends readonly string[]>(values: Values, options: object = {}) {
+  return Type.Unsafe<Values[number]>({ type: 'string', 'x-extensible-enum': [...values], ...options });
+}
+
+/** A page of a list. */
+export function pageOf<Item extends TSchema>(item: Item, $id: string, what: string) {
+  return Type.Object(
+    {
+      items: Type.Array(ref(item), { description: 'The items of this page, in the order of the list.' }),
+      next_cursor: nullable(Type.String({ description: '`cursor` of the next page; null: this is the last one.' })),
+    },
+    { $id, description: `A page of ${what}.` },
+  );
 }
 
 /** RFC 3339 in UTC, with milliseconds. */
-export const Timestamp = Type.String({ format: 'date-time' });
+export function timestamp(description: string) {
+  return Type.String({ format: 'date-time', description: `${description} RFC 3339, UTC.` });
+}
+
+/** Keyward's id of a key. */
+export const KeyId = { format: 'uuid', examples: ['01980e6c-7a4b-7c1e-9f00-3b5e8d1c2a10'] };
 
 /** What every list takes. */
 export const page = {
@@ -46,6 +68,15 @@ export const Tags = Type.Unsafe<Record<string, string>>({
   examples: [{ team: 'payments' }],
 });
 
+/** Tags in a PATCH. */
+export const TagsPatch = Type.Unsafe<Record<string, string | null>>({
+  $id: 'TagsPatch',
+  type: 'object',
+  additionalProperties: { type: ['string', 'null'] },
+  description: 'Merged by name: tags to set; null removes a tag.',
+  examples: [{ team: 'payments', env: null }],
+});
+
 export const Policy = Type.Unsafe<Record<string, unknown>>({
   $id: 'Policy',
   type: 'object',
@@ -59,7 +90,7 @@ export const InputError = Type.Object(
     pointer: Type.String({ description: 'RFC 6901 pointer to the field in the body; for a parameter, its name.' }),
     detail: Type.String({ description: 'What was wrong, and what would be right.' }),
   },
-  { $id: 'InputError', additionalProperties: false },
+  { $id: 'InputError', description: 'One thing that is wrong with the input.' },
 );
 
 /** A refusal of KMS. */
@@ -69,51 +100,37 @@ export const KmsError = Type.Object(
     message: Type.String({ description: "KMS's own words." }),
     operation: nullable(Type.String({ description: 'The KMS operation that was refused.' })),
   },
-  { $id: 'KmsError', additionalProperties: false },
+  { $id: 'KmsError', description: 'How KMS refused a call.' },
 );
 
 /** RFC 9457. */
 export const Problem = Type.Object(
   {
     type: Type.String({ format: 'uri-reference', description: 'The kind of problem; a page that explains it.' }),
-    title: Type.String(),
-    status: Type.Integer(),
-    detail: Type.String(),
+    title: Type.String({ description: 'The kind in words.' }),
+    status: Type.Integer({ description: 'The HTTP status.' }),
+    detail: Type.String({ description: 'What happened, and what to do about it.' }),
     instance: Type.String({ description: 'The path that was asked for.' }),
-    request_id: Type.String(),
-    errors: Type.Optional(Type.Array(ref(InputError))),
-    id: Type.Optional(Type.String({ description: 'The key that the problem is about.' })),
+    request_id: Type.String({ description: 'X-Request-Id; the log, revisions and events have it too.' }),
+    errors: Type.Optional(Type.Array(ref(InputError), { description: 'Everything that is wrong with the input.' })),
+    id: Type.Optional(Type.String({ ...KeyId, description: 'The key that the problem is about.' })),
     kms_error: Type.Optional(ref(KmsError)),
   },
-  { $id: 'Problem', additionalProperties: false, description: 'RFC 9457 problem details.' },
+  { $id: 'Problem', description: 'RFC 9457 problem details.' },
 );
 
 const Health = Type.Object(
   {
-    status: Type.Literal('ok'),
+    status: Type.String({ description: 'ok; anything else is a problem.' }),
     held: Type.Optional(Type.Boolean({ description: 'Whether some keys are held after a gap: see Recovery.' })),
     reason: Type.Optional(nullable(Type.String({ description: 'Why they are.' }))),
   },
-  { $id: 'Health', additionalProperties: false },
+  { $id: 'Health', description: 'Whether the service is well.' },
 );
 
-/** The answers that any operation can give beside its own. */
+/** The answers that any operation can give beside its own; plugins/openapi.ts has the words for each status. */
 export function problems(...statuses: number[]) {
-  const descriptions: Record<number, string> = {
-    400: 'Malformed request.',
-    404: 'There is no such resource.',
-    409: 'The request conflicts with the state of the key.',
-    412: 'If-Match names a generation that is no longer the current one.',
-    413: 'The body is too large.',
-    415: 'The body is of a media type that is not taken here.',
-    422: 'The input breaks a rule, or KMS refused it. Nothing was changed.',
-    500: 'An error in Keyward.',
-    503: 'Postgres or KMS is away, and nothing was recorded.',
-  };
-  const entries = [...statuses, 400, 500, 503].map((status) => [
-    status,
-    problemAnswer(descriptions[status] ?? 'Error.'),
-  ]);
+  const entries = [...statuses, 400, 500, 503].map((status) => [status, problemAnswer(`${status}.`)]);
   return Object.fromEntries(entries) as Record<number, TSchema>;
 }
 
@@ -122,4 +139,4 @@ export function problemAnswer(description: string) {
   return { description, content: { 'application/problem+json': { schema: ref(Problem) } } };
 }
 
-export const sharedSchemas = [Tags, Policy, InputError, KmsError, Problem, Health];
+export const sharedSchemas = [Tags, TagsPatch, Policy, InputError, KmsError, Problem, Health];

@@ -1,55 +1,54 @@
 /** What was: the revisions of a key's desired state, and the events of everything that happened. */
 import { type Static, Type } from 'typebox';
 import { eventOrigins, revisionOrigins } from '../domain/events.ts';
-import { nullable, nullableRef, page, ref, stringEnum, Timestamp } from './common.ts';
+import { KeyId, nullable, nullableRef, openEnum, page, pageOf, ref, timestamp } from './common.ts';
 import { EventType, eventTypeNames } from './events.ts';
 import { SyncError } from './key.ts';
 
 export const outcomes = ['pending', 'held', 'superseded', 'refused'] as const;
 
-const anything = Type.Unsafe<unknown>({});
 const fields = (description: string) =>
   Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description });
 
 export const Change = Type.Object(
-  { before: anything, after: anything },
-  { $id: 'Change', additionalProperties: false, description: 'One field; null: it was not there.' },
+  {
+    before: Type.Unsafe<unknown>({ description: 'As it was; null: it was not there.' }),
+    after: Type.Unsafe<unknown>({ description: 'As it is; null: it is not there any more.' }),
+  },
+  { $id: 'Change', description: 'How one field changed.' },
 );
 
 export const Revision = Type.Object(
   {
-    generation: Type.Integer({ minimum: 1 }),
-    origin: stringEnum(revisionOrigins, { description: 'What was asked for. revert: a refused change taken back.' }),
+    generation: Type.Integer({ minimum: 1, description: 'Its number; grows with every accepted change.' }),
+    origin: openEnum(revisionOrigins, { description: 'What was asked for. revert: a refused change taken back.' }),
     actor: Type.String({ description: 'Who asked; keyward for its own doing.' }),
-    request_id: Type.String(),
+    request_id: Type.String({ description: 'X-Request-Id of the request.' }),
     changes: Type.Unsafe<Record<string, { before: unknown; after: unknown }>>({
       type: 'object',
       additionalProperties: { $ref: 'Change#' },
       description: 'By field. A replacement tells both KMS keys under key_id and arn.',
     }),
     desired: fields('The whole desired state of this generation.'),
-    outcome: stringEnum(outcomes, {
+    outcome: openEnum(outcomes, {
       description: 'held: KMS held it; superseded: a newer generation came first; refused: KMS would not have it.',
     }),
-    error: nullableRef(SyncError),
-    created_at: Timestamp,
-    settled_at: nullable(Timestamp),
+    error: nullableRef(SyncError, { description: 'Why KMS would not have it; null: it did not say no.' }),
+    created_at: timestamp('When it was recorded.'),
+    settled_at: nullable(timestamp('When its outcome was known; null: it is not yet.')),
   },
-  { $id: 'Revision', additionalProperties: false },
+  { $id: 'Revision', description: 'A desired state of a key: who asked for it, what it changed, how it ended.' },
 );
 
-export const RevisionList = Type.Object(
-  { items: Type.Array(ref(Revision)), next_cursor: nullable(Type.String()) },
-  { $id: 'RevisionList', additionalProperties: false },
-);
+export const RevisionList = pageOf(Revision, 'RevisionList', "a key's revisions");
 
 export const Event = Type.Object(
   {
     id: Type.String({ description: 'Grows from event to event.' }),
-    type: ref(EventType),
+    type: openEnum(eventTypeNames, { description: 'What happened: EventType says in words what each means.' }),
     key: nullable(
       Type.String({
-        format: 'uuid',
+        ...KeyId,
         description:
           "Keyward's id of the key, which may be gone; null: an event of a provider, or of the whole installation.",
       }),
@@ -58,7 +57,7 @@ export const Event = Type.Object(
       Type.String({ description: 'The provider; null: an event of a key, or of the whole installation.' }),
     ),
     generation: Type.Integer({ description: 'Of the desired state that the event belongs to.' }),
-    origin: nullable(stringEnum(eventOrigins, { description: 'Where the change came from.' })),
+    origin: nullable(openEnum(eventOrigins, { description: 'Where the change came from.' })),
     actor: Type.String({ description: 'Who did it; keyward for its own doing.' }),
     on_behalf_of: nullable(Type.String({ description: 'For whom the actor said that it acts.' })),
     address: nullable(Type.String({ description: 'Where the request came from.' })),
@@ -67,23 +66,20 @@ export const Event = Type.Object(
     before: nullable(fields('By field, where the event is a change.')),
     after: nullable(fields('By field, where the event is a change.')),
     data: fields('What else belongs to an event of this type: docs/events.md.'),
-    created_at: Timestamp,
+    created_at: timestamp('When it was recorded.'),
   },
-  { $id: 'Event', additionalProperties: false },
+  { $id: 'Event', description: 'Something that happened; events are never changed.' },
 );
 
-export const EventList = Type.Object(
-  { items: Type.Array(ref(Event)), next_cursor: nullable(Type.String()) },
-  { $id: 'EventList', additionalProperties: false },
-);
+export const EventList = pageOf(Event, 'EventList', 'events');
 
 /** The body of POST …/rollback. */
 export const KeyRollback = Type.Object(
   { generation: Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'The revision to go back to.' }) },
-  { $id: 'KeyRollback', additionalProperties: false },
+  { $id: 'KeyRollback', additionalProperties: false, description: 'Which revision to go back to.' },
 );
 
-const type = Type.Optional(stringEnum(eventTypeNames, { description: 'Only events of this type.' }));
+const type = Type.Optional(ref(EventType));
 
 export const PageQuery = Type.Object(page, { additionalProperties: false });
 export const KeyEventQuery = Type.Object({ ...page, type }, { additionalProperties: false });

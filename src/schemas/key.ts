@@ -2,7 +2,20 @@
 import { type Static, type TOptional, type TSchema, Type } from 'typebox';
 import { type ArgumentName, argumentTable, type DeclaredKey } from '../domain/arguments.ts';
 import { keySpecs, keyUsages } from '../domain/key-specs.ts';
-import { nullable, nullableRef, page, ref, stringEnum, Tags, Timestamp } from './common.ts';
+import {
+  KeyId,
+  nullable,
+  nullableRef,
+  openEnum,
+  Policy,
+  page,
+  pageOf,
+  ref,
+  stringEnum,
+  Tags,
+  TagsPatch,
+  timestamp,
+} from './common.ts';
 
 export const keyStates = [
   'creating',
@@ -15,10 +28,19 @@ export const keyStates = [
 ] as const;
 export const driftPolicies = ['enforce', 'report', 'adopt'] as const;
 
-/** In answers the sets have names of their own: a generated client then has one type for each. */
-export const KeyUsage = stringEnum(keyUsages, { $id: 'KeyUsage', description: "KMS's KeyUsage." });
-export const KeySpec = stringEnum(keySpecs, { $id: 'KeySpec', description: "KMS's KeySpec." });
-export const DriftPolicy = stringEnum(driftPolicies, { $id: 'DriftPolicy', description: 'What to do about drift.' });
+/** Each set has a name of its own: a generated client then has one type for each. */
+export const KeyUsage = stringEnum(keyUsages, {
+  $id: 'KeyUsage',
+  description: 'What a key is for: the KeyUsage of KMS. Answers may have others, when AWS adds some.',
+});
+export const KeySpec = stringEnum(keySpecs, {
+  $id: 'KeySpec',
+  description: 'The kind of key material: the KeySpec of KMS. Answers may have others, when AWS adds some.',
+});
+export const DriftPolicy = stringEnum(driftPolicies, {
+  $id: 'DriftPolicy',
+  description: 'What to do about drift: put it right, report it, or declare what was found.',
+});
 export const SyncState = stringEnum(keyStates, { $id: 'SyncState', description: 'How a key is doing.' });
 
 /** What there is to say of an argument. */
@@ -45,28 +67,41 @@ const policyText =
 
 /** The arguments with their limits, in the order in which they are shown. Which rules hold between them is `domain/key-rules`. */
 const argument = {
-  description: Type.String({ maxLength: 8192, ...about('description') }),
-  key_usage: stringEnum(keyUsages, about('key_usage')),
-  customer_master_key_spec: stringEnum(keySpecs, about('customer_master_key_spec')),
-  custom_key_store_id: Type.String({ minLength: 1, maxLength: 22, ...about('custom_key_store_id') }),
-  xks_key_id: Type.String({ minLength: 1, maxLength: 128, ...about('xks_key_id', 'Needs custom_key_store_id.') }),
-  multi_region: Type.Boolean(about('multi_region')),
-  policy: Type.Unsafe<Record<string, unknown>>({
-    type: 'object',
-    additionalProperties: true,
-    ...about('policy', policyText),
+  description: Type.String({ maxLength: 8192, ...about('description', 'What the key is for, in words.') }),
+  key_usage: ref(KeyUsage, about('key_usage', 'What the key is for.')),
+  customer_master_key_spec: ref(KeySpec, about('customer_master_key_spec', 'The kind of key material.')),
+  custom_key_store_id: Type.String({
+    minLength: 1,
+    maxLength: 22,
+    ...about('custom_key_store_id', 'The custom key store that holds the key material.'),
   }),
-  bypass_policy_lockout_safety_check: Type.Boolean(about('bypass_policy_lockout_safety_check')),
-  deletion_window_in_days: Type.Integer({ minimum: 7, maximum: 30, ...about('deletion_window_in_days') }),
-  is_enabled: Type.Boolean(about('is_enabled')),
-  enable_key_rotation: Type.Boolean(about('enable_key_rotation')),
+  xks_key_id: Type.String({
+    minLength: 1,
+    maxLength: 128,
+    ...about('xks_key_id', 'The key in an external key store. Needs custom_key_store_id.'),
+  }),
+  multi_region: Type.Boolean(about('multi_region', 'Whether it is a multi-Region key.')),
+  policy: ref(Policy, about('policy', policyText)),
+  bypass_policy_lockout_safety_check: Type.Boolean(
+    about('bypass_policy_lockout_safety_check', 'Let KMS take a policy that locks the caller out.'),
+  ),
+  deletion_window_in_days: Type.Integer({
+    minimum: 7,
+    maximum: 30,
+    ...about('deletion_window_in_days', 'How long a deletion can be taken back.'),
+  }),
+  is_enabled: Type.Boolean(about('is_enabled', 'Whether the key can be used.')),
+  enable_key_rotation: Type.Boolean(about('enable_key_rotation', 'Whether KMS rotates the key material by itself.')),
   rotation_period_in_days: Type.Integer({
     minimum: 90,
     maximum: 2560,
-    ...about('rotation_period_in_days', 'Needs enable_key_rotation.'),
+    ...about(
+      'rotation_period_in_days',
+      "How often it is rotated. Needs enable_key_rotation; KMS's 365 where none is declared.",
+    ),
   }),
-  tags: Type.Unsafe<Record<string, string>>({ type: 'object', additionalProperties: { type: 'string' } }),
-  drift_policy: stringEnum(driftPolicies, about('drift_policy', 'What to do about drift.')),
+  tags: ref(Tags, about('tags', 'Names and values; those of the provider are in tags_all.')),
+  drift_policy: ref(DriftPolicy, about('drift_policy', 'What to do about drift.')),
   deletion_protection: Type.Boolean(about('deletion_protection', 'While true, DELETE is refused.')),
 } satisfies Record<ArgumentName, TSchema>;
 
@@ -91,10 +126,8 @@ const shown = {
   ...(mapped((name, schema) => (argumentTable[name].default === null ? nullable(schema) : schema)) as {
     [Name in ArgumentName]: null extends DeclaredKey[Name] ? OrNull<Arguments[Name]> : Arguments[Name];
   }),
-  key_usage: ref(KeyUsage),
-  customer_master_key_spec: ref(KeySpec),
-  tags: ref(Tags),
-  drift_policy: ref(DriftPolicy),
+  key_usage: openEnum(keyUsages, about('key_usage', 'What the key is for.')),
+  customer_master_key_spec: openEnum(keySpecs, about('customer_master_key_spec', 'The kind of key material.')),
 };
 
 /** Those of `aws_kms_key`, and Keyward's own. */
@@ -105,21 +138,18 @@ function mapped(map: (name: ArgumentName, schema: TSchema) => TSchema): Record<s
   return Object.fromEntries(entries.map(([name, schema]) => [name, map(name, schema)]));
 }
 
-const tagPatch = Type.Unsafe<Record<string, string | null> | null>({
-  type: ['object', 'null'],
-  additionalProperties: { type: ['string', 'null'] },
-  description: 'Merged by name: tags to set; null removes a tag.',
-});
-
 /** The body of POST /keys. null stands for the default. */
 export const KeyCreate = Type.Object(
   { provider: Type.Optional(nullable(givenProvider)), ...given },
-  { $id: 'KeyCreate', additionalProperties: false },
+  { $id: 'KeyCreate', additionalProperties: false, description: 'A key to create. null stands for the default.' },
 );
 
 /** The body of PATCH: a JSON Merge Patch (RFC 7396) in which each field is one value, and tags alone merge. */
 export const KeyPatch = Type.Object(
-  { ...KeyCreate.properties, tags: Type.Optional(tagPatch) },
+  {
+    ...KeyCreate.properties,
+    tags: Type.Optional(nullableRef(TagsPatch, { description: 'Merged by name; null removes all.' })),
+  },
   {
     $id: 'KeyPatch',
     additionalProperties: false,
@@ -137,7 +167,7 @@ export const KeyImport = Type.Object(
     }),
     provider: Type.Optional(nullable(givenProvider)),
   },
-  { $id: 'KeyImport', additionalProperties: false },
+  { $id: 'KeyImport', additionalProperties: false, description: 'A key of KMS to manage from now on.' },
 );
 
 export const KeyResolution = Type.Object(
@@ -147,30 +177,30 @@ export const KeyResolution = Type.Object(
       description: "true: it is this record's key. false: it is not; no search takes it for that.",
     }),
   },
-  { $id: 'KeyResolution', additionalProperties: false },
+  { $id: 'KeyResolution', additionalProperties: false, description: "Whether a key of KMS is a record's." },
 );
 
 export const Drift = Type.Object(
   {
-    field: Type.String(),
-    desired: Type.Unsafe<unknown>({}),
-    observed: Type.Unsafe<unknown>({}),
-    since: Timestamp,
+    field: Type.String({ description: 'The argument that differs; of one tag: tags.<name>.' }),
+    desired: Type.Unsafe<unknown>({ description: 'As declared; null: it is not to be there.' }),
+    observed: Type.Unsafe<unknown>({ description: 'As KMS has it; null: it is not there.' }),
+    since: timestamp('When it was first seen.'),
   },
-  { $id: 'Drift', additionalProperties: false },
+  { $id: 'Drift', description: 'A difference between what is declared and what KMS has.' },
 );
 
 export const SyncError = Type.Object(
   {
-    code: Type.String(),
-    message: Type.String(),
+    code: Type.String({ description: "KMS's error, or Keyward's own." }),
+    message: Type.String({ description: 'What is wrong, in words.' }),
     operation: nullable(Type.String({ description: 'Of KMS, STS or the tagging API; null: not on record.' })),
-    retryable: Type.Boolean(),
+    retryable: Type.Boolean({ description: 'Whether Keyward tries again by itself.' }),
     attempts: Type.Integer({ description: 'How often it was tried.' }),
-    since: Type.Optional(Timestamp),
-    next_attempt_at: nullable(Timestamp),
+    since: Type.Optional(timestamp('When it was first met.')),
+    next_attempt_at: nullable(timestamp('When it is tried again; null: not before something changes.')),
   },
-  { $id: 'SyncError', additionalProperties: false },
+  { $id: 'SyncError', description: 'Why KMS does not hold what is declared.' },
 );
 
 export const KeyStatus = Type.Object(
@@ -179,21 +209,21 @@ export const KeyStatus = Type.Object(
     generation: Type.Integer({ description: 'Of the desired state; grows with every accepted change.' }),
     synced_generation: Type.Integer({ description: 'The last generation that KMS holds.' }),
     key_state: nullable(Type.String({ description: "KMS's KeyState, as last observed." })),
-    drift: Type.Array(ref(Drift)),
-    error: nullableRef(SyncError),
+    drift: Type.Array(ref(Drift), { description: 'What somebody else changed in KMS.' }),
+    error: nullableRef(SyncError, { description: 'What stands in the way; null: nothing.' }),
     held: Type.Boolean({
       description: 'Nothing is written to KMS until somebody resumes the key or asks something of it: see Recovery.',
     }),
-    deletion_date: nullable(Timestamp),
-    last_observed_at: nullable(Timestamp),
-    last_synced_at: nullable(Timestamp),
+    deletion_date: nullable(timestamp('When KMS deletes the key; null: it does not.')),
+    last_observed_at: nullable(timestamp('When KMS was last asked about it.')),
+    last_synced_at: nullable(timestamp('When KMS last held all that is declared.')),
   },
-  { $id: 'KeyStatus', additionalProperties: false },
+  { $id: 'KeyStatus', description: 'How a key is doing in KMS.' },
 );
 
 export const Key = Type.Object(
   {
-    id: Type.String({ format: 'uuid', description: "UUIDv7; Keyward's own." }),
+    id: Type.String({ ...KeyId, description: "UUID; Keyward's own." }),
     arn: nullable(Type.String({ description: 'null until created.' })),
     key_id: nullable(Type.String({ description: "KMS's key id; null until created." })),
     provider,
@@ -208,28 +238,25 @@ export const Key = Type.Object(
           'The permissions that the caller has on this key, in the answer to GET of one key. What its state allows is another question.',
       }),
     ),
-    created_at: Timestamp,
-    updated_at: Timestamp,
+    created_at: timestamp('When the record was made.'),
+    updated_at: timestamp('When it last changed.'),
   },
-  { $id: 'Key', additionalProperties: false },
+  { $id: 'Key', description: "A key: Terraform's aws_kms_key, and how it is doing in KMS." },
 );
 
-export const KeyList = Type.Object(
-  { items: Type.Array(ref(Key)), next_cursor: nullable(Type.String()) },
-  { $id: 'KeyList', additionalProperties: false },
-);
+export const KeyList = pageOf(Key, 'KeyList', 'keys');
 
 export const KeyListQuery = Type.Object(
   {
     ...page,
-    state: Type.Optional(stringEnum(keyStates)),
-    key_usage: Type.Optional(stringEnum(keyUsages)),
-    customer_master_key_spec: Type.Optional(stringEnum(keySpecs)),
-    is_enabled: Type.Optional(Type.Boolean()),
-    multi_region: Type.Optional(Type.Boolean()),
-    provider: Type.Optional(Type.String()),
-    key_id: Type.Optional(Type.String()),
-    arn: Type.Optional(Type.String()),
+    state: Type.Optional(ref(SyncState)),
+    key_usage: Type.Optional(ref(KeyUsage)),
+    customer_master_key_spec: Type.Optional(ref(KeySpec)),
+    is_enabled: Type.Optional(Type.Boolean({ description: 'Only keys that are declared enabled, or are not.' })),
+    multi_region: Type.Optional(Type.Boolean({ description: 'Only multi-Region keys, or others.' })),
+    provider: Type.Optional(Type.String({ description: 'Only keys of this provider.' })),
+    key_id: Type.Optional(Type.String({ description: 'Only the key with this id in KMS.' })),
+    arn: Type.Optional(Type.String({ description: 'Only the key with this ARN.' })),
     tag: Type.Optional(
       Type.Array(Type.String(), {
         description: 'name:value or name; repeatable, all must hold. A colon in the name is written \\:',

@@ -14,20 +14,20 @@ export const PlanStep = Type.Object(
     }),
     field: nullable(Type.String({ description: 'The argument that the step brings in line; null: all of them.' })),
   },
-  { $id: 'PlanStep', additionalProperties: false },
+  { $id: 'PlanStep', description: 'One call to KMS.' },
 );
 
 export const PlanRefusal = Type.Object(
   {
     operation: Type.String({ description: "KMS's operation." }),
-    field: nullable(Type.String()),
+    field: nullable(Type.String({ description: 'The argument that it is about; null: none alone.' })),
     code: Type.String({
       description: "KMS's error; DeletionProtection: Keyward's own.",
       examples: ['UnsupportedOperationException'],
     }),
     detail: Type.String({ description: 'Why KMS would refuse it.' }),
   },
-  { $id: 'PlanRefusal', additionalProperties: false },
+  { $id: 'PlanRefusal', description: 'A call that would be refused.' },
 );
 
 export const Plan = Type.Object(
@@ -49,7 +49,7 @@ export const Plan = Type.Object(
     }),
     drift: Type.Array(ref(Drift), { description: 'In what KMS differs from the desired state now.' }),
   },
-  { $id: 'Plan', additionalProperties: false },
+  { $id: 'Plan', description: 'What a write would do.' },
 );
 
 export type Plan = Static<typeof Plan>;

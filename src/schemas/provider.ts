@@ -2,8 +2,8 @@
 import { type Static, Type } from 'typebox';
 import { regionPattern } from '../domain/regions.ts';
 import { type ProviderQuotas as ProviderQuotasSetting, standardQuotas } from '../domain/request-quotas.ts';
-import { nullable, nullableRef, page, ref, stringEnum, Tags, Timestamp } from './common.ts';
-import { DriftPolicy, driftPolicies } from './key.ts';
+import { nullable, nullableRef, page, pageOf, ref, stringEnum, Tags, TagsPatch, timestamp } from './common.ts';
+import { DriftPolicy } from './key.ts';
 
 export const providerName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
@@ -48,12 +48,13 @@ const interval = Type.Integer({
 });
 
 const perSecond = Type.Number({ exclusiveMinimum: 0, maximum: 100_000 });
+const ratesMeaning = "By operation: the KMS's quota, of which QUOTA_SHARE is spent. The others are by the endpoint.";
 const quotasParts = {
   requests_per_second: Type.Object(
     Object.fromEntries(Object.keys(standardQuotas).map((operation) => [operation, Type.Optional(perSecond)])),
     {
       additionalProperties: false,
-      description: "By operation: the KMS's quota, of which QUOTA_SHARE is spent. The others are by the endpoint.",
+      description: ratesMeaning,
       examples: [{ CreateKey: 20, TagResource: 50 }],
     },
   ),
@@ -65,18 +66,30 @@ const quotasParts = {
 };
 
 export const ProviderQuotas = Type.Object(
-  { requests_per_second: quotasParts.requests_per_second, settle_seconds: nullable(quotasParts.settle_seconds) },
+  {
+    requests_per_second: Type.Unsafe<Static<typeof quotasParts.requests_per_second>>({
+      type: 'object',
+      additionalProperties: { type: 'number' },
+      description: ratesMeaning,
+    }),
+    settle_seconds: nullable(quotasParts.settle_seconds),
+  },
   {
     $id: 'ProviderQuotas',
-    additionalProperties: false,
     description: "A KMS's own request quotas, and how stale its answers are.",
   },
 );
 
+/** The rules that have a name. */
+export const QuotaRule = stringEnum(['aws', 'none'], {
+  $id: 'QuotaRule',
+  description: "aws: AWS's request quotas; none: none.",
+});
+
 const quotasMeaning =
   "The request quotas that calls are held to. aws: AWS's; none: none, and answers that are not stale but at AWS; null: by the endpoint, which is AWS's at AWS and none elsewhere.";
 const quotas = Type.Unsafe<ProviderQuotasSetting | null>({
-  anyOf: [stringEnum(['aws', 'none']), ref(ProviderQuotas), { type: 'null' }],
+  anyOf: [ref(QuotaRule), ref(ProviderQuotas), { type: 'null' }],
   description: quotasMeaning,
 });
 /** Of several types at once, so that what is wrong with an object is told at its place. */
@@ -99,11 +112,7 @@ export const AssumeRole = Type.Object(
     role_arn: assumeRole.role_arn,
     session_name: nullable(assumeRole.session_name),
   },
-  {
-    $id: 'AssumeRole',
-    additionalProperties: false,
-    description: "Terraform's assume_role, without external_id, which is written only.",
-  },
+  { $id: 'AssumeRole', description: "Terraform's assume_role, without external_id, which is written only." },
 );
 
 export const IgnoreTags = Type.Object(
@@ -113,7 +122,6 @@ export const IgnoreTags = Type.Object(
   },
   {
     $id: 'IgnoreTags',
-    additionalProperties: false,
     description: "Terraform's ignore_tags: tags that are left to other systems, neither set nor removed nor drift.",
   },
 );
@@ -121,46 +129,36 @@ export const IgnoreTags = Type.Object(
 const optional = {
   endpoint: Type.Optional(nullable(endpoint)),
   allowed_account_ids: Type.Optional(nullable(accountIds)),
-  drift_policy: Type.Optional(nullable(stringEnum(driftPolicies, { description: "Of new keys that don't say." }))),
+  drift_policy: Type.Optional(
+    nullableRef(DriftPolicy, { description: 'Of new keys that don\'t say. Default: "enforce".' }),
+  ),
   refresh_interval_seconds: Type.Optional(nullable(interval)),
   quotas: quotasInput,
 };
-const assumeRoleInput = Type.Optional(
-  nullable(
-    Type.Object(
-      {
-        role_arn: assumeRole.role_arn,
-        external_id: Type.Optional(nullable(assumeRole.external_id)),
-        session_name: Type.Optional(nullable(assumeRole.session_name)),
-      },
-      {
-        additionalProperties: false,
-        description:
-          "Terraform's assume_role, one value. A PATCH that leaves external_id out while the provider has one is refused.",
-      },
-    ),
-  ),
+export const AssumeRoleInput = Type.Object(
+  {
+    role_arn: assumeRole.role_arn,
+    external_id: Type.Optional(nullable(assumeRole.external_id)),
+    session_name: Type.Optional(nullable(assumeRole.session_name)),
+  },
+  {
+    $id: 'AssumeRoleInput',
+    additionalProperties: false,
+    description:
+      "Terraform's assume_role, one value. A PATCH that leaves external_id out while the provider has one is refused.",
+  },
 );
+export const IgnoreTagsInput = Type.Object(
+  {
+    keys: Type.Optional(nullable(IgnoreTags.properties.keys)),
+    key_prefixes: Type.Optional(nullable(IgnoreTags.properties.key_prefixes)),
+  },
+  { $id: 'IgnoreTagsInput', additionalProperties: false, description: "Terraform's ignore_tags, one value." },
+);
+const assumeRoleInput = Type.Optional(nullableRef(AssumeRoleInput, { description: 'The role to assume; null: none.' }));
 const ignoreTagsInput = Type.Optional(
-  nullable(
-    Type.Object(
-      {
-        keys: Type.Optional(nullable(IgnoreTags.properties.keys)),
-        key_prefixes: Type.Optional(nullable(IgnoreTags.properties.key_prefixes)),
-      },
-      { additionalProperties: false },
-    ),
-  ),
+  nullableRef(IgnoreTagsInput, { description: 'Tags that are left to other systems; null: none.' }),
 );
-const tagsInput = (types: string[], description: string) =>
-  Type.Optional(
-    Type.Unsafe<Record<string, string | null> | null>({
-      type: ['object', 'null'],
-      additionalProperties: { type: types },
-      description,
-    }),
-  );
-
 /** The body of POST /providers. null stands for the default. */
 export const ProviderCreate = Type.Object(
   {
@@ -168,10 +166,14 @@ export const ProviderCreate = Type.Object(
     region,
     ...optional,
     assume_role: assumeRoleInput,
-    default_tags: tagsInput(['string'], "Tags of all keys; a key's own win."),
+    default_tags: Type.Optional(nullableRef(Tags, { description: "Tags of all keys; a key's own win." })),
     ignore_tags: ignoreTagsInput,
   },
-  { $id: 'ProviderCreate', additionalProperties: false },
+  {
+    $id: 'ProviderCreate',
+    additionalProperties: false,
+    description: 'A provider to create. null stands for the default.',
+  },
 );
 
 /** The body of PATCH: a JSON Merge Patch (RFC 7396) in which each field is one value, and default_tags alone merge. */
@@ -180,7 +182,7 @@ export const ProviderPatch = Type.Object(
     region: Type.Optional(region),
     ...optional,
     assume_role: assumeRoleInput,
-    default_tags: tagsInput(['string', 'null'], 'Merged by name: tags to set; null removes one.'),
+    default_tags: Type.Optional(nullableRef(TagsPatch, { description: 'Merged by name; null removes all.' })),
     ignore_tags: ignoreTagsInput,
   },
   {
@@ -196,12 +198,10 @@ export const ProviderProgress = Type.Object(
     keys_total: Type.Integer({ description: 'Keys that are managed.' }),
     keys_in_sync: Type.Integer({ description: 'Those that KMS holds as declared, as far as is known.' }),
     keys_pending: Type.Integer({ description: 'Those that a change of the tags of the provider has not reached yet.' }),
-    started_at: nullable(Type.String({ format: 'date-time', description: 'When the last change of the tags began.' })),
-    expected_until: nullable(
-      Type.String({ format: 'date-time', description: 'When it will have reached all keys, by the request quotas.' }),
-    ),
+    started_at: nullable(timestamp('When the last change of the tags began.')),
+    expected_until: nullable(timestamp('When it will have reached all keys, by the request quotas.')),
   },
-  { $id: 'ProviderProgress', additionalProperties: false },
+  { $id: 'ProviderProgress', description: 'How far a change of the settings has come.' },
 );
 
 export const Provider = Type.Object(
@@ -209,7 +209,7 @@ export const Provider = Type.Object(
     name,
     region,
     endpoint: nullable(endpoint),
-    assume_role: nullableRef(AssumeRole),
+    assume_role: nullableRef(AssumeRole, { description: 'The role to assume; null: none.' }),
     allowed_account_ids: accountIds,
     default_tags: ref(Tags),
     ignore_tags: ref(IgnoreTags),
@@ -217,20 +217,17 @@ export const Provider = Type.Object(
     refresh_interval_seconds: interval,
     quotas,
     progress: ref(ProviderProgress),
-    created_at: Timestamp,
-    updated_at: Timestamp,
+    created_at: timestamp('When it was made.'),
+    updated_at: timestamp('When its settings last changed.'),
   },
-  { $id: 'Provider', additionalProperties: false },
+  { $id: 'Provider', description: "An account and Region, and how to get there: Terraform's provider block." },
 );
 
-export const ProviderList = Type.Object(
-  { items: Type.Array(ref(Provider)), next_cursor: nullable(Type.String()) },
-  { $id: 'ProviderList', additionalProperties: false },
-);
+export const ProviderList = pageOf(Provider, 'ProviderList', 'providers');
 
 export const PermissionCheck = Type.Object(
   {
-    action: Type.String({ examples: ['kms:CreateKey'] }),
+    action: Type.String({ description: 'The action, as policies name it.', examples: ['kms:CreateKey'] }),
     allowed: nullable(
       Type.Boolean({
         description: "null: it can't be told; the policy may allow it for keys that carry the ownership tag only.",
@@ -238,7 +235,15 @@ export const PermissionCheck = Type.Object(
     ),
     detail: nullable(Type.String({ description: 'What AWS answered.' })),
   },
-  { $id: 'PermissionCheck', additionalProperties: false },
+  { $id: 'PermissionCheck', description: 'Whether an action is allowed.' },
+);
+
+const ProviderFault = Type.Object(
+  {
+    code: Type.String({ description: "AWS's error, or Keyward's own." }),
+    message: Type.String({ description: 'What is wrong, in words.' }),
+  },
+  { $id: 'ProviderFault', description: 'Why a provider can not be used.' },
 );
 
 export const ProviderCheck = Type.Object(
@@ -246,13 +251,13 @@ export const ProviderCheck = Type.Object(
     ok: Type.Boolean({
       description: 'The credentials work, the account is right, and no permission is known to lack.',
     }),
-    account_id: nullable(Type.String()),
-    caller_arn: nullable(Type.String()),
+    account_id: nullable(Type.String({ description: 'The account of the credentials.' })),
+    caller_arn: nullable(Type.String({ description: 'Who they are.' })),
     region,
-    error: nullable(Type.Object({ code: Type.String(), message: Type.String() }, { additionalProperties: false })),
-    permissions: Type.Array(ref(PermissionCheck)),
+    error: nullableRef(ProviderFault, { description: 'Why it can not be used; null: it can.' }),
+    permissions: Type.Array(ref(PermissionCheck), { description: 'Of each action that Keyward needs.' }),
   },
-  { $id: 'ProviderCheck', additionalProperties: false },
+  { $id: 'ProviderCheck', description: 'Whether a provider can be used.' },
 );
 
 export const ProviderListQuery = Type.Object(
@@ -273,7 +278,10 @@ export type ProviderListQuery = Static<typeof ProviderListQuery>;
 
 export const providerSchemas = [
   AssumeRole,
+  AssumeRoleInput,
   IgnoreTags,
+  IgnoreTagsInput,
+  QuotaRule,
   ProviderQuotas,
   ProviderCreate,
   ProviderPatch,
@@ -281,5 +289,6 @@ export const providerSchemas = [
   Provider,
   ProviderList,
   PermissionCheck,
+  ProviderFault,
   ProviderCheck,
 ];

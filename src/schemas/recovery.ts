@@ -1,62 +1,59 @@
 /** After a gap: what is held, what differs, and what to do about it. */
 import { type Static, Type } from 'typebox';
-import { InputError, nullable, page, ref, stringEnum, Timestamp } from './common.ts';
+import { InputError, KeyId, nullable, page, pageOf, ref, stringEnum, timestamp } from './common.ts';
 
 export const Recovery = Type.Object(
   {
     held: Type.Boolean({ description: 'Whether some keys are held: nothing is written to KMS for them.' }),
     reason: nullable(Type.String({ description: 'How it was noticed that the database is older than the world.' })),
-    since: nullable(Timestamp),
-    keys_total: Type.Integer(),
+    since: nullable(timestamp('When it was noticed.')),
+    keys_total: Type.Integer({ description: 'Keys that there are.' }),
     keys_checked: Type.Integer({ description: 'Compared with KMS since, or asked for by a request.' }),
     keys_differing: Type.Integer({ description: 'Held until somebody decides.' }),
   },
-  { $id: 'Recovery', additionalProperties: false },
+  { $id: 'Recovery', description: 'Whether keys are held, and how far the comparison with KMS has come.' },
 );
 
 const HeldDifference = Type.Object(
   {
     field: Type.String({ description: 'As in drift; key_id: the key itself; tags.<ownership tag>: it was let go of.' }),
-    recorded: Type.Unsafe<unknown>({}),
-    observed: Type.Unsafe<unknown>({}),
+    recorded: Type.Unsafe<unknown>({ description: 'As the database has it; null: it does not.' }),
+    observed: Type.Unsafe<unknown>({ description: 'As KMS has it; null: it does not.' }),
   },
-  { $id: 'HeldDifference', additionalProperties: false },
+  { $id: 'HeldDifference', description: 'A field in which KMS differs from what was last recorded.' },
 );
 
 const HeldKey = Type.Object(
   {
-    id: Type.String({ format: 'uuid' }),
+    id: Type.String({ ...KeyId, description: "Keyward's id of the key." }),
     arn: nullable(Type.String({ description: 'As recorded.' })),
-    provider: Type.String(),
+    provider: Type.String({ description: 'Its provider.' }),
     checked: Type.Boolean({ description: 'false: it was not compared with KMS yet.' }),
-    differences: Type.Array(ref(HeldDifference)),
+    differences: Type.Array(ref(HeldDifference), { description: 'What differs; none before it was compared.' }),
   },
-  { $id: 'HeldKey', additionalProperties: false },
+  { $id: 'HeldKey', description: 'A key for which nothing is written to KMS.' },
 );
 
-const HeldKeyList = Type.Object(
-  { items: Type.Array(ref(HeldKey)), next_cursor: nullable(Type.String()) },
-  { $id: 'HeldKeyList', additionalProperties: false },
-);
+const HeldKeyList = pageOf(HeldKey, 'HeldKeyList', 'keys that are held');
 
 /** The most ids in one request. */
 const most = 1000;
 
+const ResumeAs = stringEnum(['observed', 'declared'], {
+  $id: 'ResumeAs',
+  description: 'observed: what the report shows of KMS becomes the desired state; declared: KMS is brought in line.',
+});
+const AllKeys = stringEnum(['all'], { $id: 'AllKeys', description: 'Every key that was compared and differs.' });
+
 export const RecoveryResume = Type.Object(
   {
     keys: Type.Unsafe<'all' | string[]>({
-      anyOf: [
-        { type: 'string', enum: ['all'] },
-        { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: most },
-      ],
+      anyOf: [ref(AllKeys), { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: most }],
       description: 'all: every key that was compared with KMS and differs; or the ids of some.',
     }),
-    as: stringEnum(['observed', 'declared'], {
-      description:
-        'observed: what the report shows of KMS becomes the desired state; declared: KMS is brought in line.',
-    }),
+    as: ref(ResumeAs),
   },
-  { $id: 'RecoveryResume', additionalProperties: false },
+  { $id: 'RecoveryResume', additionalProperties: false, description: 'Which held keys to go on with, and how.' },
 );
 
 /** The most refusals that one answer tells of. */
@@ -64,10 +61,10 @@ export const mostRefusals = 100;
 
 const RefusedResume = Type.Object(
   {
-    id: Type.String({ format: 'uuid' }),
+    id: Type.String({ ...KeyId, description: "Keyward's id of the key." }),
     errors: Type.Array(ref(InputError), { description: 'Why what KMS has can not be declared.' }),
   },
-  { $id: 'RefusedResume', additionalProperties: false },
+  { $id: 'RefusedResume', description: 'A key that stays held.' },
 );
 
 const RecoveryResumed = Type.Object(
@@ -80,7 +77,7 @@ const RecoveryResumed = Type.Object(
     }),
     refused: Type.Array(ref(RefusedResume), { description: `Those keys; the first ${mostRefusals}.` }),
   },
-  { $id: 'RecoveryResumed', additionalProperties: false },
+  { $id: 'RecoveryResumed', description: 'What became of the keys.' },
 );
 
 export const HeldKeyQuery = Type.Object(
@@ -101,6 +98,8 @@ export const recoverySchemas = [
   HeldDifference,
   HeldKey,
   HeldKeyList,
+  AllKeys,
+  ResumeAs,
   RecoveryResume,
   RefusedResume,
   RecoveryResumed,

@@ -1,34 +1,31 @@
 /** Keys that KMS has and Keyward does not manage. */
 import { type Static, Type } from 'typebox';
-import { nullable, nullableRef, page, ref, Tags } from './common.ts';
-import { KeySpec, KeyUsage } from './key.ts';
+import { keySpecs, keyUsages } from '../domain/key-specs.ts';
+import { nullable, openEnum, page, pageOf, ref, Tags } from './common.ts';
 
 export const UnmanagedKey = Type.Object(
   {
-    provider: Type.String(),
-    key_id: Type.String(),
-    arn: Type.String(),
+    provider: Type.String({ description: 'The provider that it was found at.' }),
+    key_id: Type.String({ description: "KMS's id of the key." }),
+    arn: Type.String({ description: 'Its ARN.' }),
     description: nullable(Type.String({ description: 'null: KMS does not tell, as in the two fields below.' })),
-    key_usage: nullableRef(KeyUsage),
-    customer_master_key_spec: nullableRef(KeySpec),
-    multi_region: Type.Boolean(),
+    key_usage: nullable(openEnum(keyUsages, { description: 'What the key is for.' })),
+    customer_master_key_spec: nullable(openEnum(keySpecs, { description: 'The kind of key material.' })),
+    multi_region: Type.Boolean({ description: 'Whether it is a multi-Region key.' }),
     key_state: Type.String({ description: "KMS's KeyState." }),
     tags: ref(Tags),
     claimed_id: nullable(
       Type.String({ description: 'The id in its ownership tag: Keyward made or managed it, and has no record of it.' }),
     ),
   },
-  { $id: 'UnmanagedKey', additionalProperties: false },
+  { $id: 'UnmanagedKey', description: 'A customer managed key in KMS that Keyward does not manage.' },
 );
 
-export const UnmanagedKeyList = Type.Object(
-  { items: Type.Array(ref(UnmanagedKey)), next_cursor: nullable(Type.String()) },
-  { $id: 'UnmanagedKeyList', additionalProperties: false },
-);
+export const UnmanagedKeyList = pageOf(UnmanagedKey, 'UnmanagedKeyList', 'keys that Keyward does not manage');
 
 export const UnmanagedKeyQuery = Type.Object(
   {
-    provider: Type.Optional(Type.String({ description: 'Default: "default".' })),
+    provider: Type.Optional(Type.String({ description: 'Whose keys. Default: "default".' })),
     ...page,
   },
   { additionalProperties: false },

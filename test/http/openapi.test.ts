@@ -1,26 +1,43 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { CreateKeyCommand } from '@aws-sdk/client-kms';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
 import { test } from 'tap';
 import { parse } from 'yaml';
 import { startService } from '../support/service.ts';
 
 type Schema = { $ref?: string; type?: unknown; [member: string]: unknown };
-type Response = { description?: string; content?: Record<string, { schema?: Schema }> };
+type Media = { schema?: Schema; example?: unknown };
+type Response = { $ref?: string; description?: string; content?: Record<string, Media> };
+type Parameter = { in: string; name: string; schema?: Schema; description?: string };
 type Operation = {
   operationId?: string;
   summary?: string;
   tags?: string[];
-  parameters?: { in: string; name: string; schema?: Schema }[];
-  requestBody?: { content: Record<string, { schema?: Schema }> };
+  description?: string;
+  parameters?: Parameter[];
+  requestBody?: { content: Record<string, Media> };
   responses: Record<string, Response>;
 };
 type Document = {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Schema> };
+  components: { schemas: Record<string, Schema>; responses: Record<string, Response> };
 };
 
+/** Every object in a JSON value, with where it is. */
+function* objectsIn(value: unknown, at = ''): Generator<[place: string, object: Schema]> {
+  if (value === null || typeof value !== 'object') return;
+  if (!Array.isArray(value)) yield [at, value as Schema];
+  for (const [name, member] of Object.entries(value)) {
+    if (name !== 'example' && name !== 'examples') yield* objectsIn(member, `${at}/${name}`);
+  }
+}
+
 test('the OpenAPI document is one that client generators can read', async (t) => {
-  const { call } = await startService(t);
+  const { call, kms } = await startService(t);
   const { body: document } = await call<Document>('GET', '/openapi.json');
   t.match(document.openapi, /^3\.1\./);
   const { valid, errors } = await new Validator().validate(
@@ -39,6 +56,8 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
   );
   const ids = operations.map(({ operationId }) => operationId);
   t.equal(new Set(ids).size, ids.length, 'each operationId is one only');
+  const resolved = ({ $ref, ...answer }: Response): Response =>
+    ($ref === undefined ? answer : document.components.responses[$ref.split('/').at(-1) ?? '']) ?? {};
   for (const { name, operationId, summary, tags, parameters = [], requestBody, responses } of operations) {
     t.match(operationId, /^[a-z][a-zA-Z]+$/, `${name} has an operationId that makes a method name`);
     t.ok(summary && tags?.length, `${name} has a summary and a tag`);
@@ -49,7 +68,8 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
     for (const { schema } of Object.values(requestBody?.content ?? {})) {
       t.match(schema?.$ref, /^#\/components\/schemas\/[A-Z]\w+$/, `${name}: its body has a name`);
     }
-    for (const [status, { description, content }] of Object.entries(responses)) {
+    for (const [status, answer] of Object.entries(responses)) {
+      const { description, content } = resolved(answer);
       t.ok(description, `${name} ${status} has a description`);
       const hasNoBody = status === '204' || status === '304';
       t.equal(content === undefined, hasNoBody, `${name} ${status} has a schema exactly when it has a body`);
@@ -75,28 +95,102 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
     }
   });
 
-  t.test('a set of values has one name in all answers', async (t) => {
-    const { Key, UnmanagedKey, Provider, KeyStatus, Problem } = document.components.schemas as Record<
+  t.test('a set of values has one name', async (t) => {
+    const { Key, KeyCreate, Provider, KeyStatus, Problem } = document.components.schemas as Record<
       string,
       { properties: Record<string, Schema> }
     >;
     const of = (name: string) => ({ $ref: `#/components/schemas/${name}` });
-    t.match(Key?.properties, { key_usage: of('KeyUsage'), customer_master_key_spec: of('KeySpec') });
     const orNull = (name: string) => ({ anyOf: [of(name), { type: 'null' }] });
-    t.match(UnmanagedKey?.properties, { key_usage: orNull('KeyUsage'), customer_master_key_spec: orNull('KeySpec') });
+    t.match(KeyCreate?.properties, { key_usage: orNull('KeyUsage'), customer_master_key_spec: orNull('KeySpec') });
+    const { KeyUsage } = document.components.schemas;
+    t.match(Key?.properties, { key_usage: { type: 'string', 'x-extensible-enum': KeyUsage?.['enum'] } });
     for (const schema of [Key, Provider]) t.match(schema?.properties, { drift_policy: of('DriftPolicy') });
     t.match(KeyStatus?.properties, { state: of('SyncState') });
     t.match(Problem?.properties, { kms_error: of('KmsError') });
   });
 
+  t.test('the document that is committed is this one', async (t) => {
+    const committed = await readFile(path.resolve(import.meta.dirname, '../../openapi.yaml'), 'utf8');
+    t.ok(committed === yaml, 'npm run docs writes it');
+  });
+
+  t.test('everything is described, no default is named, what is shown is open', async (t) => {
+    for (const { name, description, parameters = [], requestBody } of operations) {
+      t.ok(description, `${name} has a description`);
+      for (const parameter of parameters) t.ok(parameter.description, `${name} ${parameter.name}`);
+      t.ok(Object.keys(requestBody?.content ?? {}).length < 2, `${name} has one media type`);
+    }
+    for (const [name, schema] of Object.entries(document.components.schemas)) {
+      t.ok(schema['description'], `${name} has a description`);
+      for (const [field, property] of Object.entries(schema['properties'] ?? {}) as [string, Schema][]) {
+        t.ok(property['description'] ?? property.$ref, `${name}.${field} has a description`);
+      }
+    }
+    const shown = new Set<string>();
+    const show = (value: unknown): void => {
+      for (const [, name = ''] of JSON.stringify(value).matchAll(/schemas\/(\w+)/g)) {
+        if (shown.has(name)) continue;
+        shown.add(name);
+        show(document.components.schemas[name]);
+      }
+    };
+    for (const { responses } of operations) show(responses);
+    show(document.components.responses);
+    for (const [at, object] of objectsIn({ paths: document.paths, schemas: document.components.schemas })) {
+      t.equal(object['default'], undefined, `${at} names no default`);
+      const [, , schema = ''] = at.split('/');
+      if (object['enum'] !== undefined) t.match(at, /^\/schemas\/\w+$/, `${at}: a set of values has a name`);
+      if (shown.has(schema)) t.not(object['additionalProperties'], false, `${at} is open`);
+    }
+  });
+
+  t.test('every body and answer has an example that is valid, and bodies can be sent as they are shown', async (t) => {
+    const ajv = new Ajv2020({ strict: false, validateSchema: false });
+    formats.default(ajv);
+    ajv.addSchema(document, 'document');
+    const check = (name: string, media: Record<string, Media> = {}) => {
+      for (const [type, { schema, example }] of Object.entries(media)) {
+        t.not(example, undefined, `${name} ${type} has an example`);
+        if (schema?.$ref !== undefined)
+          t.ok(ajv.validate(`document${schema.$ref}`, example), `${name}: ${ajv.errorsText()}`);
+      }
+    };
+    for (const { name, requestBody, responses } of operations) {
+      check(name, requestBody?.content);
+      for (const [status, answer] of Object.entries(responses)) check(`${name} ${status}`, resolved(answer).content);
+    }
+    const { body: key } = await call('POST', '/v1/keys', {});
+    const { KeyMetadata } = await kms.send(new CreateKeyCommand({}));
+    for (const [operationId, method, at, status, more] of [
+      ['createKey', 'POST', '/v1/keys', 201],
+      ['planCreateKey', 'POST', '/v1/keys/plan', 200],
+      ['updateKey', 'PATCH', `/v1/keys/${key.id}`, 200],
+      ['planUpdateKey', 'POST', `/v1/keys/${key.id}/plan`, 200],
+      ['rollbackKey', 'POST', `/v1/keys/${key.id}/rollback`, 200],
+      ['replaceKey', 'POST', `/v1/keys/${key.id}/replace`, 200],
+      ['resolveKey', 'POST', `/v1/keys/${key.id}/resolve`, 409],
+      ['importKey', 'POST', '/v1/keys/import', 201, { key_id: KeyMetadata?.KeyId }],
+      ['createProvider', 'POST', '/v1/providers', 201],
+      ['updateProvider', 'PATCH', '/v1/providers/payments-prod', 200],
+      ['resumeHeldKeys', 'POST', '/v1/recovery/resume', 202],
+    ] as const) {
+      const { requestBody } = operations.find((operation) => operation.operationId === operationId) ?? {};
+      const [media] = Object.values(requestBody?.content ?? {});
+      const answer = await call(method, at, { ...(media?.example as object), ...more });
+      t.equal(answer.status, status, operationId);
+    }
+  });
+
   t.test('every type of event is listed and described', async (t) => {
     const { Event, EventType } = document.components.schemas;
-    t.match(Event, { properties: { type: { $ref: '#/components/schemas/EventType' } } });
     const { enum: types, description } = EventType as { enum: string[]; description: string };
+    t.match(Event, { properties: { type: { 'x-extensible-enum': types } } });
     t.ok(types.length >= 22);
     for (const type of types) t.match(description, `${type}: `);
     const { parameters = [] } = document.paths['/v1/events']?.['get'] ?? {};
-    t.same(parameters.find(({ name }) => name === 'type')?.schema?.['enum'], types);
+    const type = parameters.find(({ name }) => name === 'type');
+    t.match(type?.schema, { $ref: '#/components/schemas/EventType' });
   });
 
   t.test('the contract has its paths', async (t) => {

@@ -19,6 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         ...action,
         operationId: 'deleteKey',
         summary: 'Schedule the deletion of a key',
+        description: 'It can be taken back until its window is over. Asking again changes nothing.',
         querystring: DeletionQuery,
         response: {
           202: keyAnswer('The deletion is scheduled, or will be.'),
@@ -41,6 +42,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         ...action,
         operationId: 'restoreKey',
         summary: 'Take a deletion back',
+        description: 'The key comes back to its desired state, `is_enabled` included.',
         response: writeAnswers(200, 'The key is in its desired state again.', 404, 409, 412),
       },
     },
@@ -55,6 +57,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         ...action,
         operationId: 'releaseKey',
         summary: 'Stop managing a key and leave it in KMS',
+        description: 'Only the ownership tag is removed. `POST /v1/keys/import` takes it back.',
         response: {
           202: keyAnswer('Recorded; the ownership tag is still to be removed.'),
           204: removed,
@@ -68,14 +71,32 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
   );
 
-  for (const { name, enforce, summary, done } of [
-    { name: 'refresh', enforce: false, summary: 'Observe a key now', done: 'The key, freshly observed.' },
-    { name: 'sync', enforce: true, summary: 'Observe a key and enforce its desired state now', done: 'KMS is right.' },
+  for (const { name, enforce, summary, description, done } of [
+    {
+      name: 'refresh',
+      enforce: false,
+      summary: 'Observe a key now',
+      description: 'Asks KMS, and changes nothing there.',
+      done: 'The key, freshly observed.',
+    },
+    {
+      name: 'sync',
+      enforce: true,
+      summary: 'Observe a key and enforce its desired state now',
+      description: 'Whatever the drift_policy.',
+      done: 'KMS is right.',
+    },
   ]) {
     app.post(
       `/keys/:id/${name}`,
       {
-        schema: { ...action, operationId: `${name}Key`, summary, response: writeAnswers(200, done, 404, 409, 412) },
+        schema: {
+          ...action,
+          operationId: `${name}Key`,
+          summary,
+          description,
+          response: writeAnswers(200, done, 404, 409, 412),
+        },
       },
       async (request, reply) => {
         const command = commandOf(request, reply);

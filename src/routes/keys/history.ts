@@ -57,6 +57,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'rollbackKey',
         tags: ['History'],
         summary: 'Bring an earlier desired state back, as a new generation',
+        description: 'What KMS fixed when the key was made is 422 where that revision had it otherwise.',
         params: KeyParams,
         headers: conditionalWriteHeaders,
         body: ref(KeyRollback),

@@ -40,7 +40,6 @@ const patchPlan: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Tell what changing a key would do',
         description:
           'The body is that of PATCH; {} asks what the next sync would do. Looks at KMS afresh, records nothing and changes nothing.',
-        consumes: ['application/merge-patch+json', 'application/json'],
         params: KeyParams,
         body: ref(KeyPatch),
         response: { 200: jsonAnswer('The plan.', 'Plan'), ...problems(404, 409, 413, 415, 422) },

@@ -17,6 +17,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listKeys',
         tags: ['Keys'],
         summary: 'List keys, newest first',
+        description: 'All filters must hold. Deleted keys are listed only with `state=deleted`.',
         querystring: KeyListQuery,
         response: {
           200: { description: 'A page.', content: { 'application/json': { schema: { $ref: 'KeyList#' } } } },
@@ -38,6 +39,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'getKey',
         tags: ['Keys'],
         summary: 'Read a key',
+        description: 'As it is on record, without asking KMS: `status.last_observed_at` says how old that is.',
         params: KeyParams,
         headers: {
           type: 'object',

@@ -36,6 +36,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listKeyRotations',
         tags: ['Keys'],
         summary: "List the rotations of a key's material, as KMS does",
+        description: 'Asks KMS. A key that can not be rotated has none.',
         params: KeyParams,
         querystring: PageQuery,
         response: { 200: jsonAnswer('A page.', 'KeyRotationList'), ...problems(404, 409) },

@@ -28,6 +28,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'createKey',
         tags: ['Keys'],
         summary: 'Create a key',
+        description:
+          'Makes exactly one KMS key, whatever crashes meanwhile. A create that KMS refuses within the wait leaves no record and is 422; later, the key stays with `state: failed`.',
         headers: writeHeaders,
         body: ref(KeyCreate),
         response: {
@@ -50,6 +52,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'importKey',
         tags: ['Keys'],
         summary: 'Take a key that exists in KMS into management',
+        description:
+          'What KMS has becomes the desired state. Nothing in KMS is changed but the ownership tag. 409 names the key that is managed already.',
         headers: writeHeaders,
         body: ref(KeyImport),
         response: {
@@ -81,8 +85,7 @@ const patchRoute: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Keys'],
         summary: 'Change a key',
         description:
-          'JSON Merge Patch (RFC 7396): absent fields stay, null restores a default. Each field is one value, replaced whole, a policy too; tags alone merge, by name.',
-        consumes: ['application/merge-patch+json', 'application/json'],
+          'JSON Merge Patch (RFC 7396): absent fields stay, null restores a default. Each field is one value, replaced whole, a policy too; tags alone merge, by name. Also taken as application/merge-patch+json. A change that KMS refuses is taken back whole.',
         params: KeyParams,
         headers: conditionalWriteHeaders,
         body: ref(KeyPatch),
@@ -108,7 +111,6 @@ const replacementRoutes: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Replace the KMS key by one with other immutable arguments',
         description:
           "The body is that of PATCH, with new values for immutable fields. A new KMS key is made, the record moves to it, and the old one's deletion is scheduled with its window: what it encrypted has to be encrypted anew before that.",
-        consumes: ['application/merge-patch+json', 'application/json'],
         params: KeyParams,
         headers: conditionalWriteHeaders,
         body: ref(KeyPatch),

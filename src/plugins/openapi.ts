@@ -1,0 +1,168 @@
+/**
+ * What the OpenAPI document says beside the schemas of the routes: what is true of every operation is written once, so that
+ * generated clients get one type for it.
+ */
+import type { OpenAPIV3_1 } from 'openapi-types';
+import { answerExamples, bodyExamples, parameterExamples, problemExamples } from '../schemas/examples.ts';
+
+type Document = OpenAPIV3_1.Document;
+type Operation = OpenAPIV3_1.OperationObject;
+type Response = OpenAPIV3_1.ResponseObject;
+type Reference = OpenAPIV3_1.ReferenceObject;
+type Schemas = Record<string, OpenAPIV3_1.SchemaObject>;
+type Media = OpenAPIV3_1.MediaTypeObject;
+
+/** Problems by status: the name of the answer, and what it says. */
+const problemAnswers: Record<number, [name: string, description: string]> = {
+  400: ['BadRequest', 'The request is malformed; `errors` names the parameters.'],
+  401: ['Unauthorized', 'The request says not, or not rightly, who asks.'],
+  403: ['Forbidden', 'The caller may not do this.'],
+  404: ['NotFound', 'There is no such thing, or the caller may not know of it.'],
+  408: ['RequestTimeout', 'The request took too long to arrive.'],
+  409: ['Conflict', 'The request is at odds with the state of what it is about, or a request with the same key runs.'],
+  412: ['PreconditionFailed', 'If-Match names a version that is no longer the current one. Nothing was changed.'],
+  413: ['ContentTooLarge', 'The body has more than 512 KiB.'],
+  415: ['UnsupportedMediaType', 'The body is of a media type, or compressed, as is not taken here.'],
+  422: [
+    'UnprocessableContent',
+    'The input breaks a rule, or KMS refused it. Nothing was changed; `errors` says where.',
+  ],
+  429: ['TooManyRequests', 'The caller asks too often.'],
+  431: ['HeaderFieldsTooLarge', 'The headers have more than 16 KiB.'],
+  500: ['InternalServerError', 'An error in Keyward; its log tells more under the request id.'],
+  503: ['ServiceUnavailable', 'PostgreSQL or KMS is away, and nothing was recorded.'],
+};
+
+/** What any request can get, whatever it asks for. */
+const always = [400, 408, 431];
+const mayTellWhen = [409, 429, 503];
+
+const retryAfter = {
+  description: 'Seconds after which the same request may have another answer.',
+  schema: { type: 'integer', minimum: 0 },
+  example: 5,
+} as const;
+const requestId = {
+  description: 'Of the request, in the log and in the history too: the one that it came with, or a new one.',
+  schema: { type: 'string', minLength: 1, maxLength: 128 },
+  example: '3f0c7a52-6d0e-4f43-9a55-0d6f0f7a7c11',
+} as const;
+const replayed = {
+  description: 'true: the answer of an earlier request with this Idempotency-Key.',
+  schema: { type: 'string' },
+  example: 'true',
+} as const;
+const authenticate = { description: 'How to say who asks.', schema: { type: 'string' }, example: 'Bearer' } as const;
+
+const headerRef = (name: string) => ({ $ref: `#/components/headers/${name}` });
+
+/** Completes the document that was made of the routes' schemas. */
+export function complete(document: Document): Document {
+  const used = new Set<number>();
+  const { schemas = {}, ...rest } = document.components ?? {};
+  for (const { method, operation } of operationsOf(document)) {
+    declareProblems(operation, method);
+    completeOperation(operation, schemas, used);
+  }
+  return {
+    ...document,
+    components: {
+      ...rest,
+      schemas: Object.fromEntries(Object.entries(schemas).sort(([one], [other]) => one.localeCompare(other))),
+      responses: Object.fromEntries([...used].sort().map((status) => [nameOf(status), problemAnswer(status)])),
+      headers: {
+        'X-Request-Id': requestId,
+        'Retry-After': retryAfter,
+        ...(used.has(401) ? { 'WWW-Authenticate': authenticate } : {}),
+        'Idempotent-Replayed': replayed,
+      },
+    },
+  };
+}
+
+function operationsOf({ paths = {} }: Document): { method: string; operation: Operation }[] {
+  return Object.values(paths).flatMap((methods) =>
+    Object.entries(methods ?? {}).map(([method, operation]) => ({ method, operation: operation as Operation })),
+  );
+}
+
+/** The problems that come of a body, of a key for idempotency and of a condition, whatever the route says. */
+function declareProblems(operation: Operation, method: string): void {
+  const names = ((operation.parameters ?? []) as OpenAPIV3_1.ParameterObject[]).map(({ name }) => name);
+  const statuses = [
+    ...always,
+    ...(method === 'get' ? [] : [413, 415]),
+    ...(names.includes('idempotency-key') ? [409, 422] : []),
+    ...(names.includes('if-match') ? [412] : []),
+  ];
+  const missing = statuses.filter((status) => operation.responses?.[status] === undefined);
+  const problems = missing.map((status) => [status, { description: '', content: { 'application/problem+json': {} } }]);
+  operation.responses = { ...operation.responses, ...Object.fromEntries(problems) };
+}
+
+function completeOperation(operation: Operation, schemas: Schemas, used: Set<number>): void {
+  const parameters = (operation.parameters ?? []) as OpenAPIV3_1.ParameterObject[];
+  const isKept = parameters.some(({ name }) => name === 'idempotency-key');
+  for (const parameter of parameters) {
+    const example = parameterExamples[parameter.name];
+    if (example !== undefined) parameter.example = example;
+    const { description } = schemas[nameIn(parameter.schema)] ?? {};
+    if (parameter.description === undefined && description !== undefined) parameter.description = description;
+  }
+  const { content } = (operation.requestBody ?? {}) as OpenAPIV3_1.RequestBodyObject;
+  for (const media of Object.values(content ?? {})) illustrate(media, bodyExamples, operation.operationId);
+  const entries = Object.entries(operation.responses ?? {}) as [string, Response][];
+  const answers = entries.map(([status, answer]): [string, Response | Reference] => {
+    if (answer.content?.['application/problem+json'] === undefined) {
+      return [status, completeAnswer(answer, isKept, operation.operationId)];
+    }
+    used.add(Number(status));
+    return [status, { $ref: `#/components/responses/${nameOf(Number(status))}` }];
+  });
+  operation.responses = Object.fromEntries(answers.sort(([one], [other]) => one.localeCompare(other)));
+}
+
+function completeAnswer(answer: Response, isKept: boolean, operationId: string | undefined): Response {
+  for (const media of Object.values(answer.content ?? {})) illustrate(media, answerExamples, operationId);
+  const headers = {
+    ...answer.headers,
+    ...(isKept ? { 'Idempotent-Replayed': headerRef('Idempotent-Replayed') } : {}),
+    'X-Request-Id': headerRef('X-Request-Id'),
+  };
+  return { ...answer, headers };
+}
+
+/** An operation's own example, or that of the schema. */
+function illustrate(media: Media, examples: Record<string, unknown>, operationId = ''): void {
+  const example = examples[operationId] ?? examples[nameIn(media.schema)];
+  if (example !== undefined) media.example = example;
+}
+
+/** The name of the schema that is referred to. */
+function nameIn(schema: unknown): string {
+  const { $ref = '' } = (schema ?? {}) as { $ref?: string };
+  return $ref.slice('#/components/schemas/'.length);
+}
+
+function problemAnswer(status: number): Response {
+  const [, description = 'Error.'] = problemAnswers[status] ?? [];
+  const example = problemExamples[status];
+  return {
+    description,
+    headers: {
+      ...(mayTellWhen.includes(status) ? { 'Retry-After': headerRef('Retry-After') } : {}),
+      ...(status === 401 ? { 'WWW-Authenticate': headerRef('WWW-Authenticate') } : {}),
+      'X-Request-Id': headerRef('X-Request-Id'),
+    },
+    content: {
+      'application/problem+json': {
+        schema: { $ref: '#/components/schemas/Problem' },
+        ...(example === undefined ? {} : { example }),
+      },
+    },
+  };
+}
+
+function nameOf(status: number): string {
+  return problemAnswers[status]?.[0] ?? `Problem${status}`;
+}
