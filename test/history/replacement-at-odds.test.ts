@@ -122,7 +122,7 @@ test('reads that are stale do not spare a former key its deletion', async (t) =>
     t.equal((await call('POST', `/v1/keys/${old.id}/restore`)).status, 200);
     await staleReads(0);
     await control.clear();
-    const sleeper = freezeAt(service, 'identity-recorded');
+    const sleeper = freezeAt(service, 'after-send');
     const replaced = replace(old.id);
     await sleeper.frozen;
     await staleReads(30);

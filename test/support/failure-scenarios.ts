@@ -28,13 +28,13 @@ const declared = { description: 'made', tags: { a: '1' }, enable_key_rotation: t
 const update = { description: 'new', tags: { a: '2', b: '3' }, policy: ownPolicy('New') };
 const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
 const disabled = { description: 'made', is_enabled: false };
+/** What became of the last write is recorded with the end of the sync. */
 const ofOneWrite: FailurePoint[] = [
   'intent-recorded',
   'lease-taken',
   'writes-recorded',
   'before-send',
   'after-send',
-  'write-closed',
   'sync-recorded',
 ];
 
@@ -48,7 +48,7 @@ async function withDrift(stage: Stage, drift_policy: string): Promise<string> {
 export const scenarios: Scenario[] = [
   {
     name: 'create',
-    points: [...ofOneWrite, 'identity-recorded'],
+    points: [...ofOneWrite, 'identity-recorded', 'write-closed'],
     act: (stage) => create(stage, declared),
     wanted: (row) => row?.['description'] === 'made' && row['state'] === 'in_sync',
   },

@@ -97,7 +97,7 @@ test('the state of a key whose deletion is scheduled or cancelled is the one tha
   const { failurePoints } = services;
   const { pass } = failurePoints;
   failurePoints.pass = async (point) => {
-    if (point === 'write-closed') {
+    if (point === 'after-send') {
       failurePoints.pass = pass;
       await control.changeKey(arn, { enabled: true });
     }

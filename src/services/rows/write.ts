@@ -60,7 +60,7 @@ export async function writeRow(
 ): Promise<KeyRow | null> {
   const { keys, work } = split(columns);
   const condition = { id, lease_token, asked };
-  if (Object.keys(ofKey).length > 0 && !(await hold(transaction, condition))) return null;
+  if (Object.keys(ofKey).length > 0 && !(await holdWork(transaction, condition))) return null;
   // Where nothing is asked of the row in `keys`, the write of the other one takes it.
   const write = () => writeOne(transaction, condition, work);
   const first = Object.keys(ofKey).length > 0 ? undefined : await write();
@@ -77,7 +77,7 @@ export async function writeRow(
 
 async function writeOne(transaction: Transaction, condition: WorkCondition, data: WorkColumns): Promise<Work | null> {
   if (Object.keys(data).length === 0) {
-    return (await hold(transaction, condition))
+    return (await holdWork(transaction, condition))
       ? transaction.work.findUnique({ where: { key_ref: condition.id } })
       : null;
   }
@@ -102,7 +102,7 @@ export async function removeRow(
   transaction: Transaction,
   { id, lease_token, asked, writes_open, ...ofKey }: Condition & { writes_open?: boolean },
 ): Promise<boolean> {
-  if (!(await hold(transaction, { id, lease_token, asked }))) return false;
+  if (!(await holdWork(transaction, { id, lease_token, asked }))) return false;
   const where = { id, ...ofKey, ...(writes_open === undefined ? {} : { work: { writes_open } }) };
   return (await transaction.key.deleteMany({ where })).count > 0;
 }
@@ -112,10 +112,11 @@ export async function removeRow(
  * @returns the key as it is; null: it is not as the condition says.
  */
 export async function holdRow(transaction: Transaction, condition: WorkCondition): Promise<KeyRow | null> {
-  return (await hold(transaction, condition)) ? findRowIn(transaction, condition.id) : null;
+  return (await holdWork(transaction, condition)) ? findRowIn(transaction, condition.id) : null;
 }
 
-async function hold(transaction: Transaction, { id, lease_token, asked }: WorkCondition): Promise<boolean> {
+/** The same of the row in `work` alone. @returns whether it is as the condition says. */
+export async function holdWork(transaction: Transaction, { id, lease_token, asked }: WorkCondition): Promise<boolean> {
   const conditions = [
     Prisma.sql`key_ref = ${id}::uuid`,
     ...(lease_token === undefined ? [] : [Prisma.sql`lease_token IS NOT DISTINCT FROM ${lease_token}::uuid`]),

@@ -1,6 +1,6 @@
 /** Exactly one key (I3): CreateKey can't be repeated safely, so what became of earlier calls is found out first. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { KmsWrite } from '../../database/client.ts';
+import type { KmsWrite, Transaction } from '../../database/client.ts';
 import { afterCreate } from '../../domain/after-step.ts';
 import type { CreateKeyParameters, ObservedKey, Step } from '../../domain/types.ts';
 import { createKey } from '../../kms/apply.ts';
@@ -179,10 +179,15 @@ export async function applyCreate(
   kms: Kms,
   work: Work,
   entry: JournalEntry<Extract<Step, { operation: 'CreateKey' }>>,
+  { isLast }: { isLast: boolean },
 ): Promise<ObservedKey> {
   const { parameters } = entry.step;
   const made = await sendWrite(services, kms, work, entry, (permit) => createKey(kms, parameters, permit));
-  await recordCreated(services, work, { ...entry, madeKeyId: made.key_id }, made);
+  const told = { ...entry, madeKeyId: made.key_id };
+  // Where nothing is to be done with the key, and its tags need not be looked at, the end of the sync records it all.
+  if (isLast && services.tagTrialOf(kms).isKept) {
+    work.lease.unrecorded.push((transaction) => recordIdentity(services, transaction, work, told, made));
+  } else await recordCreated(services, work, told, made);
   // What the answer does not say is read.
   const described = made.described ?? (await describeKey(kms, made.key_id));
   return afterCreate(knownOf(described), parameters, await policyOf(kms, described, parameters));
@@ -192,6 +197,8 @@ async function policyOf(kms: Kms, described: DescribedKey, { Policy }: CreateKey
   return Policy ?? (await readPolicy(kms, described.key_id));
 }
 
+type Identity = { arn: string; key_id: string; key_state: string | null };
+
 /**
  * The identity goes into the row even when the lease is gone: it is true whoever holds it, and must not be lost. But where
  * another has recorded it, the row may have moved on: the key may be a former one by now, and is left alone.
@@ -199,28 +206,39 @@ async function policyOf(kms: Kms, described: DescribedKey, { Policy }: CreateKey
  */
 async function recordCreated(
   services: Services,
+  work: Work,
+  entry: RecordedWrite & { madeKeyId?: string },
+  described: Identity,
+): Promise<void> {
+  const isOurs = await services.database.prisma.$transaction((transaction) =>
+    recordIdentity(services, transaction, work, entry, described),
+  );
+  await services.failurePoints.pass('identity-recorded');
+  if (!isOurs) throw new LeaseLost(work.row.id);
+}
+
+/** @returns whether the lease is this work's, and the row names the key. */
+async function recordIdentity(
+  services: Services,
+  transaction: Transaction,
   { row, lease }: Work,
   entry: RecordedWrite & { madeKeyId?: string },
-  { arn, key_id, key_state }: { arn: string; key_id: string; key_state: string | null },
-): Promise<void> {
-  const isOurs = await services.database.prisma.$transaction(async (transaction) => {
-    // The row before the journal, as everywhere: in another order two workers could wait for each other.
-    const current = await holdRow(transaction, { id: row.id });
-    const before = await outcomeOnRecord(transaction, entry.id);
-    const isOpen = before === null || before === 'unknown';
-    if (isOpen) {
-      await writeRow(transaction, { id: row.id, key_id: null }, { arn, key_id, key_state });
-      await closeEntry(transaction, row, entry, 'done');
-    }
-    if (entry.madeKeyId !== undefined) await recordMade(transaction, entry.id, entry.madeKeyId);
-    const named = current?.key_id ?? (isOpen ? key_id : null);
-    if (before !== 'done' && (current === null || named !== key_id)) {
-      const data = { arn, arn_on_record: current?.arn ?? null };
-      await recordEvent(transaction, { type: 'key.stray', key: row, data });
-      services.log.error({ key: row.id, arn }, 'KMS made a key that no record names');
-    }
-    return current?.lease_token === lease.token && named === key_id;
-  });
-  await services.failurePoints.pass('identity-recorded');
-  if (!isOurs) throw new LeaseLost(row.id);
+  { arn, key_id, key_state }: Identity,
+): Promise<boolean> {
+  // The row before the journal, as everywhere: in another order two workers could wait for each other.
+  const current = await holdRow(transaction, { id: row.id });
+  const before = await outcomeOnRecord(transaction, entry.id);
+  const isOpen = before === null || before === 'unknown';
+  if (isOpen) {
+    await writeRow(transaction, { id: row.id, key_id: null }, { arn, key_id, key_state });
+    await closeEntry(transaction, row, entry, 'done');
+  }
+  if (entry.madeKeyId !== undefined) await recordMade(transaction, entry.id, entry.madeKeyId);
+  const named = current?.key_id ?? (isOpen ? key_id : null);
+  if (before !== 'done' && (current === null || named !== key_id)) {
+    const data = { arn, arn_on_record: current?.arn ?? null };
+    await recordEvent(transaction, { type: 'key.stray', key: row, data });
+    services.log.error({ key: row.id, arn }, 'KMS made a key that no record names');
+  }
+  return current?.lease_token === lease.token && named === key_id;
 }

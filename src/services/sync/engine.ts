@@ -9,6 +9,7 @@ import type { KeyRow } from '../rows/key-row.ts';
 import { beginWithLook, duties, identification } from './duties.ts';
 import { recordFailure } from './failure.ts';
 import { isOnHold, releaseHold } from './held.ts';
+import { recordRest } from './journal.ts';
 import { Lease, LeaseLost, StoodStill, type Work } from './lease.ts';
 import { homeOf } from './replacement.ts';
 import { recordSkipped } from './send.ts';
@@ -85,6 +86,7 @@ async function syncOnce(anywhere: Services, asTaken: Work): Promise<KeyRow | nul
     if (!isEnded(ended)) throw new Error(`The sync of key ${work.row.id} has no end`);
     return ended.next;
   } catch (error) {
+    await recordRest(services, work.lease);
     await recordSkipped(services, work, work.opened?.take() ?? []);
     return recordFailure(services, work, error);
   }

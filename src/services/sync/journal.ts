@@ -50,6 +50,7 @@ export async function openJournal(
   steps: Step[],
   to: Addressee,
 ): Promise<JournalEntry[]> {
+  await recordRest(services, lease);
   const { id, generation } = row;
   const entries = await services.database.prisma.$transaction(async (transaction) => {
     await assertMayWrite(transaction, lease);
@@ -57,6 +58,16 @@ export async function openJournal(
   });
   await services.failurePoints.pass('writes-recorded');
   return entries;
+}
+
+/** Puts on record what the transaction that ends the sync would else: something else is to be done first, or it has no such end. */
+export async function recordRest({ database, failurePoints }: Services, { unrecorded }: Lease): Promise<void> {
+  if (unrecorded.length === 0) return;
+  await database.prisma.$transaction(async (transaction) => {
+    for (const record of unrecorded) await record(transaction);
+  });
+  unrecorded.length = 0;
+  await failurePoints.pass('write-closed');
 }
 
 type Planned = { observed: ObservedKey | null; steps: Step[]; to: Addressee };

@@ -3,7 +3,7 @@
  * token, so that a worker that was paused and replaced changes nothing any more.
  */
 import { randomUUID } from 'node:crypto';
-import type { Database } from '../../database/client.ts';
+import type { Database, Transaction } from '../../database/client.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
@@ -41,6 +41,11 @@ export class Lease {
   readonly gap: number;
   /** When the key was due before the lease was taken. */
   readonly dueBefore: Date | null;
+  /**
+   * Puts on record what became of a plan's last write: the transaction that ends the sync does it, or one of its own before
+   * anything else is sent. Each tells whether the row is as this work left it.
+   */
+  readonly unrecorded: ((transaction: Transaction) => Promise<boolean>)[] = [];
   readonly #database: Pick<Database, 'prisma'>;
   readonly #times: LeaseTimes;
   readonly #work = currentUrgency();

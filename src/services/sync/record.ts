@@ -10,9 +10,10 @@ import { recordEvent } from '../history/log.ts';
 import { errorOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isEnforcingAskedFor, isKnownLost, isLookAskedFor, isSynced } from '../rows/predicates.ts';
-import { type Columns, noLease, statusMoves, writeRow } from '../rows/write.ts';
+import { type Columns, holdWork, noLease, statusMoves, writeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
-import { LeaseLost, type Work } from './lease.ts';
+import { recordRest } from './journal.ts';
+import { type Lease, LeaseLost, type Work } from './lease.ts';
 import { beginningOf } from './lost.ts';
 import { findOpenWrites, hasLeftOpen, timeUntilVerifiable } from './open-writes.ts';
 import { recordReplaced, replacedColumns } from './replacement.ts';
@@ -103,6 +104,7 @@ export async function recordRetry(
   failure: KmsFailure,
   timing: Timing = {},
 ): Promise<Next> {
+  await recordRest(services, work.lease);
   const attempts = work.row.attempts + 1;
   const now = services.now();
   const usual = now + (timing.dueIn ?? pauseBefore(failure, attempts));
@@ -148,6 +150,7 @@ export async function recordFailed(
   columns: Columns = {},
   also: (transaction: Transaction) => Promise<void> = async () => {},
 ): Promise<Next> {
+  await recordRest(services, work.lease);
   const error = finalError(services, work.row, failure);
   services.log.warn({ key: work.row.id, ...error }, 'sync failed for good');
   const unverified = await timeUntilVerifiable(services, work.row.id);
@@ -233,6 +236,7 @@ export async function finish(
   also: (transaction: Transaction, hasMoved: boolean) => Promise<void>,
 ): Promise<Next> {
   const next = await services.database.prisma.$transaction(async (transaction) => {
+    await recordWithEnd(transaction, lease);
     const data = { ...columns, ...statusMoves };
     const isOver = await writeRow(transaction, { ...lease.fence, asked: row.asked }, { ...data, ...noLease });
     await also(transaction, isOver === null);
@@ -245,7 +249,16 @@ export async function finish(
     if (attempts === undefined || moved.generation !== row.generation) return moved;
     return writeRow(transaction, lease.fence, { attempts });
   });
+  lease.unrecorded.length = 0;
   if (next === null) lease.stop();
   await services.failurePoints.pass(point);
   return next;
+}
+
+/** What became of the last write goes on record with the end of the sync. @throws LeaseLost */
+async function recordWithEnd(transaction: Transaction, lease: Lease): Promise<void> {
+  if (lease.unrecorded.length === 0) return;
+  // The row before the journal, as everywhere.
+  if (!(await holdWork(transaction, lease.fence))) throw new LeaseLost(lease.keyId);
+  for (const record of lease.unrecorded) if (!(await record(transaction))) throw new LeaseLost(lease.keyId);
 }

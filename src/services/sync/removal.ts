@@ -11,6 +11,7 @@ import { isKnownLost } from '../rows/predicates.ts';
 import { holdRow, removeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
 import { deleteFormerKeys } from './former-keys.ts';
+import { recordRest } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { doubtOf, nextLookAtLost } from './lost.ts';
 import { finish, recordFailed, recordRetry } from './record.ts';
@@ -19,6 +20,7 @@ import { refuseRotations } from './rotation.ts';
 
 /** Removes the record of a key that KMS never had, or that was released. Its history stays. */
 export async function recordRemoved(services: Services, { row, lease }: Work): Promise<KeyRow | null> {
+  await recordRest(services, lease);
   const next = await services.database.prisma.$transaction(async (transaction) => {
     if (!(await removeRow(transaction, { ...lease.fence, generation: row.generation }))) {
       const current = await holdRow(transaction, lease.fence);

@@ -6,7 +6,7 @@ import type { Permit } from '../../kms/permit.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { statusMoves, writeRow } from '../rows/write.ts';
-import { closeEntry, outcomeOf, permitFor, refreshEntry } from './journal.ts';
+import { closeEntry, outcomeOf, permitFor, recordRest, refreshEntry } from './journal.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import type { Work } from './lease.ts';
 
@@ -70,20 +70,22 @@ function asRefusal(failure: KmsFailure): KmsFailure {
   return certainlyNotDone || !isAnswer ? failure : new KmsFailure('refused', code, message, operation, true);
 }
 
-/** Puts on record that KMS carried a write out, and the state that it brought the key to, where that is another one. */
+/**
+ * Puts on record that KMS carried a write out, and the state that it brought the key to, where that is another one.
+ * @param isLast that can be left to the transaction that ends the sync.
+ */
 export async function recordDone(
   services: Services,
   { row, lease }: Work,
   entry: JournalEntry,
-  key_state?: string,
+  { key_state, isLast = false }: { key_state?: string | undefined; isLast?: boolean } = {},
 ): Promise<void> {
-  await services.database.prisma.$transaction(async (transaction) => {
-    if (key_state !== undefined) {
-      await writeRow(transaction, lease.fence, { key_state, ...statusMoves });
-    }
+  lease.unrecorded.push(async (transaction) => {
+    if (key_state !== undefined) await writeRow(transaction, lease.fence, { key_state, ...statusMoves });
     await closeEntry(transaction, row, entry, 'done');
+    return true;
   });
-  await services.failurePoints.pass('write-closed');
+  if (!isLast) await recordRest(services, lease);
 }
 
 /** Steps that were not reached are closed as such, so that nobody takes them for cut off. */

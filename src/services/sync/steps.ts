@@ -67,8 +67,9 @@ async function applyEach(
   const [enabling, ...following] = wayThroughEnabled(steps);
   for (const [index, recorded] of journal.entries()) {
     const entry = { ...recorded, ...originOf(work, recorded), ...(recorded.step === enabling ? { following } : {}) };
+    const isLast = desired !== undefined && index === journal.length - 1;
     try {
-      reached = await applyOne(services, kms, work, reached, entry);
+      reached = await applyOne(services, kms, work, reached, { entry, isLast });
       if (desired !== undefined && entry.step.operation === 'CreateKey') {
         assertAsAsked(work.row, desired, reached);
         await assertTagsKept(services, kms, work.row, reached);
@@ -111,17 +112,18 @@ async function applyOne(
   kms: Kms,
   work: Work,
   before: ObservedKey | null,
-  entry: JournalEntry,
+  { entry, isLast }: { entry: JournalEntry; isLast: boolean },
 ): Promise<ObservedKey> {
   const { step } = entry;
-  if (step.operation === 'CreateKey') return applyCreate(services, kms, work, { ...entry, step });
+  if (step.operation === 'CreateKey') return applyCreate(services, kms, work, { ...entry, step }, { isLast });
   if (before === null) throw new Error(`${step.operation} is planned for a key that does not exist`);
   const { key_id: keyId } = before;
   const answered = await sendWrite(services, kms, work, entry, (permit) => applyStep(kms, keyId, step, permit));
   const after = afterStep(before, step, answered);
   const isTold = tellsState(step, answered);
   const isChanged = after.key_state !== before.key_state;
-  await recordDone(services, work, entry, isTold && isChanged ? after.key_state : undefined);
+  const key_state = isTold && isChanged ? after.key_state : undefined;
+  await recordDone(services, work, entry, { key_state, isLast });
   return isTold ? after : readState(kms, after);
 }
 
