@@ -4,10 +4,12 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import auth from './plugins/auth.ts';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
+import browsers from './plugins/browsers.ts';
 import docs from './plugins/docs.ts';
 import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
 import health from './plugins/health.ts';
 import idempotency from './plugins/idempotency.ts';
+import limits from './plugins/limits.ts';
 import metrics from './plugins/metrics.ts';
 import parameters from './plugins/parameters.ts';
 import routing from './plugins/routing.ts';
@@ -44,11 +46,22 @@ export type AppOptions = {
 /** What a caller may send as X-Request-Id and get back. */
 const requestId = /^[\w.:-]{1,128}$/;
 
+/** Milliseconds. The longest wait for an answer is a minute. */
+const slowClients = {
+  /** For a whole request to arrive. */
+  requestTimeout: 30_000,
+  /** For which a connection may be silent. */
+  connectionTimeout: 90_000,
+  http: { headersTimeout: 15_000, connectionsCheckingInterval: 5000, maxHeaderSize: 16_384 },
+};
+
 /** Builds the application; `ready()` or `listen()` is the caller's. */
 export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   const app = fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     bodyLimit,
+    ...slowClients,
+    trustProxy: services.web.trustedProxies ?? false,
     // A machine that starts many at once is slow, not broken.
     pluginTimeout: 60_000,
     logController: new LogController({ disableRequestLogging: true }),
@@ -71,6 +84,8 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   endConnectionsWithTheirLastAnswer(app);
   await app.register(errors);
   await app.register(routing);
+  await app.register(limits);
+  await app.register(browsers);
   await app.register(auth);
   await app.register(bodies);
   await app.register(parameters);

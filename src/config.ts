@@ -34,6 +34,10 @@ function oneOf<const Values extends readonly string[]>(values: Values, standard:
   return variable(Type.Enum([...values] as Values[number][]), standard, `one of ${values.join(', ')}`, meaning);
 }
 
+function perMinute(standard: number, meaning: string) {
+  return variable(Type.Integer({ minimum: 0, maximum: 1_000_000_000 }), standard, 'a number', meaning, asNumber);
+}
+
 function retentionDays(standard: number, meaning: string) {
   const days = Type.Union([Type.Literal(0), Type.Integer({ minimum: 2, maximum: 36_500 })]);
   return variable(days, standard, '0, or days, 2 to 36500', meaning, asNumber);
@@ -226,6 +230,24 @@ export const variables = {
     'a claim',
     'the claim of a JWT that lists groups',
   ),
+  CORS_ORIGINS: variable(
+    Type.Union([Type.Null(), Type.Array(Type.String({ pattern: '^https?://[^/\\s*]+$' }), { minItems: 1 })]),
+    null,
+    'origins such as https://portal.example.com, separated by commas',
+    'origins whose pages browsers may let call',
+    asList,
+  ),
+  TRUSTED_PROXIES: variable(
+    Type.Union([Type.Null(), Type.Array(Type.String({ pattern: '^[0-9a-fA-F.:/]+$' }), { minItems: 1 })]),
+    null,
+    'addresses or ranges, separated by commas',
+    'proxies whose X-Forwarded-For is believed, in events and limits by address',
+    asList,
+  ),
+  RATE_LIMIT_READS: perMinute(0, 'reads of one caller in a minute; 0: any'),
+  RATE_LIMIT_WRITES: perMinute(600, 'writes of one caller in a minute; 0: any'),
+  MAX_WRITES_UNDER_WAY: perMinute(100, 'writes of one caller that wait for their answer at once; 0: any'),
+  MAX_FAILED_SIGN_INS: perMinute(600, 'failed sign-ins from one address in a minute; 0: any'),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info', 'pino level'),
   FAILURE_POINTS: variable(
     Type.Union([Type.Null(), Type.String({ minLength: 1 })]),
@@ -342,6 +364,22 @@ export function propagationTime({ PROPAGATION_SECONDS: seconds, KMS_ENDPOINT: en
 /** Seconds of silence of all processes that are a gap; 0: none are. The database and the KMS of a laptop live and die together. */
 export function resumeGap({ RESUME_GAP_SECONDS: seconds, DATABASE_URL: url }: Config): number {
   return seconds ?? (url === null ? 0 : 600);
+}
+
+/** What holds for those who come by HTTP. */
+export type Web = ReturnType<typeof webOf>;
+
+export function webOf(config: Config) {
+  return {
+    corsOrigins: config.CORS_ORIGINS ?? [],
+    trustedProxies: config.TRUSTED_PROXIES,
+    limits: {
+      reads: config.RATE_LIMIT_READS,
+      writes: config.RATE_LIMIT_WRITES,
+      waiting: config.MAX_WRITES_UNDER_WAY,
+      failedSignIns: config.MAX_FAILED_SIGN_INS,
+    },
+  };
 }
 
 /** How long history is kept, in days, and how many there are at most; null: for ever, and all. */

@@ -7,10 +7,17 @@ import { stopWithNpm } from './orphan.ts';
 /** Milliseconds after which a stop that hangs is cut short. */
 const longestStop = 25_000;
 
+/** Of what is logged nothing should have any of these. */
+const secretPaths = ['authorization', 'token', 'external_id', 'connectionString', 'policy'].flatMap((name) => [
+  name,
+  `*.${name}`,
+  `*.*.${name}`,
+]);
+
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const log = pino(
-    { level: config.LOG_LEVEL, serializers: { err: shortError } },
+    { level: config.LOG_LEVEL, serializers: { err: shortError }, redact: secretPaths },
     pino.destination({ dest: 2, sync: true }),
   );
   const stopRequest = new Promise<NodeJS.Signals>((resolve) => {

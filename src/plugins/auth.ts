@@ -37,16 +37,19 @@ export default fp(
       try {
         request.caller = await app.services.callers.behind(request.headers.authorization);
       } catch (error) {
-        if (!(error instanceof ProblemError)) throw error;
+        if (!(error instanceof ProblemError) || error.kind !== 'unauthenticated') throw error;
         const isGiven = request.headers.authorization !== undefined;
+        // Nobody guesses with nothing.
+        if (isGiven) await app.countFailedSignIn(request);
         reply.header('www-authenticate', `Bearer realm="keyward"${isGiven ? ', error="invalid_token"' : ''}`);
         throw error;
       }
+      await app.countRequest(request, reply);
       request.onBehalfOf = onBehalfOf(request, request.caller);
       if (need !== 'known') await authorize(app, request, request.caller, need);
     });
   },
-  { name: 'auth', dependencies: ['errors'] },
+  { name: 'auth', dependencies: ['errors', 'limits'] },
 );
 
 /** Routes of pages and documents, which tell nothing of keys, have no operationId. */
@@ -75,6 +78,7 @@ function takeNeed(route: RouteOptions): void {
       ...response,
       401: problemAnswer('There are no credentials, or none that are valid.'),
       403: problemAnswer('The caller may not do this.'),
+      429: problemAnswer('The caller asks for too much; Retry-After says when to come again.'),
     },
   };
 }

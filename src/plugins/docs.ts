@@ -60,7 +60,14 @@ export default fp(
           typeof schema['$id'] === 'string' ? schema['$id'] : `Schema${index}`,
       },
     });
-    await app.register(swaggerUi, { routePrefix: '/docs', uiConfig: { displayRequestDuration: true } });
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      uiConfig: { displayRequestDuration: true, persistAuthorization: false },
+      staticCSP: true,
+      // Nothing comes from elsewhere; and where it is served without TLS, as on a laptop, there is nothing to upgrade to.
+      transformStaticCSP: (policy) =>
+        policy.replaceAll(/;?\s*upgrade-insecure-requests| https:| validator\.swagger\.io/g, ''),
+    });
     const hidden = { schema: { hide: true } };
     app.get('/openapi.json', hidden, async () => app.swagger());
     app.get('/openapi.yaml', hidden, async (_request, reply) => {

@@ -1,6 +1,6 @@
 /** What every service works with. */
 import type { FastifyBaseLogger } from 'fastify';
-import type { Retention } from '../config.ts';
+import type { Retention, Web } from '../config.ts';
 import type { Database } from '../database/client.ts';
 import type { Notifications } from '../database/notifications.ts';
 import type { Rights } from '../domain/access.ts';
@@ -62,6 +62,8 @@ export type Services = {
   now(): number;
   times: Times;
   retention: Retention;
+  /** What holds for those who come by HTTP. */
+  web: Web;
   failurePoints: FailurePoints;
   /** What answers at KMS_ENDPOINT in place of a KMS; null: nothing, as far as is known. */
   endpointFault(): string | null;

@@ -15,6 +15,7 @@ export const problemKinds = {
   'unsupported-media-type': { status: 415, title: 'Unsupported media type' },
   'idempotency-key-in-use': { status: 409, title: 'Idempotency key in use' },
   'idempotency-key-reused': { status: 422, title: 'Idempotency key reused' },
+  'too-many-requests': { status: 429, title: 'Too many requests' },
   'invalid-input': { status: 422, title: 'Invalid input' },
   'refused-by-kms': { status: 422, title: 'Refused by KMS' },
   'internal-error': { status: 500, title: 'Internal error' },

@@ -9,6 +9,7 @@ import {
   resumeGap,
   retentionOf,
   settleTimes,
+  webOf,
 } from '../config.ts';
 import { type Database, openDatabase } from '../database/client.ts';
 import { migrate, pendingMigrations } from '../database/migrate.ts';
@@ -141,6 +142,8 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     now: () => watch.now,
     times,
     retention: retentionOf(config),
+    web: webOf(config),
+
     failurePoints,
     endpointFault: () => null,
     takePlace: () => null,

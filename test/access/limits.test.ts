@@ -1,0 +1,120 @@
+import { connect } from 'node:net';
+import { test } from 'tap';
+import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
+import { caller, type Problem, startService } from '../support/service.ts';
+
+const portal = 'https://portal.example';
+
+test('limits', async (t) => {
+  const { url } = await startService(t, {
+    ...withTokens,
+    CORS_ORIGINS: `${portal},https://other.example`,
+    RATE_LIMIT_WRITES: '8',
+    MAX_WRITES_UNDER_WAY: '3',
+    MAX_FAILED_SIGN_INS: '5',
+  });
+  const admin = callerWith(url, adminToken);
+  const tokens = [];
+  for (let made = 0; made < 4; made += 1) tokens.push(await addToken(admin, { role: 'editor' }));
+  const [noisy, quiet, waiting, page] = tokens.map(({ token }) => callerWith(url, token));
+  if (noisy === undefined || quiet === undefined || waiting === undefined || page === undefined) return;
+
+  t.test('one caller asks for so many writes a minute; others are not held up by it', async (t) => {
+    const first = await noisy('POST', '/v1/keys', { no_such_field: 1 });
+    t.equal(first.status, 422);
+    t.equal(first.headers.get('ratelimit-policy'), '"writes";q=8;w=60');
+    t.match(first.headers.get('ratelimit'), /^"writes";r=7;t=(60|59)$/);
+    for (let asked = 1; asked < 8; asked += 1) await noisy('POST', '/v1/keys', { no_such_field: 1 });
+    const { status, headers, body } = await noisy<Problem>('POST', '/v1/keys', {});
+    t.match({ status, body }, { status: 429, body: { type: '/problems/too-many-requests' } });
+    t.ok(Number(headers.get('retry-after')) > 0 && Number(headers.get('retry-after')) <= 60);
+    t.equal((await noisy('GET', '/v1/keys')).status, 200, 'reads go on');
+    t.equal((await quiet('POST', '/v1/keys', {})).status, 201);
+  });
+
+  t.test('so many writes of one caller wait at once', async (t) => {
+    const answers = await Promise.all(Array.from({ length: 8 }, () => waiting('POST', '/v1/keys', {})));
+    const statuses = answers.map(({ status }) => status);
+    t.equal(statuses.filter((status) => status === 201).length, 3, statuses.join(' '));
+    t.equal(statuses.filter((status) => status === 429).length, 5);
+    t.equal((await waiting('POST', '/v1/keys', { no_such_field: 1 })).status, 422, 'a place is free again');
+  });
+
+  t.test('a page of a listed origin does the main job with a token; others may not even ask', async (t) => {
+    const ask = (origin: string) =>
+      fetch(`${url}/v1/keys`, {
+        method: 'OPTIONS',
+        headers: {
+          origin,
+          'access-control-request-method': 'POST',
+          'access-control-request-headers': 'authorization,content-type,idempotency-key',
+        },
+      });
+    const allowed = await ask(portal);
+    t.equal(allowed.headers.get('access-control-allow-origin'), portal);
+    t.match(allowed.headers.get('access-control-allow-headers'), /Authorization.*Idempotency-Key/);
+    t.match(allowed.headers.get('access-control-allow-methods'), /PATCH/);
+    t.equal(allowed.headers.get('access-control-allow-credentials'), null);
+    t.equal((await ask('https://evil.example')).headers.get('access-control-allow-origin'), null);
+
+    const made = await page('POST', '/v1/keys', {}, { origin: portal });
+    t.equal(made.status, 201);
+    t.equal(made.headers.get('access-control-allow-origin'), portal);
+    const exposed = made.headers.get('access-control-expose-headers') ?? '';
+    for (const name of [
+      ...['ETag', 'Location', 'Preference-Applied', 'Idempotent-Replayed', 'Retry-After', 'RateLimit', 'X-Request-Id'],
+    ]) {
+      t.ok(exposed.split(', ').includes(name), name);
+    }
+    const refused = await caller(url)<Problem>('GET', '/v1/keys', undefined, { origin: portal });
+    t.equal(refused.headers.get('access-control-allow-origin'), portal, 'a page can read why it is refused');
+    const evil = await page('POST', '/v1/keys', {}, { origin: 'https://evil.example' });
+    t.equal(evil.status, 403);
+  });
+
+  t.test('failed sign-ins from one address are bounded; who has a token is let in', async (t) => {
+    const wrong = callerWith(url, `kwd_${'x'.repeat(40)}`);
+    const statuses = [];
+    for (let tried = 0; tried < 7; tried += 1) statuses.push((await wrong('GET', '/v1/keys')).status);
+    t.same(statuses, [401, 401, 401, 401, 401, 429, 429]);
+    t.equal((await quiet('GET', '/v1/keys')).status, 200);
+    t.equal((await caller(url)('GET', '/v1/keys')).status, 401, 'with nothing, nothing is guessed');
+  });
+
+  t.test('every page has a strict policy', async (t) => {
+    for (const path of [
+      '/docs',
+      '/docs/',
+      '/docs/static/index.html',
+      '/openapi.json',
+      '/problems/conflict',
+      '/nothing',
+    ]) {
+      const { headers } = await fetch(url + path);
+      const policy = headers.get('content-security-policy') ?? '';
+      t.match(policy, /default-src '(none|self)'/, path);
+      t.notMatch(policy, /unsafe-eval|https:|script-src[^;]*unsafe-inline/, path);
+      t.equal(headers.get('x-content-type-options'), 'nosniff');
+    }
+  });
+
+  t.test('headers without end are refused', async (t) => {
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname);
+    socket.write(`GET /v1/keys HTTP/1.1\r\nHost: x\r\n${`X-A: ${'a'.repeat(1000)}\r\n`.repeat(40)}\r\n`);
+    const [answer] = await Promise.all([
+      new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data)))),
+    ]);
+    t.match(answer, /^HTTP\/1\.1 431/);
+    socket.destroy();
+  });
+});
+
+test('a page that somebody opens on a laptop changes nothing there', async (t) => {
+  const { url, call } = await startService(t);
+  const { body: key } = await call('POST', '/v1/keys', {});
+  const rotate = (origin: string) => call('POST', `/v1/keys/${key.id}/rotate`, undefined, { origin });
+  t.equal((await rotate('https://evil.example')).status, 403);
+  t.equal((await rotate('null')).status, 403);
+  t.equal((await rotate(url)).status, 200, 'but the page of its own documentation may');
+});
