@@ -1,6 +1,6 @@
 /**
- * Runs tap with these arguments, and with one PostgreSQL for all test files. Without files all are run, several of
- * them in each process: to load the service and to start it for the first time costs more than most files.
+ * Runs tap with these arguments, and with one PostgreSQL for all test files. Without files all are run, many of them in
+ * each process.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,22 +12,29 @@ import { startPostgresForTests, templateVariable } from '../test/support/postgre
 const root = path.resolve(import.meta.dirname, '..');
 const tap = path.join(root, 'node_modules/tap/dist/esm/run.mjs');
 
-/** How many processes the files are dealt to; tap runs as many at once as its configuration says. */
-const processes = 24;
+/** How many processes share the files. Most of what a test does is to wait. */
+const processes = 8;
 
-/** Writes a file for each process that imports its share of the test files. @returns their paths. */
-async function dealFiles(): Promise<string[]> {
+/** Folders of files that take long. Those are begun first, so that no process is left alone with one at the end. */
+const longest = ['process', 'quotas', 'providers', 'sync', 'drift', 'history'];
+
+function rank(file: string): number {
+  const folder = longest.indexOf(file.split(path.sep)[1] ?? '');
+  return folder === -1 ? longest.length : folder;
+}
+
+/** Writes a file for each process. @returns their paths. */
+async function writeShares(): Promise<string[]> {
   const folder = path.join(root, '.tap/shares');
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  const files = (await Array.fromAsync(glob('test/**/*.test.ts', { cwd: root }))).sort();
-  const shares = Array.from({ length: processes }, (_, share) =>
-    files.filter((_, index) => index % processes === share),
-  );
+  const names = (await Array.fromAsync(glob('test/**/*.test.ts', { cwd: root }))).sort();
+  const files = JSON.stringify(names.sort((one, other) => rank(one) - rank(other)));
+  const share = `import { runShare } from '../../scripts/test-share.ts';\n\nawait runShare(import.meta.dirname, ${files});\n`;
   return Promise.all(
-    shares.map(async (share, index) => {
-      const file = path.join(folder, `${String(index + 1).padStart(2, '0')}.test.ts`);
-      await writeFile(file, share.map((name) => `import '../../${name}';\n`).join(''));
+    Array.from({ length: processes }, async (_, index) => {
+      const file = path.join(folder, `${index + 1}.test.ts`);
+      await writeFile(file, share);
       return path.relative(root, file);
     }),
   );
@@ -35,7 +42,8 @@ async function dealFiles(): Promise<string[]> {
 
 const given = process.argv.slice(2);
 const namesFiles = given.some((argument) => argument.endsWith('.ts'));
-const args = namesFiles ? given : [...given, '--include=.tap/shares/*.test.ts', ...(await dealFiles())];
+const ofAllFiles = [`--jobs=${processes}`, '--include=.tap/shares/*.test.ts'];
+const args = namesFiles ? given : [...given, ...ofAllFiles, ...(await writeShares())];
 const postgres = await startPostgresForTests();
 const runner = spawn(process.execPath, [tap, ...args], {
   stdio: 'inherit',
