@@ -1,6 +1,6 @@
 /** What JSON.parse changes in silence. Source: RFC 8259, sections 4 (names that are not unique) and 6 (numbers). */
 import { pointerSegment } from './pointer.ts';
-import type { Violation } from './values.ts';
+import type { Violation, ViolationCode } from './values.ts';
 
 type Open = { names: Set<string> | null; awaitsName: boolean; at: string | number };
 
@@ -13,9 +13,9 @@ const mostTold = 100;
 export function lossesIn(text: string): Violation[] {
   const found: Violation[] = [];
   const open: Open[] = [];
-  const tell = (detail: string) => {
+  const tell = (code: ViolationCode, detail: string) => {
     const pointer = open.map(({ at }) => `/${pointerSegment(String(at))}`).join('');
-    if (found.length < mostTold) found.push({ pointer, detail });
+    if (found.length < mostTold) found.push({ pointer, code, detail });
   };
   for (const [part] of text.matchAll(token)) {
     const top = open.at(-1);
@@ -26,9 +26,10 @@ export function lossesIn(text: string): Violation[] {
     else if (part.startsWith('"') && top?.awaitsName) {
       top.at = JSON.parse(part) as string;
       top.awaitsName = false;
-      if (top.names?.has(top.at)) tell('The object has more than one member of this name.');
+      if (top.names?.has(top.at)) tell('duplicate_member', 'The object has more than one member of this name.');
       top.names?.add(top.at);
-    } else if (isRounded(part)) tell(`${part.slice(0, 40)} can't be kept exactly: write it as a string.`);
+    } else if (isRounded(part))
+      tell('inexact_number', `${part.slice(0, 40)} can't be kept exactly: write it as a string.`);
   }
   return found;
 }

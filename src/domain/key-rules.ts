@@ -12,7 +12,7 @@ import { usageFitsSpec, usagesBySpec } from './key-specs.ts';
 import { principalFaults } from './refused-fields.ts';
 import { type TagSettings, tagViolations } from './tags.ts';
 import { depthOf, hasUnstorableText, unstorableText } from './text.ts';
-import type { Json, PolicyDocument, Violation } from './values.ts';
+import type { Json, PolicyDocument, Violation, ViolationCode } from './values.ts';
 
 /** Bytes of a policy as JSON text in UTF-8. */
 const largestPolicy = 32_768;
@@ -74,12 +74,13 @@ export function immutableChanges(before: ImmutableArguments, after: ImmutableArg
     .filter((name) => before[name] !== after[name])
     .map((name) => ({
       pointer: `/${name}`,
+      code: 'immutable',
       detail: `${name} can't be changed from ${JSON.stringify(before[name])} to ${JSON.stringify(after[name])}: KMS fixes it when the key is made, so a replacement is needed.`,
     }));
 }
 
-function broken(pointer: string, detail: string): Violation[] {
-  return [{ pointer, detail }];
+function broken(pointer: string, detail: string, code: ViolationCode = 'incompatible'): Violation[] {
+  return [{ pointer, code, detail }];
 }
 
 function usageAgainstSpec({ key_usage: usage, customer_master_key_spec: spec }: DeclaredKey): Violation[] {
@@ -118,19 +119,23 @@ function storeHoldsSymmetric({ customer_master_key_spec: spec, custom_key_store_
 
 function policyFaults(policy: PolicyDocument): Violation[] {
   if (depthOf(policy, deepestPolicy) > deepestPolicy) {
-    return broken('/policy', `The policy nests more than ${deepestPolicy} levels deep.`);
+    return broken('/policy', `The policy nests more than ${deepestPolicy} levels deep.`, 'too_deep');
   }
   if (hasUnstorableText(policy)) {
-    return broken('/policy', 'The policy has a NUL character or half of a surrogate pair in it.');
+    return broken('/policy', 'The policy has a NUL character or half of a surrogate pair in it.', 'invalid_text');
   }
   const faults = principalFaults(policy);
   if (faults.length > 0) return faults;
   const bytes = new TextEncoder().encode(JSON.stringify(policy)).length;
   if (bytes <= largestPolicy) return [];
-  return broken('/policy', `A policy has at most ${largestPolicy} bytes as JSON text; this one has ${bytes}.`);
+  return broken(
+    '/policy',
+    `A policy has at most ${largestPolicy} bytes as JSON text; this one has ${bytes}.`,
+    'too_long',
+  );
 }
 
 function textFaults(name: ArgumentName, value: Json): Violation[] {
   if (typeof value !== 'string' || !unstorableText(value)) return [];
-  return broken(`/${name}`, 'The text has a NUL character or half of a surrogate pair in it.');
+  return broken(`/${name}`, 'The text has a NUL character or half of a surrogate pair in it.', 'invalid_text');
 }

@@ -20,14 +20,17 @@ const argumentsByCode: [code: RegExp, argument: ArgumentName][] = [
 ];
 
 /** Where in the body the cause is; empty where that can't be told. @param message KMS's own. */
-export function violationsBy(call: RefusedCall | null, { code, message }: { code: string; message: string }) {
+export function violationsBy(
+  call: RefusedCall | null,
+  { code, message }: { code: string; message: string },
+): Violation[] {
   if (call === null) return [];
   const ofCode = argumentsByCode.find(([pattern]) => pattern.test(code))?.[1];
   const field = call.operation === 'CreateKey' ? ofCode : operationOf(call.operation)?.argument;
   if (field == null) return [];
   const isPrincipal = field === 'policy' && /invalid principals?/i.test(message);
   const detail = isPrincipal ? `KMS knows no such principal: ${suspects(call)}.` : `KMS refused it: ${message}`;
-  return [{ pointer: `/${field}`, detail }];
+  return [{ pointer: `/${field}`, code: 'refused_by_kms', detail }];
 }
 
 /** KMS does not say which principal it does not know: one of those that it had not taken before. */
@@ -47,7 +50,11 @@ function principalsOf(policy: PolicyDocument): string[] {
 export function principalFaults(policy: PolicyDocument): Violation[] {
   return elements(policy)
     .filter(({ value }) => typeof value !== 'string')
-    .map(({ pointer }) => ({ pointer: `/policy${pointer}`, detail: 'A principal is a string, as an account id is.' }));
+    .map(({ pointer }) => ({
+      pointer: `/policy${pointer}`,
+      code: 'invalid_type',
+      detail: 'A principal is a string, as an account id is.',
+    }));
 }
 
 function elements(policy: PolicyDocument): { pointer: string; value: Json }[] {

@@ -116,7 +116,7 @@ export function tagViolations(tags: Tags, settings: TagSettings, ownershipTagNam
   const total = Object.keys(mergeTags(settings, tags)).length + 1;
   if (total > mostTags) {
     const detail = `A key has at most ${mostTags} tags; with the provider's default tags and the ownership tag these are ${total}.`;
-    violations.push({ pointer: '/tags', detail });
+    violations.push({ pointer: '/tags', code: 'too_many', detail });
   }
   return violations;
 }
@@ -128,29 +128,45 @@ export function tagViolations(tags: Tags, settings: TagSettings, ownershipTagNam
 export function tagFaults(tags: Tags, pointer: string, ownershipTagName: string): Violation[] {
   return Object.entries(tags).flatMap(([name, value]) =>
     [nameFault(name, ownershipTagName), valueFault(value)]
-      .filter((detail) => detail !== null)
-      .map((detail) => ({ pointer: `${pointer}/${pointerSegment(name)}`, detail })),
+      .filter((fault) => fault !== null)
+      .map((fault) => ({ pointer: `${pointer}/${pointerSegment(name)}`, ...fault })),
   );
 }
 
-function nameFault(name: string, ownershipTagName: string): string | null {
+type Fault = Pick<Violation, 'code' | 'detail'>;
+
+function nameFault(name: string, ownershipTagName: string): Fault | null {
   const length = [...name].length;
   if (length < 1 || length > longestName) {
-    return `A tag name has 1 to ${longestName} characters; this one has ${length}.`;
+    const detail = `A tag name has 1 to ${longestName} characters; this one has ${length}.`;
+    return { code: length < 1 ? 'too_short' : 'too_long', detail };
   }
-  if (isReservedByAws(name)) return 'Tag names that begin with aws: are reserved for AWS; choose another name.';
-  if (name === ownershipTagName) return `The tag ${ownershipTagName} marks the key as Keyward's and is set by Keyward.`;
+  if (isReservedByAws(name)) {
+    return { code: 'reserved', detail: 'Tag names that begin with aws: are reserved for AWS; choose another name.' };
+  }
+  if (name === ownershipTagName) {
+    return {
+      code: 'reserved',
+      detail: `The tag ${ownershipTagName} marks the key as Keyward's and is set by Keyward.`,
+    };
+  }
   if (unstorableText(name) || !characters.test(name)) {
-    return 'A tag name has only letters, digits, spaces and _ . : / = + - @ in it.';
+    return { code: 'invalid_format', detail: 'A tag name has only letters, digits, spaces and _ . : / = + - @ in it.' };
   }
   return null;
 }
 
-function valueFault(value: string): string | null {
+function valueFault(value: string): Fault | null {
   const length = [...value].length;
-  if (length > longestValue) return `A tag value has at most ${longestValue} characters; this one has ${length}.`;
+  if (length > longestValue) {
+    const detail = `A tag value has at most ${longestValue} characters; this one has ${length}.`;
+    return { code: 'too_long', detail };
+  }
   if (unstorableText(value) || !characters.test(value)) {
-    return 'A tag value has only letters, digits, spaces and _ . : / = + - @ in it.';
+    return {
+      code: 'invalid_format',
+      detail: 'A tag value has only letters, digits, spaces and _ . : / = + - @ in it.',
+    };
   }
   return null;
 }

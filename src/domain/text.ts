@@ -37,12 +37,14 @@ export function unstorableTexts(value: Json): Violation[] {
   for (let next = open.pop(); next !== undefined && found.length < mostTold; next = open.pop()) {
     const { value, at } = next;
     const detail = 'The text has a NUL character or half of a surrogate pair in it.';
-    if (typeof value === 'string' && unstorableText(value)) found.push({ pointer: pointerTo(at), detail });
+    if (typeof value === 'string' && unstorableText(value))
+      found.push({ pointer: pointerTo(at), code: 'invalid_text', detail });
     if (value === null || typeof value !== 'object') continue;
     for (const [name, member] of Object.entries(value).reverse()) {
       const place = { name, within: at };
-      if (unstorableText(name)) found.push({ pointer: pointerTo(place), detail: detail.replace('text', 'name') });
-      else open.push({ value: member, at: place });
+      if (unstorableText(name)) {
+        found.push({ pointer: pointerTo(place), code: 'invalid_text', detail: detail.replace('text', 'name') });
+      } else open.push({ value: member, at: place });
     }
   }
   return found;

@@ -29,5 +29,43 @@ export type Rotation = { enabled: boolean | null; period_in_days: number | null 
 /** One field in which KMS differs from what was declared. For tags, `field` is `tags.<name>`. */
 export type Difference = { field: string; desired: Json; observed: Json };
 
-/** A rule broken by input: where (RFC 6901 pointer into the body) and what would be right. */
-export type Violation = { pointer: string; detail: string };
+/** What can be wrong with one thing of the input, for programs: each with what it means. */
+export const violationCodes = {
+  unknown_field: 'there is no such field',
+  unknown_parameter: 'there is no such parameter',
+  required: 'it is needed and not there',
+  invalid_type: 'it is of another type',
+  invalid_value: 'it is none of the values that there are',
+  out_of_range: 'the number is too small or too large',
+  too_short: 'the text or list is too short',
+  too_long: 'the text is too long, or the document too large',
+  too_many: 'there are too many',
+  too_deep: 'it nests too deep',
+  invalid_format: 'the text is not written as it must be',
+  invalid_text: 'a text has a NUL character or half of a surrogate pair in it',
+  duplicate_member: 'an object has two members of this name',
+  inexact_number: 'the number would be rounded',
+  reserved: 'the name is kept by AWS or by Keyward',
+  immutable: 'KMS fixes it when the key is made: a replacement is needed',
+  incompatible: 'it does not go with another field, or with what the key is',
+  not_found: 'it names something that there is not',
+  refused_by_kms: 'KMS refused it',
+  invalid: 'it breaks another rule, which `detail` tells',
+} as const;
+
+export type ViolationCode = keyof typeof violationCodes;
+
+/** A rule broken by input: where (RFC 6901 pointer into the body), which kind (absent: `invalid`), and what would be right. */
+export type Violation = { pointer: string; code?: ViolationCode; detail: string };
+
+/** What is wrong with one thing of the input, as callers are told. */
+export type InputFault = { pointer?: string; parameter?: string; code: ViolationCode; detail: string };
+
+/** The same with a code, in the order in which people read it. */
+export function inputFault({
+  code = 'invalid',
+  detail,
+  ...place
+}: Omit<InputFault, 'code'> & { code?: ViolationCode }) {
+  return { ...place, code, detail };
+}

@@ -6,7 +6,7 @@ import fp from 'fastify-plugin';
 import { isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { badParameters } from './parameters.ts';
-import { parameterViolations } from './validation.ts';
+import { parameterFaults } from './validation.ts';
 
 /** Seconds after which it makes sense to try again. */
 const retryAfter = 5;
@@ -98,7 +98,7 @@ const unreadable: Record<string, [status: number, reason: string]> = {
 function toProblem(error: FastifyError, request: FastifyRequest): ProblemError {
   if (error instanceof ProblemError) return error;
   if (error.validation !== undefined) {
-    return badParameters(parameterViolations(error.validation));
+    return badParameters(parameterFaults(error.validation));
   }
   // Before the kinds by code: a connection to the database can break in the same words.
   if (request.raw.errored === error) {

@@ -2,8 +2,8 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { unstorableText } from '../domain/text.ts';
-import type { Violation } from '../domain/types.ts';
-import { ProblemError } from '../services/problems.ts';
+import type { ViolationCode } from '../domain/types.ts';
+import { type ParameterFault, ProblemError } from '../services/problems.ts';
 
 type Schema = { type?: string; properties?: Record<string, Schema> };
 
@@ -26,16 +26,17 @@ async function readQuery(request: FastifyRequest): Promise<void> {
 }
 
 /** A parameter that a route does not know must not be dropped in silence, `dry_run=true` above all. */
-function faultsOf(name: string, value: unknown, properties: Schema['properties']): Violation[] {
-  const told = (detail: string) => [{ pointer: name, detail }];
-  if (properties !== undefined && !Object.hasOwn(properties, name)) return told('There is no such parameter here.');
+function faultsOf(name: string, value: unknown, properties: Schema['properties']): ParameterFault[] {
+  const told = (code: ViolationCode, detail: string) => [{ parameter: name, code, detail }];
+  if (properties !== undefined && !Object.hasOwn(properties, name))
+    return told('unknown_parameter', 'There is no such parameter here.');
   const isUnstorable = [value].flat().some((text) => typeof text === 'string' && unstorableText(text));
-  return isUnstorable ? told('The value has a NUL character or half of a surrogate pair in it.') : [];
+  return isUnstorable ? told('invalid_text', 'The value has a NUL character or half of a surrogate pair in it.') : [];
 }
 
-/** @param errors at least one; `pointer` is the name of a parameter. */
-export function badParameters(errors: Violation[]): ProblemError {
-  const detail = errors.map(({ pointer, detail }) => `${pointer}: ${detail}`).join(' ');
+/** @param errors at least one. */
+export function badParameters(errors: ParameterFault[]): ProblemError {
+  const detail = errors.map(({ parameter, detail }) => `${parameter}: ${detail}`).join(' ');
   return new ProblemError('malformed-request', detail, { errors });
 }
 

@@ -4,7 +4,7 @@ import formats from 'ajv-formats';
 import type { FastifySchemaValidationError } from 'fastify';
 import fp from 'fastify-plugin';
 import { pointerSegment } from '../domain/pointer.ts';
-import type { Violation } from '../domain/types.ts';
+import type { Violation, ViolationCode } from '../domain/types.ts';
 import { accessSchemas } from '../schemas/access.ts';
 import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
@@ -14,6 +14,7 @@ import { providerSchemas } from '../schemas/provider.ts';
 import { recoverySchemas } from '../schemas/recovery.ts';
 import { rotationSchemas } from '../schemas/rotation.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
+import type { ParameterFault } from '../services/problems.ts';
 
 const schemas = [
   ...sharedSchemas,
@@ -71,15 +72,17 @@ export function bodyViolations(errors: readonly FastifySchemaValidationError[]):
   return distinct(
     (errors as ErrorObject[])
       .filter(isOfAValue)
-      .map((error) => ({ pointer: pointerOf(error), detail: describe(error) })),
+      .map((error) => ({ pointer: pointerOf(error), code: codeOf(error), detail: describe(error) })),
   );
 }
 
-/** What the schema finds wrong with the query or the path; `pointer` is the parameter's name. */
-export function parameterViolations(errors: readonly FastifySchemaValidationError[]): Violation[] {
-  return distinct(
-    (errors as ErrorObject[]).map((error) => ({ pointer: pointerOf(error).slice(1), detail: describe(error) })),
-  );
+/** What the schema finds wrong with the query, the path or a header. */
+export function parameterFaults(errors: readonly FastifySchemaValidationError[]): ParameterFault[] {
+  return bodyViolations(errors).map(({ pointer, code, detail }) => ({
+    parameter: pointer.split('/')[1] ?? '',
+    ...(code === undefined ? {} : { code: code === 'unknown_field' ? 'unknown_parameter' : code }),
+    detail,
+  }));
 }
 
 /** Where a value or null is right, what is wrong with a value is all there is to say. */
@@ -93,6 +96,29 @@ function pointerOf({ instancePath, keyword, params }: ErrorObject): string {
   }
   if (keyword === 'required') return `${instancePath}/${pointerSegment(String(params['missingProperty']))}`;
   return instancePath;
+}
+
+const codes: Record<string, ViolationCode> = {
+  additionalProperties: 'unknown_field',
+  required: 'required',
+  type: 'invalid_type',
+  enum: 'invalid_value',
+  const: 'invalid_value',
+  minimum: 'out_of_range',
+  maximum: 'out_of_range',
+  exclusiveMinimum: 'out_of_range',
+  exclusiveMaximum: 'out_of_range',
+  minLength: 'too_short',
+  minItems: 'too_short',
+  maxLength: 'too_long',
+  maxItems: 'too_many',
+  maxProperties: 'too_many',
+  pattern: 'invalid_format',
+  format: 'invalid_format',
+};
+
+function codeOf({ keyword }: ErrorObject): ViolationCode {
+  return codes[keyword] ?? 'invalid';
 }
 
 function describe({ keyword, params, message, instancePath }: ErrorObject): string {

@@ -1,5 +1,6 @@
 /** Building blocks of the HTTP contract. */
 import { type Static, type TSchema, Type } from 'typebox';
+import { type ViolationCode, violationCodes } from '../domain/values.ts';
 
 /** A string out of a set, as client generators like to read it. */
 export function stringEnum<const Values extends readonly string[]>(values: Values, options: object = {}) {
@@ -84,10 +85,16 @@ export const Policy = Type.Unsafe<Record<string, unknown>>({
   description: 'An IAM policy document as a JSON object (not as a string of JSON).',
 });
 
+const violationCodeNames = Object.keys(violationCodes) as ViolationCode[];
+
 /** One thing wrong with the input. */
 export const InputError = Type.Object(
   {
-    pointer: Type.String({ description: 'RFC 6901 pointer to the field in the body; for a parameter, its name.' }),
+    pointer: Type.Optional(Type.String({ description: 'RFC 6901 pointer to the field in the body.' })),
+    parameter: Type.Optional(Type.String({ description: 'The name of the parameter, in place of a pointer.' })),
+    code: openEnum(violationCodeNames, {
+      description: `The kind, for programs. ${violationCodeNames.map((code) => `${code}: ${violationCodes[code]}`).join('; ')}.`,
+    }),
     detail: Type.String({ description: 'What was wrong, and what would be right.' }),
   },
   { $id: 'InputError', description: 'One thing that is wrong with the input.' },

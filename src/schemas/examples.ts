@@ -239,16 +239,18 @@ function problem(
   detail: string,
   rest: Partial<ProblemExample> = {},
 ): ProblemExample {
-  const instance = rest.errors?.[0]?.pointer === 'limit' ? '/v1/keys' : `/v1/keys/${id}`;
+  const instance = rest.errors?.[0]?.parameter === 'limit' ? '/v1/keys' : `/v1/keys/${id}`;
   return { type: `/problems/${kind}`, title, status, detail, instance, request_id: requestId, ...rest };
 }
 
 const notNow = 'The database is away. Nothing was recorded.';
-const broken = [{ pointer: '/deletion_window_in_days', detail: 'It must be 7 or more.' }];
+const broken = [
+  { pointer: '/deletion_window_in_days', code: 'out_of_range' as const, detail: 'It must be 7 or more.' },
+];
 
 export const problemExamples: Record<number, ProblemExample> = {
   400: problem('malformed-request', 400, 'Malformed request', 'limit: It must be 200 or less.', {
-    errors: [{ pointer: 'limit', detail: 'It must be 200 or less.' }],
+    errors: [{ parameter: 'limit', code: 'out_of_range', detail: 'It must be 200 or less.' }],
   }),
   401: problem('unauthenticated', 401, 'Unauthenticated', 'The request says not who asks.'),
   403: problem('forbidden', 403, 'Forbidden', 'The caller has no permission keys:update on this key.', { id }),

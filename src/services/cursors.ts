@@ -23,5 +23,7 @@ export function decodeCursor(cursor: string, list: string, form = /./s): string 
 
 export function unknownCursor(list: string): ProblemError {
   const detail = `This is not a next_cursor that a page of ${list} gave.`;
-  return new ProblemError('malformed-request', `cursor: ${detail}`, { errors: [{ pointer: 'cursor', detail }] });
+  return new ProblemError('malformed-request', `cursor: ${detail}`, {
+    errors: [{ parameter: 'cursor', code: 'invalid_value', detail }],
+  });
 }

@@ -1,5 +1,5 @@
 /** What can be wrong with a request, in words of the domain. The errors plugin turns these into problem+json. */
-import type { Violation } from '../domain/types.ts';
+import { type InputFault, inputFault, type Violation } from '../domain/values.ts';
 import type { KmsFailure } from '../kms/errors.ts';
 
 /** The kinds of problem; each has a page in docs/problems. */
@@ -26,10 +26,13 @@ export type ProblemKind = keyof typeof problemKinds;
 
 export type KmsError = { code: string; message: string; operation: string | null };
 
+/** What is wrong with a parameter, by its name. */
+export type ParameterFault = Omit<Violation, 'pointer'> & { parameter: string };
+
 /** Anything that ends a request with a problem. `detail` is for the caller's eyes. */
 export class ProblemError extends Error {
   readonly kind: ProblemKind;
-  readonly errors: Violation[] | undefined;
+  readonly errors: InputFault[] | undefined;
   readonly keyId: string | undefined;
   readonly kmsError: KmsError | undefined;
   /** Seconds after which the same request may have another answer. */
@@ -38,11 +41,11 @@ export class ProblemError extends Error {
   constructor(
     kind: ProblemKind,
     detail: string,
-    extra: { errors?: Violation[]; keyId?: string; kmsError?: KmsError; retryAfter?: number } = {},
+    extra: { errors?: (Violation | ParameterFault)[]; keyId?: string; kmsError?: KmsError; retryAfter?: number } = {},
   ) {
     super(detail);
     this.kind = kind;
-    this.errors = extra.errors;
+    this.errors = extra.errors?.map(inputFault);
     this.keyId = extra.keyId;
     this.kmsError = extra.kmsError;
     this.retryAfter = extra.retryAfter;

@@ -153,6 +153,35 @@ test('what callers send is taken as it is meant, or refused with a word on it', 
     }
   });
 
+  t.test('every entry of errors has a code that a program can go by', async (t) => {
+    const { body: fixed } = await call('POST', '/v1/keys', { multi_region: true });
+    const cases: [method: string, path: string, body: object | string | undefined, ...told: string[]][] = [
+      ['POST', '/v1/keys', { colour: 1, deletion_window_in_days: 1 }, 'unknown_field', 'out_of_range'],
+      ['POST', '/v1/keys', { is_enabled: 'yes', key_usage: 'X' }, 'invalid_type', 'invalid_value'],
+      ['POST', '/v1/keys', { description: 'x'.repeat(9000), xks_key_id: '' }, 'too_long', 'too_short'],
+      ['POST', '/v1/keys', { rotation_period_in_days: 100, provider: 'none' }, 'incompatible', 'not_found'],
+      ['POST', '/v1/keys', { tags: { 'aws:a': '1', 'b?': '2' } }, 'reserved', 'invalid_format'],
+      ['POST', '/v1/keys', { description: '\0' }, 'invalid_text'],
+      ['POST', '/v1/keys', '{"a":1,"a":1e999}', 'duplicate_member', 'inexact_number'],
+      ['POST', '/v1/keys/import', {}, 'required'],
+      ['POST', '/v1/providers', { name: 'x', region: 'Europe', endpoint: 'http://:1' }, 'invalid_format'],
+      ['PATCH', `/v1/keys/${fixed.id}`, { multi_region: false }, 'immutable'],
+      ['GET', '/v1/keys?limit=0&colour=1', undefined, 'unknown_parameter'],
+      ['GET', '/v1/keys?limit=0&state=x', undefined, 'out_of_range', 'invalid_value'],
+      ['GET', '/v1/events?cursor=x', undefined, 'invalid_value'],
+    ];
+    for (const [method, path, body, ...told] of cases) {
+      const { body: problem } = await call<Problem>(method, path, body);
+      const codes = problem.errors?.map(({ code }) => code) ?? [];
+      t.ok(
+        told.every((code) => codes.includes(code)),
+        `${path} ${told}: ${codes}`,
+      );
+      const place = method === 'GET' ? 'parameter' : 'pointer';
+      t.ok(problem.errors?.every((error) => error[place] !== undefined));
+    }
+  });
+
   t.test('an object with two members of one name is refused', async (t) => {
     t.same(await pointersOf('POST', '/v1/keys', '{"tags":{"a":"1","\\u0061":"2"}}'), ['/tags/a']);
   });

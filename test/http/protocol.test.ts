@@ -86,7 +86,7 @@ test('the HTTP contract', async (t) => {
     ] as const) {
       const { status, body: problem } = await call<Problem>(method, `${path}?dry_run=true`, body);
       t.equal(status, 400, `${method} ${path}`);
-      t.match(problem.errors, [{ pointer: 'dry_run' }]);
+      t.match(problem.errors, [{ parameter: 'dry_run', code: 'unknown_parameter' }]);
     }
     t.match((await call('GET', `/v1/keys/${key.id}`)).body, { description: 'http', status: { generation: 1 } });
     t.equal((await call('GET', '/livez?probe=1')).status, 200);

@@ -86,7 +86,7 @@ test('GET /v1/keys', async (t) => {
       const { status, body } = await call<Problem>('GET', `/v1/keys?${query}`);
       t.equal(status, 400, query);
       t.same(
-        body.errors?.map(({ pointer }) => pointer),
+        body.errors?.map(({ parameter: told }) => told),
         [parameter],
         query,
       );

@@ -21,7 +21,7 @@ export type Problem = {
   instance: string;
   request_id: string;
   id?: string;
-  errors?: { pointer: string; detail: string }[];
+  errors?: { pointer: string; parameter?: string; code: string; detail: string }[];
   kms_error?: { code: string; message: string; operation: string | null };
 };
 

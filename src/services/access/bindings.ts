@@ -26,7 +26,8 @@ async function permissionsOf(transaction: Transaction, role: string): Promise<re
 /** @throws ProblemError invalid-input when there is no such role, forbidden when it gives more than the caller has. */
 export async function assertMayGive(transaction: Transaction, role: string, by: Asker, pointer: string): Promise<void> {
   const given = await permissionsOf(transaction, role);
-  if (given === null) throw invalidInput([{ pointer, detail: `There is no role ${JSON.stringify(role)}.` }]);
+  if (given === null)
+    throw invalidInput([{ pointer, code: 'not_found', detail: `There is no role ${JSON.stringify(role)}.` }]);
   assertHas(by, given);
 }
 
@@ -116,7 +117,9 @@ function checkedSubject(subject: BindingSubject, issuers: readonly string[]): Bi
 async function assertTokenIsThere(transaction: Transaction, name: string): Promise<void> {
   const [found] = await transaction.$queryRaw<object[]>`SELECT 1 FROM api_tokens WHERE name = ${name} FOR SHARE`;
   if (found !== undefined) return;
-  throw invalidInput([{ pointer: '/subject/token', detail: `There is no token ${JSON.stringify(name)}.` }]);
+  throw invalidInput([
+    { pointer: '/subject/token', code: 'not_found', detail: `There is no token ${JSON.stringify(name)}.` },
+  ]);
 }
 
 /** All of them, oldest first. */

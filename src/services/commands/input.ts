@@ -37,7 +37,11 @@ export async function declaredByCreate(
   const isKnown = rights?.access.mayAt(rights.permission, name) !== false && !invalidFields.has('provider');
   const found = isKnown ? await findSettings(services, name) : null;
   if (found === null && !invalidFields.has('provider')) {
-    violations.push({ pointer: '/provider', detail: `There is no provider ${JSON.stringify(name)}.` });
+    violations.push({
+      pointer: '/provider',
+      code: 'not_found',
+      detail: `There is no provider ${JSON.stringify(name)}.`,
+    });
   }
   // What else is wrong is found all the same.
   const settings = found ?? withoutSettings;
@@ -88,7 +92,9 @@ export function declaredByPatch(services: Services, target: PatchTarget, input: 
 function impossible(declared: DeclaredKey, observed: ObservedKey | null, broken: Violation[]): Violation[] {
   if (observed === null) return [];
   return unattainable(declared, observed)
-    .map(({ field, detail }) => ({ pointer: `/${field}`, detail: `${detail} Set it to false.` }))
+    .map(({ field, detail }): Violation => {
+      return { pointer: `/${field}`, code: 'incompatible', detail: `${detail} Set it to false.` };
+    })
     .filter(({ pointer }) => !broken.some((violation) => violation.pointer === pointer));
 }
 
@@ -122,7 +128,7 @@ function merge(target: PatchTarget, input: Input) {
   const immutable = immutableChanges(target.declared, declared);
   if ('provider' in given && (given.provider ?? standardProvider) !== target.provider.name) {
     const detail = `The key is in KMS at provider ${target.provider.name} and can't be moved: a replacement is needed.`;
-    immutable.push({ pointer: '/provider', detail });
+    immutable.push({ pointer: '/provider', code: 'immutable', detail });
   }
   return { declared, immutable, broken, invalidFields };
 }
@@ -167,7 +173,11 @@ function usablePart({ body, violations: found }: Input) {
   const members = body !== null && typeof body === 'object' && !Array.isArray(body) ? body : {};
   const { policy } = members as { policy?: Json };
   if (policy !== undefined && depthOf(policy, deepestInput) > deepestInput) {
-    violations.push({ pointer: '/policy', detail: `The policy nests more than ${deepestInput} levels deep.` });
+    violations.push({
+      pointer: '/policy',
+      code: 'too_deep',
+      detail: `The policy nests more than ${deepestInput} levels deep.`,
+    });
   }
   const invalidFields = new Set(
     violations.filter(({ pointer }) => !pointer.startsWith('/tags/')).map(({ pointer }) => pointer.split('/')[1] ?? ''),

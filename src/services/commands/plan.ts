@@ -6,6 +6,7 @@ import { plan } from '../../domain/planner.ts';
 import { withRecentWrites } from '../../domain/recent-writes.ts';
 import { refusalsOf } from '../../domain/refusals.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
+import { inputFault } from '../../domain/values.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
 import { parametersOf } from '../../kms/operations.ts';
@@ -53,15 +54,16 @@ export async function planUpdate(services: Services, id: string, input: Input): 
   const target = await patchTarget(services, row);
   const { settings } = target.provider;
   const { declared, immutable } = declaredByReplacement(services, target, input);
+  const replacement = immutable.map(inputFault);
   const changes = changedFields(before, declared);
   const isChange = Object.keys(changes).length > 0;
   const held = desiredOf(row, settings, services.ownershipTagName);
   const look = row.key_id === null ? null : await observe(services, row, row.key_id, held);
-  if (look === 'gone') return { steps: [], changes, replacement: immutable, refusals: [lost(row)], drift: [] };
+  if (look === 'gone') return { steps: [], changes, replacement, refusals: [lost(row)], drift: [] };
   const drift = look === null ? [] : withSince(differences(held, look.seen), driftOf(row), services.now());
   const observed = look === null ? null : isChange ? look.written : look.seen;
   const desired = desiredBy(row, declared, settings, services.ownershipTagName);
-  if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement: immutable, drift };
+  if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement, drift };
   const steps = plan(desired, observed);
   return {
     steps: toSteps(steps, observed?.key_id ?? unknownKeyId),

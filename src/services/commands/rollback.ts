@@ -28,7 +28,7 @@ export async function rollbackKey(
   const revision = await findRevision(services, id, generation);
   if (revision === null) {
     const detail = `The key has no revision of generation ${generation}, or it is kept no longer.`;
-    throw invalidInput([{ pointer: '/generation', detail }]);
+    throw invalidInput([{ pointer: '/generation', code: 'not_found', detail }]);
   }
   const earlier = await desiredStateOf(services, revision);
   return change(services, id, command, 'rollback', async (row) => {
@@ -36,7 +36,7 @@ export async function rollbackKey(
     const now = declaredOf(row);
     const { lifecycle, pending_window_in_days } = now;
     const declared = { ...earlier, lifecycle, pending_window_in_days };
-    const immutable = immutableChanges(now, declared).map(({ detail }) => ({ pointer: '/generation', detail }));
+    const immutable = immutableChanges(now, declared).map((violation) => ({ ...violation, pointer: '/generation' }));
     if (immutable.length > 0) throw invalidInput(immutable);
     assertRulesHold(services, await settingsFor(services, row.provider), declared);
     return declared;

@@ -63,7 +63,7 @@ function checked(settings: ProviderSettings, ownershipTagName: string): Provider
   const total = Object.keys(settings.default_tags).length + 1;
   if (total > mostTags) {
     const detail = `A key has at most ${mostTags} tags; with the ownership tag the default tags alone are ${total}.`;
-    violations.push({ pointer: '/default_tags', detail });
+    violations.push({ pointer: '/default_tags', code: 'too_many', detail });
   }
   if (violations.length > 0) throw invalidInput(violations);
   return settings;
@@ -80,7 +80,7 @@ function assertExternalIdIsSaid(
   if (given === undefined || given === null || given.external_id !== undefined) return;
   if (current === null || current.external_id === null) return;
   const detail = 'The provider has one, and assume_role is replaced whole: say it again, or null to have none.';
-  throw invalidInput([{ pointer: '/assume_role/external_id', detail }]);
+  throw invalidInput([{ pointer: '/assume_role/external_id', code: 'required', detail }]);
 }
 
 /** Where the schema has objections, the rules on tags are looked at all the same. */
@@ -94,7 +94,7 @@ function faultsOfUsableEndpoint(body: unknown, violations: Violation[]): Violati
   const endpoint = (body as { endpoint?: unknown } | null)?.endpoint;
   const isUsable = !violations.some(({ pointer }) => pointer === '/endpoint');
   const detail = isUsable && typeof endpoint === 'string' ? endpointFault(endpoint) : null;
-  return detail === null ? [] : [{ pointer: '/endpoint', detail }];
+  return detail === null ? [] : [{ pointer: '/endpoint', code: 'invalid_format', detail }];
 }
 
 function faultsOfUsableTags(body: unknown, violations: Violation[], ownershipTagName: string): Violation[] {

@@ -78,5 +78,7 @@ export async function holdSettings(
 }
 
 export function noSuchProvider(name: string): ProblemError {
-  return invalidInput([{ pointer: '/provider', detail: `There is no provider ${JSON.stringify(name)}.` }]);
+  return invalidInput([
+    { pointer: '/provider', code: 'not_found', detail: `There is no provider ${JSON.stringify(name)}.` },
+  ]);
 }

@@ -67,11 +67,15 @@ function tagsInKms({ held }: KeyTags, tagsAll: Tags, { ignore_tags }: TagSetting
 }
 
 function tooMany(id: string, total: number): Violation {
-  return { pointer: '/default_tags', detail: `Key ${id} would have ${total} tags; KMS takes ${mostTags}.` };
+  return {
+    pointer: '/default_tags',
+    code: 'too_many',
+    detail: `Key ${id} would have ${total} tags; KMS takes ${mostTags}.`,
+  };
 }
 
 function refusedWhole(overfull: Violation[]) {
   const left = overfull.length - mostNamed;
-  const more = { pointer: '/default_tags', detail: `And ${left} more keys.` };
+  const more: Violation = { pointer: '/default_tags', code: 'too_many', detail: `And ${left} more keys.` };
   return invalidInput(left > 0 ? [...overfull.slice(0, mostNamed), more] : overfull);
 }
