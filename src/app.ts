@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
+import audit from './plugins/audit.ts';
 import auth from './plugins/auth.ts';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
 import browsers from './plugins/browsers.ts';
@@ -87,6 +88,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(limits);
   await app.register(browsers);
   await app.register(auth);
+  await app.register(audit);
   await app.register(bodies);
   await app.register(parameters);
   await app.register(validation);

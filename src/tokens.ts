@@ -1,9 +1,7 @@
 /** Makes, lists and revokes API tokens on the host: `npm run tokens -- create --name bootstrap --role admin`. */
 import { parseArgs } from 'node:util';
-import { ConfigError, dataFolder, readConfig } from './config.ts';
-import { openDatabase } from './database/client.ts';
-import { migrate } from './database/migrate.ts';
-import { findRunningPostgres, startEmbeddedPostgres } from './local/postgres.ts';
+import { ConfigError } from './config.ts';
+import { withDatabase } from './host.ts';
 import { createToken, listTokens, revokeToken } from './services/access/tokens.ts';
 import { ProblemError } from './services/problems.ts';
 
@@ -29,33 +27,11 @@ async function main(): Promise<void> {
   const [command] = positionals;
   const isKnown = positionals.length === 1 && ['create', 'list', 'revoke'].includes(command ?? '');
   if (!isKnown || (command !== 'list' && values.name === undefined)) throw new ConfigError(`usage:\n${usage}`);
-  const { connectionString, stop } = await findDatabase();
-  const database = openDatabase(
-    connectionString,
-    () => {},
-    async () => {},
-  );
-  try {
-    if (command === 'create') await create({ database }, values);
-    else if (command === 'revoke') await revoke({ database }, values.name ?? '');
-    else for (const token of await listTokens({ database })) process.stdout.write(`${JSON.stringify(token)}\n`);
-  } finally {
-    await database.close();
-    await stop();
-  }
-}
-
-/** The one of DATABASE_URL, or the embedded one: of a service that runs, or started for this alone. */
-async function findDatabase(): Promise<{ connectionString: string; stop(): Promise<void> }> {
-  const config = readConfig({ ...process.env, NODE_ENV: 'development', AUTH_MODE: 'none' });
-  const stop = async () => {};
-  if (config.DATABASE_URL !== null) return { connectionString: config.DATABASE_URL, stop };
-  const folder = dataFolder(config, 'postgres');
-  const running = await findRunningPostgres(folder);
-  if (running !== null) return { connectionString: running, stop };
-  const started = await startEmbeddedPostgres(folder);
-  await migrate(started.connectionString);
-  return started;
+  await withDatabase(async (database) => {
+    if (command === 'create') await create(database, values);
+    else if (command === 'revoke') await revoke(database, values.name ?? '');
+    else for (const token of await listTokens(database)) process.stdout.write(`${JSON.stringify(token)}\n`);
+  });
 }
 
 type Values = { name?: string; role?: string; provider?: string[]; tag?: string[]; 'expires-at'?: string };

@@ -63,6 +63,9 @@ export type EventData = {
   'role.deleted': { name: string; changes: Changes };
   'binding.created': { binding: object };
   'binding.deleted': { binding: object };
+  'access.refused': { operation: string; method: string; path: string; status: number };
+  'access.sign_in_failed': { operation: string; method: string; path: string };
+  'access.events_read': { path: string; filters: object };
   'recovery.gap': { reason: string; gap: number };
   'recovery.resumed': { as: 'observed' | 'declared'; differences: ChangedField[] };
 };
@@ -72,7 +75,7 @@ export type ProviderEventType = Extract<EventType, `provider.${string}`>;
 /** Events of the whole installation. */
 export type InstallationEventType = 'recovery.gap';
 /** Events of who may do what. */
-export type AccessEventType = Extract<EventType, `${'token' | 'role' | 'binding'}.${string}`>;
+export type AccessEventType = Extract<EventType, `${'token' | 'role' | 'binding' | 'access'}.${string}`>;
 export type KeyEventType = Exclude<EventType, ProviderEventType | InstallationEventType | AccessEventType>;
 
 /** An event of a key, at a generation of its desired state. */

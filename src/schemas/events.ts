@@ -11,6 +11,11 @@ const arn = 'the ARN in KMS';
 const arnOrNull = 'the ARN in KMS; null: KMS never had the key';
 const arnOnRecord = "the ARN of the record's own key; null: it has none";
 const origin = 'what was asked for, as in the revision';
+const asked = {
+  operation: 'the operationId',
+  method: 'of the request',
+  path: 'of the request, without its parameters',
+};
 const rotation = { origin: '`rotate`', rotation_id: 'which request it belongs to' };
 
 /** Every type, in the order in which people look for them. A type or a member that is not described is a type error. */
@@ -87,6 +92,18 @@ export const eventTypes = {
   'binding.deleted': {
     when: 'A role was taken from somebody.',
     data: { binding: 'the role, from whom, and its limits' },
+  },
+  'access.refused': {
+    when: 'A known caller asked for what it may not do, or for a change of what it does not see or what is not there. At most 60 a minute of each caller.',
+    data: { ...asked, status: 'what was answered' },
+  },
+  'access.sign_in_failed': {
+    when: 'Credentials were given that are not valid. At most 60 a minute from each address. They are not told.',
+    data: asked,
+  },
+  'access.events_read': {
+    when: 'A known caller has read events. Once a minute for the same filters.',
+    data: { path: 'which list', filters: 'the parameters, without those of the page' },
   },
   'recovery.gap': {
     when: 'The database was found to be older than the world: all keys are held.',

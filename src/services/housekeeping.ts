@@ -1,6 +1,7 @@
 /** Work by the calendar. The row of each chore says when it is due: whoever moves that on does it. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Services } from './context.ts';
+import { extendChain } from './history/chain.ts';
 import { sweepRequests } from './idempotency.ts';
 import { trimHistory } from './retention.ts';
 import { sweepUnmanagedKeys } from './unmanaged/sweep.ts';
@@ -11,6 +12,7 @@ type Chore = { name: string; every: number; run: (services: Services) => Promise
 const chores: Chore[] = [
   { name: 'sweep-idempotent-requests', every: 600, run: sweepRequests },
   { name: 'sweep-unmanaged-keys', every: 3600, run: sweepUnmanagedKeys },
+  { name: 'chain-events', every: 30, run: (services) => extendChain(services) },
   { name: 'trim-history', every: 3600, run: trimHistory },
 ];
 

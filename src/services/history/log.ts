@@ -70,7 +70,7 @@ export async function removeEvents(
 ): Promise<number> {
   if (events === null && eventCount === null) return 0;
   const { rowCount } = await client.query(
-    `DELETE FROM events WHERE seq IN (
+    `DELETE FROM events WHERE (SELECT set_config('keyward.retention', 'on', true)) = 'on' AND seq IN (
       SELECT seq FROM (SELECT seq, created_at FROM events ORDER BY seq LIMIT ${batchSize}) AS oldest
       WHERE seq < (SELECT max(seq) FROM events) AND (created_at < now() - make_interval(days => $1)
         OR created_at < now() - make_interval(days => ${shortest}) AND seq <= (SELECT max(seq) FROM events) - $2::bigint))`,

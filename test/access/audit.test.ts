@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Client } from 'pg';
+import { test } from 'tap';
+import type { EventList } from '../../src/schemas/history.ts';
+import { extendChain, verifyChain } from '../../src/services/history/chain.ts';
+import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { run } from '../support/process.ts';
+import { caller, eventually, startService } from '../support/service.ts';
+
+test('audit', async (t) => {
+  const DATABASE_URL = await newDatabase(t);
+  const { url, services } = await startService(t, { ...withTokens, DATABASE_URL });
+  const admin = callerWith(url, adminToken);
+  const { pool } = services.database;
+  const eventsOf = async (type: string) =>
+    (await admin<EventList>('GET', `/v1/events?type=${type}&limit=200`)).body.items;
+
+  t.test('what was refused, sign-ins that failed and reads of events are events', async (t) => {
+    const { token, name } = await addToken(admin, { role: 'viewer' });
+    const viewer = callerWith(url, token);
+    await viewer('POST', '/v1/keys?q=secret', {}, { 'user-agent': 'a script', 'x-request-id': 'refused-1' });
+    const refused = await eventually('the refusal is on record', async () => (await eventsOf('access.refused'))[0]);
+    t.match(refused, {
+      actor: `token:${name}`,
+      address: '127.0.0.1',
+      user_agent: 'a script',
+      request_id: 'refused-1',
+      key: null,
+      data: { operation: 'createKey', method: 'POST', path: '/v1/keys', status: 403 },
+    });
+    const wrong = `kwd_${'wrong-credential-'.repeat(3)}`;
+    await callerWith(url, wrong)('DELETE', '/v1/keys/x');
+    const failed = await eventually(
+      'the sign-in is on record',
+      async () => (await eventsOf('access.sign_in_failed'))[0],
+    );
+    t.match(failed, { actor: 'unknown', data: { operation: 'deleteKey', method: 'DELETE' } });
+    await caller(url)('GET', '/v1/keys');
+    await viewer('GET', '/v1/events?type=kms.write');
+    await viewer('GET', '/v1/events?type=kms.write');
+    await eventually('the read is on record', async () => {
+      return (await eventsOf('access.events_read')).some(({ actor }) => actor === `token:${name}`);
+    });
+    const reads = (await eventsOf('access.events_read')).filter(({ actor }) => actor === `token:${name}`);
+    t.match(reads, [{ data: { path: '/v1/events', filters: { type: 'kms.write' } } }], 'once for the same filters');
+    const { rows } = await pool.query<{ text: string }>('SELECT events::text AS text FROM events');
+    t.notOk(
+      rows.some(({ text }) => /wrong-credential|secret|kwd_/.test(text)),
+      'no credential and no query is told',
+    );
+    t.equal((await eventsOf('access.sign_in_failed')).length, 1, 'who gives none has failed at nothing');
+  });
+
+  t.test('refusals without end do not fill the table', async (t) => {
+    const { token, name } = await addToken(admin, { role: 'viewer' });
+    const viewer = callerWith(url, token);
+    for (let refused = 0, asked = 0; refused < 70 && asked < 1000; asked += 1) {
+      // A machine that is busy turns requests away.
+      if ((await viewer('DELETE', '/v1/providers/default')).status === 403) refused += 1;
+    }
+    const refusals = async () => (await eventsOf('access.refused')).filter(({ actor }) => actor === `token:${name}`);
+    await eventually('they are on record', async () => (await refusals()).length >= 60);
+    t.equal((await refusals()).length, 60);
+  });
+
+  t.test('events can be neither changed nor removed', async (t) => {
+    await pool.query("INSERT INTO event_chain VALUES (0, 'a link')");
+    for (const statement of [
+      "UPDATE events SET actor = 'nobody'",
+      'DELETE FROM events',
+      'TRUNCATE events',
+      "UPDATE event_chain SET hash = ''",
+      'DELETE FROM event_chain WHERE true',
+      'TRUNCATE event_chain',
+    ]) {
+      await t.rejects(pool.query(statement), /append-only/, statement);
+    }
+  });
+
+  t.test('tampering that goes past that is evident, and the first broken event named', async (t) => {
+    const client = await pool.connect();
+    t.teardown(() => client.release());
+    // As whoever owns the tables can.
+    await client.query("SET session_replication_role = 'replica'");
+    const age =
+      "UPDATE events SET created_at = created_at - interval '2 minutes' WHERE created_at > now() - interval '1 minute'";
+    await client.query('TRUNCATE event_chain');
+    await client.query(age);
+    await extendChain(services);
+    const { fault, days, gone } = await verifyChain(services);
+    t.match({ fault, gone }, { fault: null, gone: 0 });
+    t.match(days.at(-1)?.head, /^[0-9a-f]{64}$/);
+    const verify = async () => {
+      const { ended, stdout } = run(t, 'src/audit.ts', { DATABASE_URL }, ['verify']);
+      return { code: (await ended).code, stdout: stdout() };
+    };
+    t.match(await verify(), {
+      code: 0,
+      stdout: /^\d{4}-\d\d-\d\d \d+ events, head [0-9a-f]{64}\n[\s\S]*The chain holds/,
+    });
+
+    const { rows } = await client.query<{ seq: string }>('SELECT seq::text FROM events ORDER BY seq OFFSET 3 LIMIT 1');
+    const seq = rows[0]?.seq;
+    const tampered = async (what: string, change: string, undo: string, named = seq) => {
+      await client.query(change);
+      t.same((await verifyChain(services)).fault, { seq: named, what }, change);
+      if (what === 'changed')
+        t.match(await verify(), { code: 1, stdout: new RegExp(`BROKEN: event ${seq} was changed`) });
+      await client.query(undo);
+    };
+    await client.query('CREATE TEMPORARY TABLE kept AS SELECT * FROM events');
+    const putBack = `DELETE FROM events WHERE seq = ${seq}; INSERT INTO events SELECT * FROM kept WHERE seq = ${seq}`;
+    await tampered('changed', `UPDATE events SET actor = 'somebody else' WHERE seq = ${seq}`, putBack);
+    await tampered('changed', `UPDATE events SET data = '{}' WHERE seq = ${seq}`, putBack);
+    await tampered('removed', `DELETE FROM events WHERE seq = ${seq}`, putBack);
+    const moved = `UPDATE events SET seq = 0 WHERE seq = ${seq}`;
+    await tampered('inserted', moved, `DELETE FROM events WHERE seq = 0; ${putBack}`, '0');
+    t.equal((await verifyChain(services)).fault, null, 'as it was');
+    const oldest = 'SELECT min(seq) FROM events';
+    await client.query(`DELETE FROM events WHERE seq = (${oldest})`);
+    t.match(await verifyChain(services), { fault: null, gone: 1 }, 'what retention took is counted');
+  });
+});
+
+test('a role that may not change events serves', async (t) => {
+  const DATABASE_URL = await newDatabase(t);
+  const owner = new Client({ connectionString: DATABASE_URL });
+  await owner.connect();
+  const page = await readFile(path.resolve(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+  const statements = /```sql\n(CREATE ROLE keyward_app[\s\S]*?)```/.exec(page)?.[1] ?? '';
+  const role = `app_${randomUUID().replaceAll('-', '')}`;
+  await owner.query(statements.replaceAll('keyward_app', role).replace('…', 'secret'));
+  t.teardown(async () => {
+    await owner.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    await owner.end();
+  });
+  const url = new URL(DATABASE_URL);
+  [url.username, url.password] = [role, 'secret'];
+  await t.test('as docs/operations.md says', async (t) => {
+    const { call, services } = await startService(t, { DATABASE_URL: url.href, MIGRATE_ON_START: 'false' });
+    const { status, body: key } = await call('POST', '/v1/keys', {});
+    t.equal(status, 201);
+    t.equal((await call('PATCH', `/v1/keys/${key.id}`, { description: 'changed' })).status, 200);
+    await extendChain(services);
+    for (const statement of ['UPDATE events SET actor = NULL', 'DELETE FROM events', 'TRUNCATE events']) {
+      await t.rejects(services.database.pool.query(statement), /permission denied/, statement);
+    }
+  });
+});
