@@ -247,6 +247,13 @@ export const variables = {
   RATE_LIMIT_READS: perMinute(0, 'reads of one caller in a minute; 0: any'),
   RATE_LIMIT_WRITES: perMinute(600, 'writes of one caller in a minute; 0: any'),
   MAX_WRITES_UNDER_WAY: perMinute(100, 'writes of one caller that wait for their answer at once; 0: any'),
+  MAX_EVENT_LOOP_DELAY: variable(
+    Type.Integer({ minimum: 0, maximum: 600_000 }),
+    1000,
+    'milliseconds',
+    'how late the event loop may be, on average of five seconds, before requests are answered 503; 0: any',
+    asNumber,
+  ),
   MAX_FAILED_SIGN_INS: perMinute(600, 'failed sign-ins from one address in a minute; 0: any'),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info', 'pino level'),
   FAILURE_POINTS: variable(
@@ -378,6 +385,7 @@ export function webOf(config: Config) {
       writes: config.RATE_LIMIT_WRITES,
       waiting: config.MAX_WRITES_UNDER_WAY,
       failedSignIns: config.MAX_FAILED_SIGN_INS,
+      eventLoopDelay: config.MAX_EVENT_LOOP_DELAY,
     },
   };
 }

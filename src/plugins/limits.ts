@@ -21,15 +21,16 @@ declare module 'fastify' {
 
 const window = 60_000;
 const reads = new Set(['GET', 'HEAD']);
-/** Milliseconds that the event loop may be late before requests are turned away, on average of a time that a start is not. */
-const pressure = { maxEventLoopDelay: 1000, sampleInterval: 5000 };
+/** Milliseconds over which it is averaged how late the event loop is: longer than a start makes it late. */
+const sampleInterval = 5000;
 
 export default fp(
   async (app) => {
     const { limits } = app.services.web;
     await app.register(rateLimit, { global: false, cache: 10_000 });
     await app.register(underPressure, {
-      ...pressure,
+      maxEventLoopDelay: limits.eventLoopDelay,
+      sampleInterval,
       pressureHandler: (request, reply) => {
         if (request.routeOptions.url === '/livez') return;
         const detail =

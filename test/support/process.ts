@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { startLocalKms } from '../../src/local/kms/index.ts';
 import { newDatabase, type Owner } from './postgres.ts';
-import { type Call, caller } from './service.ts';
+import { type Call, caller, onAnyMachine } from './service.ts';
 
 export type { Owner } from './postgres.ts';
 
@@ -42,7 +42,14 @@ export function run(
 ): Run {
   const { PATH = '', HOME = '', TMPDIR } = process.env;
   const child = spawn(process.execPath, [...nodeOptions, path.join(root, program), ...args], {
-    env: { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...compileCache, ...environment },
+    env: {
+      PATH,
+      HOME,
+      ...(TMPDIR === undefined ? {} : { TMPDIR }),
+      ...compileCache,
+      ...onAnyMachine,
+      ...environment,
+    },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   child.stdin.end(input);

@@ -96,7 +96,7 @@ test('taking a refused update back goes on through faults, and the status says s
     { operation: 'DisableKeyRotation', kind: 'internal_error' },
   );
   const update = { description: 'after', tags: { a: '2' }, policy: ownPolicy('After'), enable_key_rotation: true };
-  const patch = call<Problem>('PATCH', `/v1/keys/${key.id}`, update);
+  const patch = call<Problem>('PATCH', `/v1/keys/${key.id}`, update, { prefer: 'wait=60' });
   const meanwhile = await eventually('the way back meets a fault', async () => {
     const { body } = await call('GET', `/v1/keys/${key.id}`);
     return body.status.error?.next_attempt_at != null && body.status;
