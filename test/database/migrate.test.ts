@@ -134,3 +134,35 @@ test('no migration builds an index of a table that is there already in the way o
     );
   }
 });
+
+test('a key of before its rows were two keeps what it waits for, and goes on', async (t) => {
+  const url = await newDatabase(t, { empty: true });
+  const names = (await readdir(ours, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+  const before = names.map(({ name }) => name).filter((name) => name < '20261127133725_work');
+  const sql = (name: string) => readFile(path.join(ours, name, 'migration.sql'), 'utf8');
+  await migrate(url, {
+    folder: await folderOf(
+      t,
+      Object.fromEntries(await Promise.all(before.map(async (name) => [name, await sql(name)]))),
+    ),
+  });
+  const client = await connect(t, url);
+  const id = '01a20cc5-de4a-71a8-93fa-25fe7ea14fb3';
+  await client.query(
+    `INSERT INTO keys (id, provider, description, key_usage, customer_master_key_spec, multi_region,
+       bypass_policy_lockout_safety_check, deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all,
+       drift_policy, deletion_protection, lifecycle, state, requested_observation, served_observation, attempts, writes_open,
+       status_version, gap_seen, due_at, lease_token, lease_until)
+     VALUES ($1, 'default', 'old', 'ENCRYPT_DECRYPT', 'SYMMETRIC_DEFAULT', false, false, 30, true, false, '{}', '{}', 'enforce',
+       false, 'managed', 'creating', 3, 2, 4, true, 7, 0, now(), $1, now() + interval '1 second')`,
+    [id],
+  );
+  const { call, services } = await startService(t, { DATABASE_URL: url, MIGRATE_ON_START: 'true' });
+  const { rows } = await client.query('SELECT requested_observation, asked FROM work');
+  t.match(rows, [{ requested_observation: 3, asked: 0 }]);
+  await eventually('it is made', async () => {
+    const { body } = await call('GET', `/v1/keys/${id}`);
+    return body.status.state === 'in_sync';
+  });
+  t.equal((await services.database.prisma.work.findUniqueOrThrow({ where: { key_ref: id } })).served_observation, 3);
+});
