@@ -33,8 +33,8 @@ export type Times = {
   propagation: number;
 };
 
-/** The right to sync one key, with the services of the worker. It is used or given back. */
-export type Place = { run(sync: (services: Services) => Promise<void>): void; giveBack(): void };
+/** The right to sync one key, with the services of the worker. It is used or released. */
+export type Slot = { run(sync: (services: Services) => Promise<void>): void; release(): void };
 
 export type Services = {
   database: Database;
@@ -68,11 +68,11 @@ export type Services = {
   /** What answers at KMS_ENDPOINT in place of a KMS; null: nothing, as far as is known. */
   endpointFault(): string | null;
   /**
-   * A place for a key of which an intent is about to be recorded, and a token of CreateKey's quota where it is to be made, if that
+   * A slot for a key of which an intent is about to be recorded, and a token of CreateKey's quota where it is to be made, if that
    * can be had at once; else null, as where this process leaves the work to others.
    * @param quotas those in which the token is; null: KMS has the key.
    */
-  takePlace(provider: string, keyId: string, quotas: Quotas | null): Place | null;
+  reserveSlot(provider: string, keyId: string, quotas: Quotas | null): Slot | null;
   /** null: this process leaves the work to others. */
   pulse: Pulse | null;
   log: FastifyBaseLogger;

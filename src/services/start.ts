@@ -41,7 +41,7 @@ import { startWorker } from './sync/worker.ts';
 import { TagTrial } from './tag-trial.ts';
 import { Unmade } from './unmade.ts';
 
-/** Milliseconds that keys in hand have to finish at a stop; what does not is taken over after the lease. */
+/** Milliseconds that keys which are being synced have to finish at a stop; what does not is taken over after the lease. */
 const stopGrace = 10_000;
 const usualLocalKmsPort = 3001;
 
@@ -49,7 +49,7 @@ export type Started = {
   services: Services;
   /** Where the built-in local KMS listens; null where another KMS is used. */
   localKmsUrl: string | null;
-  /** Stops the worker: it finishes or gives back what it has in hand. Requests that wait are answered. */
+  /** Stops the worker: it finishes or gives back what it has begun. Requests that wait are answered. */
   stopWork(): Promise<void>;
   /** Closes the connections and stops the embedded parts. */
   close(): Promise<void>;
@@ -146,13 +146,13 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
 
     failurePoints,
     endpointFault: () => null,
-    takePlace: () => null,
+    reserveSlot: () => null,
     pulse: config.ROLE === 'api' ? null : new Pulse(),
     log,
   };
   const ofWorker: Services = Object.create(services, { database: { value: databaseOfWorker } });
   const worker = config.ROLE === 'api' ? null : startWorker(ofWorker, config.WORKER_CONCURRENCY);
-  if (worker !== null) services.takePlace = worker.takePlace;
+  if (worker !== null) services.reserveSlot = worker.reserveSlot;
   const housekeeping = worker === null ? null : startHousekeeping(ofWorker);
   const bringing = worker === null ? null : startBringingAlong(ofWorker);
   // AWS and the built-in KMS are known to speak it.

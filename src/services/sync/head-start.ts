@@ -10,7 +10,7 @@ import type { Transaction } from '../../database/client.ts';
 import { plan } from '../../domain/planner.ts';
 import type { Kms } from '../../kms/client.ts';
 import type { CallerIdentity } from '../../kms/identity.ts';
-import type { Place, Services } from '../context.ts';
+import type { Services, Slot } from '../context.ts';
 import type { Beginning, HeadStart } from '../keys/intents.ts';
 import { accountFault } from '../providers/access.ts';
 import type { NamedProvider } from '../providers/settings.ts';
@@ -41,12 +41,12 @@ export async function headStartOfCreate(services: Services, key: NewKey): Promis
   const identity = await knownIdentity(kms);
   if (identity === undefined || accountFault(name, settings, identity) !== null) return null;
   const isTried = services.tagTrialOf(kms).isKept || services.failurePoints.isOff('tags-are-believed');
-  const place = isTried ? services.takePlace(name, key.id, kms.quotas) : null;
-  if (place === null) return null;
+  const slot = isTried ? services.reserveSlot(name, key.id, kms.quotas) : null;
+  if (slot === null) return null;
   const to = { account: identity?.account ?? null, endpoint: kms.endpointName };
   return new LeaseTaken(
     services,
-    place,
+    slot,
     key.id,
     async (token, transaction, { gap, now, settings: held, generation }) => {
       const isAsPrepared = gap === services.watch.gap && isDeepStrictEqual(held, settings);
@@ -59,12 +59,12 @@ export async function headStartOfCreate(services: Services, key: NewKey): Promis
 
 /**
  * For a change of a key, whose plan is not known before KMS has been asked.
- * @returns null when the key is in other hands, or KMS is to make it: that waits for its turn (I12).
+ * @returns null when the key is leased, or KMS is to make it: that waits for its turn (I12).
  */
 export function headStartOfChange(services: Services, row: KeyRow): HeadStart | null {
   const { id, provider, key_id, lease_token } = row;
-  const place = lease_token === null && key_id !== null ? services.takePlace(provider, id, null) : null;
-  return place === null ? null : new LeaseTaken(services, place, id, async () => []);
+  const slot = lease_token === null && key_id !== null ? services.reserveSlot(provider, id, null) : null;
+  return slot === null ? null : new LeaseTaken(services, slot, id, async () => []);
 }
 
 /** undefined: STS has not told yet. */
@@ -78,17 +78,17 @@ type OpenJournal = (token: string, transaction: Transaction, found: Beginning) =
 
 class LeaseTaken implements HeadStart {
   readonly #services: Services;
-  readonly #place: Place;
+  readonly #slot: Slot;
   readonly #keyId: string;
   readonly #open: OpenJournal;
   readonly #token = randomUUID();
   readonly #sinceTaken = startStopwatch();
   #begun: { entries: JournalEntry[]; gap: number } | null = null;
 
-  constructor(services: Services, place: Place, keyId: string, open: OpenJournal) {
+  constructor(services: Services, slot: Slot, keyId: string, open: OpenJournal) {
     this.#services = services;
     this.#keyId = keyId;
-    this.#place = place;
+    this.#slot = slot;
     this.#open = open;
   }
 
@@ -110,7 +110,7 @@ class LeaseTaken implements HeadStart {
     // Nothing is open but what this sync is to send itself.
     const planned = entries.length > 0 ? { opened: new Opened(entries) } : {};
     const work = entries.length > 0 ? { ...row, writes_open: false } : row;
-    this.#place.run(async (services) => {
+    this.#slot.run(async (services) => {
       const held = { keyId: row.id, token: this.#token, gap, dueBefore: null };
       const lease = new Lease(services.database, held, services.times, this.#sinceTaken);
       await syncTaken(services, { lease, row: work, ...planned });
@@ -118,7 +118,7 @@ class LeaseTaken implements HeadStart {
   }
 
   giveUp(): void {
-    this.#place.giveBack();
+    this.#slot.release();
     if (this.#begun !== null) void this.#takeBack();
   }
 

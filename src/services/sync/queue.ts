@@ -5,24 +5,24 @@
 import { KmsFailure } from '../../kms/errors.ts';
 import { NotSent } from '../../kms/permit.ts';
 import type { Quotas } from '../../kms/quotas.ts';
-import type { Place, Services } from '../context.ts';
+import type { Services, Slot } from '../context.ts';
 import { accessTo } from '../providers/access.ts';
-import { Hands } from './hands.ts';
+import { SyncPool } from './pool.ts';
 import { Refresher } from './refresh.ts';
 
-/** Keys that wait for a hand on schedule. */
+/** Keys that wait for a slot on schedule. */
 const mostWaiting = 200;
 
 export class ProviderQueue {
   /** Keys that somebody waits for. */
-  readonly interactive: Hands;
+  readonly interactive: SyncPool;
   /** Keys that are due for another reason. */
-  readonly scheduled: Hands;
+  readonly scheduled: SyncPool;
   readonly #services: Services;
   readonly #provider: string;
   readonly #refresher: Refresher;
   /**
-   * Keys that KMS is to make, waiting for their turn in its quota (I12). Nothing is taken for them meanwhile: no hand, no lease,
+   * Keys that KMS is to make, waiting for their turn in its quota (I12). Nothing is taken for them meanwhile: no slot, no lease,
    * no row of the journal. So a thousand creates hold up no change of another kind.
    */
   readonly #creations = new Set<string>();
@@ -33,35 +33,35 @@ export class ProviderQueue {
   constructor(services: Services, provider: string, concurrency: number) {
     this.#services = services;
     this.#provider = provider;
-    this.interactive = new Hands(services, concurrency, { isInteractive: true });
-    this.scheduled = new Hands(services, Math.ceil(concurrency / 2), { isInteractive: false });
+    this.interactive = new SyncPool(services, concurrency, { isInteractive: true });
+    this.scheduled = new SyncPool(services, Math.ceil(concurrency / 2), { isInteractive: false });
     this.#refresher = new Refresher(services, provider, this);
   }
 
   /** Has a key synced that somebody waits for. @param creates whether KMS is to make it. */
   take(keyId: string, creates: boolean): void {
-    if (!creates) return void this.interactive.take(keyId);
+    if (!creates) return void this.interactive.add(keyId);
     this.#creations.add(keyId);
     void this.#create();
   }
 
-  /** As `takePlace` of the services. */
-  takePlace(keyId: string, quotas: Quotas | null): Place | null {
+  /** As `reserveSlot` of the services. */
+  reserveSlot(keyId: string, quotas: Quotas | null): Slot | null {
     if (quotas !== null && (this.#creations.size > 0 || !quotas.takeAtOnce('CreateKey'))) return null;
-    const place = this.interactive.takeAtOnce(keyId, quotas);
-    if (place === null) quotas?.giveBack('CreateKey');
-    return place;
+    const slot = this.interactive.reserve(keyId, quotas);
+    if (slot === null) quotas?.giveBack('CreateKey');
+    return slot;
   }
 
   /** Has a key synced that is due, unless many are waiting for that: it stays due then. */
   offer(keyId: string): void {
-    if (this.scheduled.waiting < mostWaiting) void this.scheduled.take(keyId);
+    if (this.scheduled.waiting < mostWaiting) void this.scheduled.add(keyId);
   }
 
   /** Somebody waits for a key now: what this process has begun to do with it by the calendar is to make way. */
   async hurry(keyId: string): Promise<void> {
     this.scheduled.hurry(keyId);
-    if (await this.#refresher.giveUp(keyId)) void this.interactive.take(keyId);
+    if (await this.#refresher.giveUp(keyId)) void this.interactive.add(keyId);
   }
 
   /** Looks at the keys of which only that is due, until none is. Asked again meanwhile, it is the same work. */
@@ -80,7 +80,7 @@ export class ProviderQueue {
       });
   }
 
-  /** Takes no more keys, and waits for those in hand, at most so long. */
+  /** Takes no more keys, and waits for those that are being synced, at most so long. */
   async stop(graceMilliseconds: number): Promise<void> {
     this.#creations.clear();
     const timeIsUp = new Promise((resolve) => setTimeout(resolve, graceMilliseconds).unref());
@@ -102,7 +102,7 @@ export class ProviderQueue {
         const [keyId] = this.#creations;
         if (keyId === undefined) return quotas?.giveBack('CreateKey');
         this.#creations.delete(keyId);
-        await this.interactive.take(keyId, { prepaid: quotas });
+        await this.interactive.add(keyId, { prepaid: quotas });
       }
     } catch (error) {
       // This process stops: others take the keys up, which stay due. So does this one, should it be for another reason.

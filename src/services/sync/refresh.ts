@@ -17,12 +17,12 @@ import { desiredOf, observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isHeldBack } from '../rows/predicates.ts';
 import type { Seen } from './engine.ts';
-import type { Hands } from './hands.ts';
 import { StoodStill } from './lease.ts';
 import { believed } from './look.ts';
 import { nextLook } from './mode.ts';
-import { Places } from './places.ts';
+import type { SyncPool } from './pool.ts';
 import { RefreshBatch, type Unchanged } from './refresh-batch.ts';
+import { Semaphore } from './semaphore.ts';
 
 /** Keys of a batch: so few that a change of one of them need not wait for long. */
 const batchSize = 32;
@@ -31,7 +31,7 @@ const batchesAtOnce = 6;
 /** Keys of one provider that a process reads at once. */
 export const readAtOnce = 16;
 /** Milliseconds for which the next read of a reader holds back while this process is at something that somebody waits for. */
-const courtesy = 50;
+const pauseForOthers = 50;
 
 /** unknown: the key could not be read, or was given up meanwhile. */
 type Look = { kind: 'unchanged'; unchanged: Unchanged } | { kind: 'differs'; seen: Seen } | { kind: 'unknown' };
@@ -41,20 +41,20 @@ const unknown: Look = { kind: 'unknown' };
 export class Refresher {
   readonly #services: Services;
   readonly #provider: string;
-  readonly #interactive: Hands;
-  readonly #scheduled: Hands;
+  readonly #interactive: SyncPool;
+  readonly #scheduled: SyncPool;
   readonly #batches = new Set<RefreshBatch>();
   /** For each batch that is being taken, the keys that were to be given up meanwhile. */
   readonly #askedFor = new Set<Set<string>>();
   #draining: Promise<void> | null = null;
   #isStopping = false;
 
-  /** @param hands those that sync a key by itself. */
-  constructor(services: Services, provider: string, hands: { interactive: Hands; scheduled: Hands }) {
+  /** @param pools those that sync a key by itself. */
+  constructor(services: Services, provider: string, pools: { interactive: SyncPool; scheduled: SyncPool }) {
     this.#services = services;
     this.#provider = provider;
-    this.#interactive = hands.interactive;
-    this.#scheduled = hands.scheduled;
+    this.#interactive = pools.interactive;
+    this.#scheduled = pools.scheduled;
   }
 
   /** Refreshes the provider's keys that are due, until none is. Asked again meanwhile, it is the same work. */
@@ -70,14 +70,14 @@ export class Refresher {
     return false;
   }
 
-  /** Takes no more batches, and waits for those in hand. */
+  /** Takes no more batches, and waits for those that are under way. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     await this.#draining;
   }
 
   async #drain(): Promise<void> {
-    const readers = new Places(readAtOnce);
+    const readers = new Semaphore(readAtOnce);
     try {
       await Promise.all(Array.from({ length: batchesAtOnce }, () => this.#refreshBatches(readers)));
     } catch (error) {
@@ -87,7 +87,7 @@ export class Refresher {
     }
   }
 
-  async #refreshBatches(readers: Places): Promise<void> {
+  async #refreshBatches(readers: Semaphore): Promise<void> {
     while (!this.#isStopping) {
       const batch = await this.#take();
       if (batch === null) return;
@@ -113,38 +113,38 @@ export class Refresher {
       const batch = await RefreshBatch.take(this.#services, this.#provider, batchSize);
       if (batch === null) return null;
       this.#batches.add(batch);
-      for (const keyId of asked) if (await batch.giveUp(keyId)) void this.#interactive.take(keyId);
+      for (const keyId of asked) if (await batch.giveUp(keyId)) void this.#interactive.add(keyId);
       return batch;
     } finally {
       this.#askedFor.delete(asked);
     }
   }
 
-  async #refresh(batch: RefreshBatch, readers: Places): Promise<void> {
+  async #refresh(batch: RefreshBatch, readers: Semaphore): Promise<void> {
     const access = await accessFor(this.#services, batch.provider);
     const services = access === null ? this.#services : servicesWith(this.#services, access.settings);
     const writes = await batch.recentWrites(services.times.settle);
     const looks = new Map<string, Look>();
     await Promise.all(
       [...batch.rows.values()].map(async (row) => {
-        // To wait for a place is no standstill: others hold theirs as long as they get on.
-        await batch.work.waitFor(readers.take());
+        // To wait for a reader is no standstill: others hold theirs as long as they get on.
+        await batch.work.waitFor(readers.acquire());
         try {
-          if (this.#interactive.isBusy) await delay(courtesy);
+          if (this.#interactive.isBusy) await delay(pauseForOthers);
           const look = () => lookAt(services, access, { row, gap: batch.gap }, writes.get(row.id) ?? []);
           const looking = batch.holds(row.id) ? withUrgency(batch.work, look) : unknown;
           looks.set(row.id, await Promise.race([looking, batch.standstill]));
         } finally {
-          readers.giveBack();
+          readers.release();
         }
       }),
     );
     await batch.record([...looks.values()].flatMap((look) => (look.kind === 'unchanged' ? [look.unchanged] : [])));
     for (const { id, isAskedFor } of await batch.giveBack(!this.#isStopping)) {
       const look = looks.get(id);
-      if (isAskedFor) void this.#interactive.take(id);
+      if (isAskedFor) void this.#interactive.add(id);
       else if (!this.#isStopping) {
-        void this.#scheduled.take(id, { seen: look?.kind === 'differs' ? look.seen : undefined, isPassedOn: true });
+        void this.#scheduled.add(id, { seen: look?.kind === 'differs' ? look.seen : undefined, isPassedOn: true });
       }
     }
   }

@@ -6,8 +6,8 @@ import { ProviderQueue } from './queue.ts';
 /** Milliseconds between looks for keys that are due. */
 const sweepInterval = 1000;
 
-export type Worker = Pick<Services, 'takePlace'> & {
-  /** Takes no more keys, and waits for those in hand, at most so long. */
+export type Worker = Pick<Services, 'reserveSlot'> & {
+  /** Takes no more keys, and waits for those that are being synced, at most so long. */
   stop(graceMilliseconds: number): Promise<void>;
 };
 
@@ -50,7 +50,7 @@ export function startWorker(services: Services, concurrency: number): Worker {
   };
   let timer = setTimeout(sweep, 0);
   return {
-    takePlace: (provider, keyId, quotas) => (isStopping ? null : queueOf(provider).takePlace(keyId, quotas)),
+    reserveSlot: (provider, keyId, quotas) => (isStopping ? null : queueOf(provider).reserveSlot(keyId, quotas)),
     stop: async (graceMilliseconds) => {
       isStopping = true;
       clearTimeout(timer);

@@ -1,86 +1,86 @@
-/** The keys that this process syncs. What somebody waits for has hands of its own, which the calendar never fills. */
+/** The keys of one provider that this process syncs at once. What somebody waits for has a pool of its own, which the calendar never fills. */
 import type { Quotas } from '../../kms/quotas.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
-import type { Place, Services } from '../context.ts';
+import type { Services, Slot } from '../context.ts';
 import { type HowTaken, syncKey } from './engine.ts';
-import { Places } from './places.ts';
+import { Semaphore } from './semaphore.ts';
 
 /**
- * Keys that are being synced or wait for KMS's quotas meanwhile. A hand whose key waits takes another: fifty creates that
+ * Keys that are being synced or wait for KMS's quotas meanwhile. A slot whose key waits goes to another: fifty creates that
  * wait for their turn keep no change of another kind from being made.
  */
 const mostAtOnce = 200;
 
-type Sync = Parameters<Place['run']>[0];
+type Sync = Parameters<Slot['run']>[0];
 
-export class Hands {
+export class SyncPool {
   readonly #services: Services;
   readonly #isInteractive: boolean;
-  readonly #places: Places;
+  readonly #slots: Semaphore;
   readonly #busy = new Map<string, { urgency: Urgency; sync: Promise<void> }>();
   readonly #queued = new Set<string>();
 
   constructor(services: Services, count: number, { isInteractive }: { isInteractive: boolean }) {
     this.#services = services;
     this.#isInteractive = isInteractive;
-    this.#places = new Places(count);
+    this.#slots = new Semaphore(count);
   }
 
   /**
-   * Begins to sync a key, once a hand is free. A key in hand sees by itself what is new.
+   * Begins to sync a key, once a slot is free. A key that is being synced sees by itself what is new.
    * @param prepaid the quotas in which the turn of its CreateKey has come; it is given back when that is not sent.
    */
-  async take(keyId: string, { prepaid = null, ...how }: HowTaken & { prepaid?: Quotas | null } = {}): Promise<void> {
+  async add(keyId: string, { prepaid = null, ...how }: HowTaken & { prepaid?: Quotas | null } = {}): Promise<void> {
     if (this.#queued.has(keyId)) return prepaid?.giveBack('CreateKey');
     this.#queued.add(keyId);
-    const isGiven = await this.#places.take();
+    const isGiven = await this.#slots.acquire();
     this.#queued.delete(keyId);
     if (isGiven) this.#begin(keyId, prepaid, (services) => syncKey(services, keyId, how));
   }
 
-  /** A hand for a key of which an intent is about to be recorded, if one is free; else null. @param prepaid as above. */
-  takeAtOnce(keyId: string, prepaid: Quotas | null): Place | null {
-    if (!this.#places.takeAtOnce()) return null;
+  /** A slot for a key of which an intent is about to be recorded, if one is free; else null. @param prepaid as above. */
+  reserve(keyId: string, prepaid: Quotas | null): Slot | null {
+    if (!this.#slots.tryAcquire()) return null;
     return {
       run: (sync) => this.#begin(keyId, prepaid, sync),
-      giveBack: () => {
-        this.#places.giveBack();
+      release: () => {
+        this.#slots.release();
         prepaid?.giveBack('CreateKey');
       },
     };
   }
 
   #begin(keyId: string, prepaid: Quotas | null, work: Sync): void {
-    const lend = this.#isInteractive && this.#busy.size < mostAtOnce;
-    const lender = lend ? this.#places.lender() : null;
-    const urgency = new Urgency(this.#isInteractive, lender, prepaid === null ? null : 'CreateKey');
+    const isReleased = this.#isInteractive && this.#busy.size < mostAtOnce;
+    const aroundWait = isReleased ? this.#slots.releasedWhile() : null;
+    const urgency = new Urgency(this.#isInteractive, aroundWait, prepaid === null ? null : 'CreateKey');
     const sync = withUrgency(urgency, () => this.#sync(keyId, work)).finally(() => {
       if (urgency.usePrepaid('CreateKey')) prepaid?.giveBack('CreateKey');
       if (this.#busy.get(keyId)?.urgency === urgency) this.#busy.delete(keyId);
-      this.#places.giveBack();
+      this.#slots.release();
     });
     if (!this.#busy.has(keyId)) this.#busy.set(keyId, { urgency, sync });
   }
 
-  /** Whether any hand is at work. One whose key waits for KMS's quotas is not. */
+  /** Whether any key is being synced. One whose key waits for KMS's quotas is not. */
   get isBusy(): boolean {
-    return this.#places.isInUse;
+    return this.#slots.isInUse;
   }
 
-  /** How many keys wait for a hand. */
+  /** How many keys wait for a slot. */
   get waiting(): number {
-    return this.#places.waiting;
+    return this.#slots.waiting;
   }
 
-  /** Somebody waits for this key now: if it is in hand, what is left of its sync goes before scheduled work. */
+  /** Somebody waits for this key now: if it is being synced, what is left of its sync goes before scheduled work. */
   hurry(keyId: string): void {
-    const inHand = this.#busy.get(keyId);
-    if (inHand !== undefined) inHand.urgency.isInteractive = true;
+    const busy = this.#busy.get(keyId);
+    if (busy !== undefined) busy.urgency.isInteractive = true;
   }
 
-  /** Takes no more, and waits for what is in hand, at most so long. */
+  /** Takes no more, and waits for what is being synced, at most so long. */
   async empty(graceMilliseconds: number): Promise<void> {
-    this.#places.close();
+    this.#slots.close();
     const timeIsUp = new Promise((resolve) => setTimeout(resolve, graceMilliseconds).unref());
     await Promise.race([Promise.all([...this.#busy.values()].map(({ sync }) => sync)), timeIsUp]);
   }
