@@ -6,6 +6,7 @@ import audit from './plugins/audit.ts';
 import auth from './plugins/auth.ts';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
 import browsers from './plugins/browsers.ts';
+import caching from './plugins/caching.ts';
 import docs from './plugins/docs.ts';
 import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
 import health from './plugins/health.ts';
@@ -95,6 +96,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(serialization);
   // Before every plugin with routes of its own: what it gives a request, those that came before would lack.
   await app.register(idempotency);
+  await app.register(caching);
   if (role !== 'worker') await app.register(docs);
   await app.register(health);
   await app.register(metrics);

@@ -72,6 +72,7 @@ export const operationNeeds: Readonly<Record<string, Need>> = {
   getMetrics: everywhere('metrics:read'),
 
   listKeys: filtered('keys:read'),
+  summarizeKeys: filtered('keys:read'),
   createKey: filtered('keys:create'),
   getKey: ofKey('keys:read'),
   updateKey: ofKey('keys:update'),

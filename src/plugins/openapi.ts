@@ -60,7 +60,8 @@ const headerRef = (name: string) => ({ $ref: `#/components/headers/${name}` });
 export function complete(document: Document): Document {
   const used = new Set<number>();
   const { schemas = {}, ...rest } = document.components ?? {};
-  for (const { method, operation } of operationsOf(document)) {
+  for (const { method, operation, route } of operationsOf(document)) {
+    if (method === 'get' && route.startsWith('/v1/')) declareTag(operation);
     declareProblems(operation, method);
     completeOperation(operation, schemas, used);
   }
@@ -80,10 +81,35 @@ export function complete(document: Document): Document {
   };
 }
 
-function operationsOf({ paths = {} }: Document): { method: string; operation: Operation }[] {
-  return Object.values(paths).flatMap((methods) =>
-    Object.entries(methods ?? {}).map(([method, operation]) => ({ method, operation: operation as Operation })),
+function operationsOf({ paths = {} }: Document): { route: string; method: string; operation: Operation }[] {
+  return Object.entries(paths).flatMap(([route, methods]) =>
+    Object.entries(methods ?? {}).map(([method, operation]) => ({ route, method, operation: operation as Operation })),
   );
+}
+
+const contentTag = {
+  description: 'Moves with the content of the answer.',
+  schema: { type: 'string' },
+  example: 'W/"kq3BvC0dR5m1yNq7s8fZ2A"',
+} as const;
+const ifNoneMatch: OpenAPIV3_1.ParameterObject = {
+  in: 'header',
+  name: 'if-none-match',
+  required: false,
+  description: 'An ETag; 304 while it is current.',
+  schema: { type: 'string' },
+};
+
+/** What plugins/caching.ts does for answers that have no tag of their own. */
+function declareTag(operation: Operation): void {
+  const answer = operation.responses?.['200'] as Response | undefined;
+  if (answer === undefined || answer.headers?.['ETag'] !== undefined) return;
+  operation.parameters = [...(operation.parameters ?? []), { ...ifNoneMatch }] as typeof operation.parameters & object;
+  operation.responses = {
+    ...operation.responses,
+    200: { ...answer, headers: { ...answer.headers, ETag: contentTag } },
+    304: { description: 'The answer is as the ETag says.', headers: { ETag: contentTag } },
+  };
 }
 
 /** The problems that come of a body, of a key for idempotency and of a condition, whatever the route says. */

@@ -200,7 +200,14 @@ const page = (item: unknown, next_cursor: string | null = null) => ({ items: [it
 export const answerExamples: Record<string, unknown> = {
   ...accessAnswers,
   Key: key,
-  KeyList: page(key, cursor),
+  KeyList: page({ ...key, etag: '"1.4"' }, cursor),
+  KeySummary: {
+    total: 12,
+    by_state: { in_sync: 11, drifted: 1 },
+    by_provider: { 'payments-prod': 12 },
+    by_key_usage: { ENCRYPT_DECRYPT: 12 },
+    by_customer_master_key_spec: { SYMMETRIC_DEFAULT: 12 },
+  },
   Plan: plan,
   RevisionList: page(revision),
   EventList: page(event),

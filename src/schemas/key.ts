@@ -238,32 +238,62 @@ export const Key = Type.Object(
           'The permissions that the caller has on this key, in the answer to GET of one key. What its state allows is another question.',
       }),
     ),
+    etag: Type.Optional(Type.String({ description: 'The ETag of the key, in lists: for If-Match.' })),
     created_at: timestamp('When the record was made.'),
-    updated_at: timestamp('When it last changed.'),
+    updated_at: timestamp('When what is declared of it last changed.'),
   },
   { $id: 'Key', description: "A key: Terraform's aws_kms_key, and how it is doing in KMS." },
 );
 
 export const KeyList = pageOf(Key, 'KeyList', 'keys');
 
-export const KeyListQuery = Type.Object(
+const since = (what: string) =>
+  Type.Optional(Type.String({ format: 'date-time', description: `Only keys ${what} then or later. RFC 3339.` }));
+
+const filters = {
+  state: Type.Optional(
+    Type.Array(ref(SyncState), {
+      description: 'Only keys in one of these states; repeatable. Absent: all but deleted.',
+    }),
+  ),
+  key_usage: Type.Optional(ref(KeyUsage)),
+  customer_master_key_spec: Type.Optional(ref(KeySpec)),
+  is_enabled: Type.Optional(Type.Boolean({ description: 'Only keys that are declared enabled, or are not.' })),
+  multi_region: Type.Optional(Type.Boolean({ description: 'Only multi-Region keys, or others.' })),
+  drift_policy: Type.Optional(ref(DriftPolicy)),
+  deletion_protection: Type.Optional(Type.Boolean({ description: 'Only keys with that protection, or without.' })),
+  provider: Type.Optional(Type.String({ description: 'Only keys of this provider.' })),
+  key_id: Type.Optional(Type.String({ description: 'Only the key with this id in KMS.' })),
+  arn: Type.Optional(Type.String({ description: 'Only the key with this ARN.' })),
+  tag: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'name:value or name; repeatable, all must hold. A colon in the name is written \\:',
+    }),
+  ),
+  created_since: since('that were declared'),
+  updated_since: since('whose declaration changed'),
+};
+
+export const KeyFilters = Type.Object(filters, { additionalProperties: false });
+export const KeyListQuery = Type.Object({ ...page, ...filters }, { additionalProperties: false });
+
+const countsOf = (what: string) =>
+  Type.Unsafe<Record<string, number>>({
+    type: 'object',
+    additionalProperties: { type: 'integer' },
+    description: `By ${what}; those without keys are left out.`,
+  });
+
+/** How many keys there are. */
+export const KeySummary = Type.Object(
   {
-    ...page,
-    state: Type.Optional(ref(SyncState)),
-    key_usage: Type.Optional(ref(KeyUsage)),
-    customer_master_key_spec: Type.Optional(ref(KeySpec)),
-    is_enabled: Type.Optional(Type.Boolean({ description: 'Only keys that are declared enabled, or are not.' })),
-    multi_region: Type.Optional(Type.Boolean({ description: 'Only multi-Region keys, or others.' })),
-    provider: Type.Optional(Type.String({ description: 'Only keys of this provider.' })),
-    key_id: Type.Optional(Type.String({ description: 'Only the key with this id in KMS.' })),
-    arn: Type.Optional(Type.String({ description: 'Only the key with this ARN.' })),
-    tag: Type.Optional(
-      Type.Array(Type.String(), {
-        description: 'name:value or name; repeatable, all must hold. A colon in the name is written \\:',
-      }),
-    ),
+    total: Type.Integer({ description: 'All of them.' }),
+    by_state: countsOf('state'),
+    by_provider: countsOf('provider'),
+    by_key_usage: countsOf('key_usage'),
+    by_customer_master_key_spec: countsOf('customer_master_key_spec'),
   },
-  { additionalProperties: false },
+  { $id: 'KeySummary', description: 'How many keys there are, of each kind.' },
 );
 
 export const DeletionQuery = Type.Object(
@@ -282,6 +312,8 @@ export type KeyCreate = Static<typeof KeyCreate>;
 export type KeyPatch = Static<typeof KeyPatch>;
 export type KeyImport = Static<typeof KeyImport>;
 export type KeyResolution = Static<typeof KeyResolution>;
+export type KeyFilters = Static<typeof KeyFilters>;
+export type KeySummary = Static<typeof KeySummary>;
 export type KeyListQuery = Static<typeof KeyListQuery>;
 export type Key = Static<typeof Key>;
 export type Drift = Static<typeof Drift>;
@@ -301,4 +333,5 @@ export const keySchemas = [
   KeyStatus,
   Key,
   KeyList,
+  KeySummary,
 ];

@@ -35,6 +35,7 @@ const list = (least: Role, probe: Partial<Probe> & { right: number }): Probe => 
 
 const probes: Record<string, Probe> = {
   listKeys: list('viewer', { right: 200 }),
+  summarizeKeys: list('viewer', { right: 200 }),
   createKey: list('editor', broken),
   getKey: ofKey('viewer', { right: 200 }),
   updateKey: ofKey('editor', { ...stale, body: {} }),
@@ -105,7 +106,7 @@ test('rights', async (t) => {
 
   const standing = async () => {
     const { rows } = await services.database.pool.query(`SELECT
-      (SELECT json_agg((id, generation, requested_observation, tags) ORDER BY id) FROM keys) AS keys,
+      (SELECT json_agg((id, generation, requested_observation, tags) ORDER BY id) FROM keys JOIN work ON key_ref = id) AS keys,
       (SELECT json_agg((name, version) ORDER BY name) FROM providers) AS providers,
       (SELECT json_agg((id, role) ORDER BY id) FROM access_bindings) AS bindings,
       (SELECT json_agg(name ORDER BY name) FROM api_tokens) AS tokens,

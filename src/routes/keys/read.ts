@@ -1,13 +1,15 @@
 /** Reads keys: one, or a page of them. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { rightsOf } from '../../plugins/auth.ts';
+import { isCurrent } from '../../plugins/caching.ts';
 import { problems } from '../../schemas/common.ts';
-import { KeyListQuery, KeyParams } from '../../schemas/key.ts';
+import { KeyFilters, KeyListQuery, KeyParams } from '../../schemas/key.ts';
 import { placeOf } from '../../services/access/keys.ts';
 import { findKey } from '../../services/keys/find.ts';
 import { listKeys } from '../../services/keys/list.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
-import { keyAnswer } from './shared.ts';
+import { summarizeKeys } from '../../services/keys/summary.ts';
+import { jsonAnswer, keyAnswer } from './shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -28,8 +30,23 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     async (request) => {
       const { rows, nextCursor } = await listKeys(app.services, request.query, rightsOf(request).access);
       const { gap } = app.services.watch;
-      return { items: rows.map((row) => toKey(row, gap)), next_cursor: nextCursor };
+      return { items: rows.map((row) => ({ ...toKey(row, gap), etag: entityTag(row, gap) })), next_cursor: nextCursor };
     },
+  );
+
+  app.get(
+    '/keys/summary',
+    {
+      schema: {
+        operationId: 'summarizeKeys',
+        tags: ['Keys'],
+        summary: 'Count keys by state, provider, usage and spec',
+        description: 'With the filters of the list. Deleted keys are counted only with `state=deleted`.',
+        querystring: KeyFilters,
+        response: { 200: jsonAnswer('The counts.', 'KeySummary'), ...problems() },
+      },
+    },
+    async (request) => summarizeKeys(app.services, request.query, rightsOf(request).access),
   );
 
   app.get(
@@ -63,11 +80,5 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
   );
 };
-
-/** If-None-Match compares weakly. Source: RFC 9110, 13.1.2. */
-function isCurrent(ifNoneMatch: string | undefined, tag: string): boolean {
-  if (ifNoneMatch === undefined) return false;
-  return ifNoneMatch.trim() === '*' || [...ifNoneMatch.matchAll(/(?:W\/)?("[^"]*")/g)].some(([, one]) => one === tag);
-}
 
 export default routes;

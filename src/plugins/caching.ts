@@ -1,0 +1,39 @@
+/** Spares bytes: answers to reads that a client has already are 304, and what is large is compressed. */
+import { createHash } from 'node:crypto';
+import compress from '@fastify/compress';
+import fp from 'fastify-plugin';
+
+/** Bytes from which it pays to compress an answer. */
+const threshold = 1024;
+
+export default fp(
+  async (app) => {
+    app.addHook('onSend', async (request, reply, payload) => {
+      if (request.method !== 'GET' && request.method !== 'HEAD') return payload;
+      if (reply.statusCode !== 200 || typeof payload !== 'string' || !request.url.startsWith('/v1/')) return payload;
+      // A tag of its own says what the route means by it, and that is not always all that is shown.
+      if (reply.hasHeader('etag')) return payload;
+      const tag = tagOf(payload);
+      reply.header('etag', tag);
+      if (!isCurrent(request.headers['if-none-match'], tag)) return payload;
+      reply.code(304).removeHeader('content-type').removeHeader('content-length');
+      return '';
+    });
+    await app.register(compress, { global: true, globalDecompression: false, threshold, encodings: ['br', 'gzip'] });
+  },
+  { name: 'caching', dependencies: ['idempotency'] },
+);
+
+/** Weak: the same content, which a compressed answer has in other bytes. */
+function tagOf(payload: string): string {
+  return `W/"${createHash('sha256').update(payload).digest('base64url').slice(0, 22)}"`;
+}
+
+/** If-None-Match compares weakly. Source: RFC 9110, 13.1.2. */
+export function isCurrent(ifNoneMatch: string | undefined, tag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  const opaque = tag.replace(/^W\//, '');
+  return (
+    ifNoneMatch.trim() === '*' || [...ifNoneMatch.matchAll(/(?:W\/)?("[^"]*")/g)].some(([, one]) => one === opaque)
+  );
+}

@@ -1,0 +1,36 @@
+/** Which keys a list, or a count, is of. */
+import { Prisma } from '../../database/client.ts';
+import type { Access } from '../../domain/access.ts';
+import type { KeyFilters } from '../../schemas/key.ts';
+import { withinLimits } from '../visibility.ts';
+
+/** What holds for the keys that the caller may see and every filter lets through. Deleted ones only where `state` asks for them. */
+export function conditionsOf(query: KeyFilters, access: Access): Prisma.Sql[] {
+  return [withinLimits(access.limitsOf('keys:read')), ...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
+}
+
+const equal = [
+  ...(['key_usage', 'customer_master_key_spec', 'provider', 'key_id', 'arn', 'drift_policy'] as const),
+  ...(['is_enabled', 'multi_region', 'deletion_protection'] as const),
+];
+
+function columnFilters(query: KeyFilters): Prisma.Sql[] {
+  const { state, created_since: created, updated_since: updated } = query;
+  const filters = [state === undefined ? Prisma.sql`keys.state <> 'deleted'` : Prisma.sql`keys.state = ANY(${state})`];
+  for (const name of equal) {
+    const value = query[name];
+    if (value !== undefined) filters.push(Prisma.sql`keys.${Prisma.raw(name)} = ${value}`);
+  }
+  if (created !== undefined) filters.push(Prisma.sql`keys.created_at >= ${new Date(created)}`);
+  if (updated !== undefined) filters.push(Prisma.sql`keys.updated_at >= ${new Date(updated)}`);
+  return filters;
+}
+
+/** `name:value` or `name`; the name ends at the first colon that has no backslash before it. */
+function tagFilter(text: string): Prisma.Sql {
+  const colon = /(?<!\\):/.exec(text);
+  const name = (colon === null ? text : text.slice(0, colon.index)).replaceAll('\\:', ':');
+  if (colon === null) return Prisma.sql`tags_all ? ${name}`;
+  const value = text.slice(colon.index + 1);
+  return Prisma.sql`tags_all @> ${JSON.stringify({ [name]: value })}::jsonb`;
+}
