@@ -1,5 +1,6 @@
 import { test } from 'tap';
 import type { FailurePoint } from '../../src/services/failure-points.ts';
+import { freezeAt, loseLease } from '../support/frozen.ts';
 import { allKeyIds } from '../support/kms-truth.ts';
 import { eventually, startService } from '../support/service.ts';
 
@@ -55,3 +56,30 @@ for (const at of ['lease-taken', 'search-begun'] as const) {
     t.equal((await control.calls()).filter(({ operation }) => operation === 'CreateKey').length, 1);
   });
 }
+
+test('a new key whose maker freezes before the end of its sync is found by another, and proven by its maker later', async (t) => {
+  const service = await startService(t, { SETTLE_SECONDS: '0' });
+  const { call, services, control } = service;
+  // The first key tells that this KMS keeps tags; from the second on a creation is recorded with the end of its sync.
+  await call('POST', '/v1/keys', {});
+  await control.clear();
+  const sleeper = freezeAt(service, 'after-send');
+  const { body: key } = await call('POST', '/v1/keys', { description: 'slow' }, { prefer: 'respond-async' });
+  await sleeper.frozen;
+  await loseLease(service, key.id);
+  await eventually('another has found it', async () => {
+    return (await call('GET', `/v1/keys/${key.id}`)).body.status.state === 'in_sync';
+  });
+  const made = async () => {
+    const where = { key_ref: key.id, operation: 'CreateKey' };
+    return (await services.database.prisma.kmsWrite.findFirstOrThrow({ where })).made_key_id;
+  };
+  t.equal(await made(), null, 'a tag proves nothing');
+  sleeper.wake();
+  await eventually('its maker tells', async () => (await made()) !== null);
+  t.equal(await made(), (await call('GET', `/v1/keys/${key.id}`)).body.key_id);
+  const calls = (await control.calls()).filter(({ operation }) => operation === 'CreateKey');
+  t.equal(calls.length, 1);
+  const { rows } = await services.database.pool.query("SELECT 1 FROM events WHERE type = 'key.stray'");
+  t.equal(rows.length, 0);
+});

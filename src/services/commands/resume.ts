@@ -100,7 +100,8 @@ async function enforce(services: Services, row: KeyRow, decision: Decision, by: 
     const { gap, now } = await gapAndTimeIn(transaction);
     const observation = row.requested_observation + 1;
     const held = await holdRow(transaction, { id: row.id, asked: row.asked });
-    if (held === null || !isHeldBack(held, gap)) return false;
+    // A gap since has everything to be compared anew.
+    if (held === null || !isHeldBack(held, gap) || held.gap_checked < gap) return false;
     const decided = { requested_observation: observation, enforce_through: observation, attempts: 0 };
     await writeRow(
       transaction,

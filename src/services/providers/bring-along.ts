@@ -95,8 +95,10 @@ async function bringBatchAlong(services: Services, provider: string): Promise<'m
       return (await transaction.providerChange.findUnique({ where: { provider } })) === null ? 'done' : 'busy';
     }
     const row = await transaction.provider.findUnique({ where: { name: provider } });
-    const keys =
-      row === null ? [] : await holdKeysAfter(transaction, provider, { after: change.reached, count: batchSize });
+    const { keys, last } =
+      row === null
+        ? { keys: [], last: null }
+        : await holdKeysAfter(transaction, provider, { after: change.reached, count: batchSize });
     if (row !== null) await write(transaction, row, keys);
     if (row !== null && change.hastens) {
       await hasten(
@@ -105,12 +107,11 @@ async function bringBatchAlong(services: Services, provider: string): Promise<'m
         row.refresh_interval_seconds,
       );
     }
-    const last = keys.at(-1);
-    if (last === undefined || keys.length < batchSize) {
+    if (last === null) {
       await transaction.providerChange.delete({ where: { provider } });
       return 'done';
     }
-    await transaction.providerChange.update({ where: { provider }, data: { reached: last.id } });
+    await transaction.providerChange.update({ where: { provider }, data: { reached: last } });
     return 'more';
   });
   if (progress !== 'busy') await services.failurePoints.pass('keys-brought-along');

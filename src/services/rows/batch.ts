@@ -42,7 +42,7 @@ export async function takePlainRows(
     values: [taken.map(({ key_ref }) => key_ref)],
   });
   const [plain, others] = [rows.filter(({ is_plain }) => is_plain), rows.filter(({ is_plain }) => !is_plain)];
-  // Somebody has just asked something of these.
+  // Somebody has just asked something of these: they are due.
   if (others.length > 0) await giveLeasesBack(pool, token, others, { passedOn: false });
   return plain.map(({ is_plain: _isPlain, ...row }) => row);
 }

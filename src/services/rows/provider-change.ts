@@ -17,15 +17,16 @@ export type TagsChange = { id: string; tags_all: Tags; due: string[] | null };
 /**
  * Takes the rows of the provider's next keys, in the order of their ids, so that a sync under way ends before or sees the change.
  * @param after the id of the last one before.
+ * @returns the keys, less those that went meanwhile; and the id of the last one that was looked for, null where there are no more.
  */
 export async function holdKeysAfter(
   transaction: Transaction,
   provider: string,
   { after, count }: { after: string; count: number },
-): Promise<KeyTags[]> {
+): Promise<{ keys: KeyTags[]; last: string | null }> {
   const ids = await transaction.$queryRaw<{ id: string }[]>`
     SELECT id FROM keys WHERE provider = ${provider} AND state <> 'deleted' AND id > ${after}::uuid ORDER BY id LIMIT ${count}`;
-  return hold(transaction, ids);
+  return { keys: await hold(transaction, ids), last: ids.length < count ? null : (ids.at(-1)?.id ?? null) };
 }
 
 /** The same for one key, if a change has not come to it yet. */
@@ -64,10 +65,14 @@ export async function writeTags(transaction: Transaction, changes: TagsChange[])
     WHERE keys.id = change.id`;
 }
 
-/** Keys that are observed on schedule are due no later than by the new interval, each at a time of its own. */
+/**
+ * Keys that are observed on schedule are due no later than by the new interval, each at a time of its own. A look under way goes
+ * round again, since it may end with the old one.
+ */
 export async function hasten(transaction: Transaction, keyIds: string[], intervalSeconds: number): Promise<void> {
   await transaction.$executeRaw`
-    UPDATE work SET due_at = least(due_at, now() + random() * ${intervalSeconds} * interval '1 second')
+    UPDATE work SET asked = asked + CASE WHEN lease_token IS NULL THEN 0 ELSE 1 END,
+      due_at = least(due_at, now() + random() * ${intervalSeconds} * interval '1 second')
     FROM keys
     WHERE key_ref = ANY(${keyIds}::uuid[]) AND keys.id = key_ref AND lifecycle = 'managed' AND state IN ('in_sync', 'drifted')`;
 }

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { KmsWrite, Transaction } from '../../database/client.ts';
 import { afterCreate } from '../../domain/after-step.ts';
 import type { CreateKeyParameters, ObservedKey, Step } from '../../domain/types.ts';
-import { createKey } from '../../kms/apply.ts';
+import { createKey, type MadeKey } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, knownOf, readPolicy } from '../../kms/observe.ts';
@@ -15,7 +15,7 @@ import type { KeyRow } from '../rows/key-row.ts';
 import { holdRow, writeRow } from '../rows/write.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
-import { closeEntry, outcomeOnRecord, type RecordedWrite, recordMade } from './journal.ts';
+import { closeEntry, outcomeOnRecord, type RecordedWrite, recordMade, recordRest } from './journal.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { timeUntilSettled } from './open-writes.ts';
@@ -23,6 +23,8 @@ import { sendWrite } from './send.ts';
 
 /** How long after an empty search the next one follows that has to be empty too. */
 const secondLook = 1000;
+/** Milliseconds for which the record of a new key waits for what is still to be read of it. */
+const longestReading = 250;
 
 const unknownCreation =
   'An earlier CreateKey has an unknown outcome; Keyward looks for its key before it makes another';
@@ -171,7 +173,8 @@ export function asFault({ code, message, operation }: KmsFailure): never {
 }
 
 /**
- * Sends CreateKey and records the new key's identity before anything else is done with it.
+ * Sends CreateKey and records the new key's identity before anything else is done with it; or, where nothing is, with the end of
+ * the sync.
  * @throws KmsFailure; the journal then says whether the outcome is unknown.
  */
 export async function applyCreate(
@@ -188,7 +191,17 @@ export async function applyCreate(
   if (isLast && services.tagTrialOf(kms).isKept) {
     work.lease.unrecorded.push((transaction) => recordIdentity(services, transaction, work, told, made));
   } else await recordCreated(services, work, told, made);
-  // What the answer does not say is read.
+  const reading = readMade(kms, made, parameters);
+  // Where KMS takes its time to tell of the key, it is on record meanwhile.
+  const isSlow = await Promise.race([reading.then(isQuick, isQuick), delay(longestReading, true, { ref: false })]);
+  if (isSlow) await recordRest(services, work.lease);
+  return reading;
+}
+
+const isQuick = () => false;
+
+/** What the answer does not say is read. */
+async function readMade(kms: Kms, made: MadeKey, parameters: CreateKeyParameters): Promise<ObservedKey> {
   const described = made.described ?? (await describeKey(kms, made.key_id));
   return afterCreate(knownOf(described), parameters, await policyOf(kms, described, parameters));
 }

@@ -15,6 +15,7 @@ import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
 import { findDrift, withSince } from './drift.ts';
 import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
+import { recordRest } from './journal.ts';
 import { look, noLook } from './look.ts';
 import { isToBeMended, modeOf, nextLook } from './mode.ts';
 import { findUnverifiedWrites, timeUntilVerifiable } from './open-writes.ts';
@@ -159,6 +160,8 @@ async function putCancelledRight(sync: Sync): Promise<Sync> {
   const settling = isRead && !comesRotating ? services.times.settle : sync.settling;
   const comesEnabled = done.enabled === true && !desired.is_enabled;
   if (!comesRotating && !comesEnabled) return { ...sync, settling };
+  // Whether the change has begun is told by the journal.
+  await recordRest(services, work.lease);
   const restored = { ...done, rotation: comesRotating ? read.rotation : done.rotation };
   const found = await findDrift(services, access.settings, work.row, restored);
   const current = found.length > 0 ? { ...work, ...(await recordDriftFound(services, work, found)) } : work;

@@ -8,7 +8,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { writeWork } from '../rows/write.ts';
+import { holdWork, writeWork } from '../rows/write.ts';
 import { assertFenced, closeEntry, isMadeByUs, openJournal } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { timeToLose } from './lost.ts';
@@ -42,8 +42,12 @@ export async function deleteFormerKeys(services: Services, kms: Kms, work: Work)
   // What hinders one key's deletion does not keep the others waiting.
   const [next] = hindrances.sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime());
   if (next !== undefined) return next;
-  if (!(await writeWork(services.database.prisma, lease.fence, { former_keys_open: false })))
-    throw new LeaseLost(row.id);
+  await services.database.prisma.$transaction(async (transaction) => {
+    // Locked before they are counted: one that a late answer shows to be ours is either seen, or sets the mark after this.
+    if (!(await holdWork(transaction, lease.fence))) throw new LeaseLost(row.id);
+    const open = await transaction.formerKey.count({ where: { key_ref: row.id, deletion: 'waiting' } });
+    await writeWork(transaction, lease.fence, { former_keys_open: open > 0 });
+  });
   await services.failurePoints.pass('former-key-recorded');
   return null;
 }

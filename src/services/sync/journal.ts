@@ -60,14 +60,20 @@ export async function openJournal(
   return entries;
 }
 
-/** Puts on record what the transaction that ends the sync would else: something else is to be done first, or it has no such end. */
-export async function recordRest({ database, failurePoints }: Services, { unrecorded }: Lease): Promise<void> {
+/**
+ * Puts on record what the transaction that ends the sync would else: something else is to be done first, or it has no such end.
+ * @throws LeaseLost when the row is not as this work left it: it is on record all the same.
+ */
+export async function recordRest({ database, failurePoints }: Services, { unrecorded, keyId }: Lease): Promise<void> {
   if (unrecorded.length === 0) return;
-  await database.prisma.$transaction(async (transaction) => {
-    for (const record of unrecorded) await record(transaction);
+  const areOurs = await database.prisma.$transaction(async (transaction) => {
+    const told: boolean[] = [];
+    for (const record of unrecorded) told.push(await record(transaction));
+    return told.every(Boolean);
   });
   unrecorded.length = 0;
   await failurePoints.pass('write-closed');
+  if (!areOurs) throw new LeaseLost(keyId);
 }
 
 type Planned = { observed: ObservedKey | null; steps: Step[]; to: Addressee };

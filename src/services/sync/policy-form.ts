@@ -14,6 +14,7 @@ import { readPolicy } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { policyFormOf } from '../rows/declared.ts';
 import { writeRow } from '../rows/write.ts';
+import { recordRest } from './journal.ts';
 import type { Work } from './lease.ts';
 import { findRecentWrites } from './open-writes.ts';
 
@@ -21,6 +22,7 @@ import { findRecentWrites } from './open-writes.ts';
 export async function notePolicyForm(services: Services, kms: Kms, work: Work, key: ObservedKey, step: Step) {
   const declared = policyWrittenBy(step);
   if (declared === undefined) return;
+  if (mayBeRendered(declared)) await recordRest(services, work.lease);
   const shown = mayBeRendered(declared) ? await readBack(kms, key.key_id) : null;
   const isForm = shown !== null && isRendering(declared, shown, partitionIn(key.arn));
   await record(services, work, isForm ? { declared, rendered: shown, confirmed: false } : null);
