@@ -57,6 +57,21 @@ const slowClients = {
   http: { headersTimeout: 15_000, connectionsCheckingInterval: 5000, maxHeaderSize: 16_384 },
 };
 
+const resources = [
+  read,
+  write,
+  actions,
+  providers,
+  recovery,
+  unmanaged,
+  plan,
+  resolve,
+  rotations,
+  history,
+  events,
+  access,
+];
+
 /** Builds the application; `ready()` or `listen()` is the caller's. */
 export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   const app = fastify({
@@ -101,22 +116,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(health);
   await app.register(metrics);
   if (role === 'worker') return app;
-  for (const routes of [
-    read,
-    write,
-    actions,
-    providers,
-    recovery,
-    unmanaged,
-    plan,
-    resolve,
-    rotations,
-    history,
-    events,
-    access,
-  ]) {
-    await app.register(routes, { prefix: '/v1' });
-  }
+  for (const routes of resources) await app.register(routes, { prefix: '/v1' });
   return app;
 }
 

@@ -72,7 +72,50 @@ export async function startServices(config: Config, log: FastifyBaseLogger): Pro
   }
 }
 
-async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: () => Promise<void>) => void) {
+type OnClose = (closer: () => Promise<void>) => void;
+
+async function open(config: Config, log: FastifyBaseLogger, onClose: OnClose) {
+  const postgres = await openPostgres(config, log, onClose);
+  const { database, notifications, watch, failurePoints } = postgres;
+  const changes = openChangeFeed(notifications);
+  const unmade = knownUnmade(notifications);
+  watch.onGap(() => unmade.clear());
+  const { localKmsUrl, limiter, ...ofKms } = await openKms(config, postgres, log, onClose);
+  await seedProvider(database, config, log);
+  const callers = await openAccess(config, database, notifications, log);
+  const services: Services = {
+    database,
+    notifications,
+    callers,
+    changes,
+    ...ofKms,
+    quotaShare: config.QUOTA_SHARE,
+    ownershipTagName: config.OWNERSHIP_TAG,
+    asksTagging: config.OWNERSHIP_SEARCH === 'tagging',
+    ownershipSearchFor: ownershipSearches(config),
+    tagTrialOf: perKms(() => new TagTrial()),
+    unmade,
+    watch,
+    now: () => watch.now,
+    retention: retentionOf(config),
+    web: webOf(config),
+    failurePoints,
+    endpointFault: () => null,
+    reserveSlot: () => null,
+    pulse: config.ROLE === 'api' ? null : new Pulse(),
+    log,
+  };
+  const work = startWork(config, services, postgres.databaseOfWorker);
+  const stopWork = async () => {
+    limiter.close();
+    await work.stop();
+    changes.close();
+  };
+  onClose(stopWork);
+  return { services, localKmsUrl, stopWork };
+}
+
+async function openPostgres(config: Config, log: FastifyBaseLogger, onClose: OnClose) {
   const connectionString = config.DATABASE_URL ?? (await openEmbeddedPostgres(config, onClose));
   await bringToVersion(connectionString, config.MIGRATE_ON_START, log);
   const failurePoints = openFailurePoints(config);
@@ -91,16 +134,20 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
     onError: (error) => log.warn({ err: error }, 'the connection that listens for notifications was lost'),
   });
   onClose(() => notifications.stop());
-  const changes = openChangeFeed(notifications);
-  const unmade = knownUnmade(notifications);
-  watch.onGap(() => unmade.clear());
   notifications.onKeyChange(() => watch.lookSoon(databaseOfWorker.pool));
+  return { database, databaseOfWorker, notifications, watch, failurePoints };
+}
 
-  const localKms = config.KMS_ENDPOINT === 'local' ? await openLocalKms(config) : null;
+type Postgres = Awaited<ReturnType<typeof openPostgres>>;
+
+/** The ways to KMS, and this process's part of its quotas, which it has as a member of the fleet. */
+async function openKms(config: Config, postgres: Postgres, log: FastifyBaseLogger, onClose: OnClose) {
+  const { database, databaseOfWorker, watch, failurePoints } = postgres;
+  const isBuiltIn = config.KMS_ENDPOINT === 'local';
+  const localKms = isBuiltIn ? await openLocalKms(config) : null;
   if (localKms !== null) onClose(() => localKms.close());
   const endpoint = localKms?.url ?? (config.KMS_ENDPOINT === 'aws' ? null : config.KMS_ENDPOINT);
   const limiter = new Limiter(config.QUOTA_SHARE);
-  const isBuiltIn = config.KMS_ENDPOINT === 'local';
   const takesLoopback = config.ALLOWED_KMS_ENDPOINTS === null && isForThisMachine(config);
   const hosts = { allowed: config.ALLOWED_KMS_ENDPOINTS, takesLoopback };
   const rules = new ProviderRules({ endpoint, isBuiltIn, hosts, settle: settleTimes(config) });
@@ -121,35 +168,11 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const shared = { endpoint, onCall: metrics.kmsCall, times: times.write, expiringWrites };
   const clients = openClients(shared, limiter, rules);
   onClose(async () => clients.close());
-  await seedProvider(database, config, log);
-  const callers = await openAccess(config, database, notifications, log);
+  return { localKmsUrl: localKms?.url ?? null, limiter, rules, times, metrics, clients };
+}
 
-  const services: Services = {
-    database,
-    notifications,
-    callers,
-    changes,
-    metrics,
-    clients,
-    rules,
-    quotaShare: config.QUOTA_SHARE,
-    ownershipTagName: config.OWNERSHIP_TAG,
-    asksTagging: config.OWNERSHIP_SEARCH === 'tagging',
-    ownershipSearchFor: ownershipSearches(config),
-    tagTrialOf: perKms(() => new TagTrial()),
-    unmade,
-    watch,
-    now: () => watch.now,
-    times,
-    retention: retentionOf(config),
-    web: webOf(config),
-
-    failurePoints,
-    endpointFault: () => null,
-    reserveSlot: () => null,
-    pulse: config.ROLE === 'api' ? null : new Pulse(),
-    log,
-  };
+/** What this process does without being asked. */
+function startWork(config: Config, services: Services, databaseOfWorker: Database): { stop(): Promise<void> } {
   const ofWorker: Services = Object.create(services, { database: { value: databaseOfWorker } });
   const worker = config.ROLE === 'api' ? null : startWorker(ofWorker, config.WORKER_CONCURRENCY);
   if (worker !== null) services.reserveSlot = worker.reserveSlot;
@@ -159,16 +182,14 @@ async function open(config: Config, log: FastifyBaseLogger, onClose: (closer: ()
   const isForeign = config.KMS_ENDPOINT !== 'aws' && config.KMS_ENDPOINT !== 'local';
   const endpointWatch = isForeign ? watchEndpoint(services) : null;
   if (endpointWatch !== null) services.endpointFault = () => endpointWatch.fault;
-  const stopWork = async () => {
-    limiter.close();
-    await endpointWatch?.stop();
-    await bringing?.stop();
-    await housekeeping?.stop();
-    await worker?.stop(stopGrace);
-    changes.close();
+  return {
+    stop: async () => {
+      await endpointWatch?.stop();
+      await bringing?.stop();
+      await housekeeping?.stop();
+      await worker?.stop(stopGrace);
+    },
   };
-  onClose(stopWork);
-  return { services, localKmsUrl: localKms?.url ?? null, stopWork };
 }
 
 async function openAccess(config: Config, database: Database, notifications: Notifications, log: FastifyBaseLogger) {
