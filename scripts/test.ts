@@ -8,6 +8,7 @@ import { glob, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stopWithNpm } from '../src/orphan.ts';
 import { startPostgresForTests, templateVariable } from '../test/support/postgres.ts';
+import { buildTap } from './build-tap.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 const tap = path.join(root, 'node_modules/tap/dist/esm/run.mjs');
@@ -40,6 +41,7 @@ async function writeShares(): Promise<string[]> {
   );
 }
 
+await buildTap(tap);
 const given = process.argv.slice(2);
 const namesFiles = given.some((argument) => argument.endsWith('.ts'));
 const ofAllFiles = [`--jobs=${processes}`, '--include=.tap/shares/*.test.ts'];
