@@ -45,7 +45,9 @@ test('POST /v1/keys', async (t) => {
     t.same(await policy(kms, keyId), body.policy);
     t.same(await rotation(kms, keyId), { enabled: true, period: 180 });
     t.same(await tags(kms, keyId), { ...body.tags, 'keyward:id': key.id });
-    t.same((await call('GET', `/v1/keys/${key.id}`)).body, key, 'GET shows the same');
+    const { allowed_actions: actions, ...shown } = (await call('GET', `/v1/keys/${key.id}`)).body;
+    t.same(shown, key, 'GET shows the same');
+    t.ok(actions?.includes('keys:update'), 'and what its caller may do');
   });
 
   t.test('with nothing, every default of aws_kms_key', async (t) => {
