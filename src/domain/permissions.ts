@@ -54,9 +54,10 @@ export const builtInRoles: Readonly<Record<string, readonly Permission[]>> = {
 /**
  * What a right has to reach, for a caller whose rights are limited.
  * `key`: the key in the path: who may not see it is told that there is none. `provider`: the provider in the path, likewise.
+ * `key-or-new`: the key in the path, to be changed with keys:update; where there is none, the right to make it.
  * `filtered`: the service shows what may be seen, and checks what is declared. `everywhere`: the right must have no limit.
  */
-export type Reach = 'key' | 'provider' | 'filtered' | 'everywhere';
+export type Reach = 'key' | 'key-or-new' | 'provider' | 'filtered' | 'everywhere';
 
 /** null: nothing but to be known. `public`: not even that. */
 type Need = { permission: Permission; reach: Reach } | 'known' | 'public';
@@ -75,6 +76,7 @@ export const operationNeeds: Readonly<Record<string, Need>> = {
   summarizeKeys: filtered('keys:read'),
   createKey: filtered('keys:create'),
   getKey: ofKey('keys:read'),
+  putKey: { permission: 'keys:create', reach: 'key-or-new' },
   updateKey: ofKey('keys:update'),
   deleteKey: ofKey('keys:delete'),
   restoreKey: ofKey('keys:restore'),

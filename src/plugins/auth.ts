@@ -4,7 +4,7 @@ import fp from 'fastify-plugin';
 import type { Rights } from '../domain/access.ts';
 import { operationNeeds, permissions } from '../domain/permissions.ts';
 import { problemAnswer } from '../schemas/common.ts';
-import { assertMayTouch, forbidden } from '../services/access/keys.ts';
+import { assertMayPut, assertMayTouch, forbidden } from '../services/access/keys.ts';
 import type { Caller } from '../services/access/sign-in.ts';
 import type { Actor } from '../services/context.ts';
 import { ProblemError } from '../services/problems.ts';
@@ -84,6 +84,9 @@ function takeNeed(route: RouteOptions): void {
 }
 
 function needInWords({ permission, reach }: Exclude<Need, string>): string {
+  if (reach === 'key-or-new') {
+    return 'Needs the permission `keys:create` where there is no such key, and `keys:update` where there is one.';
+  }
   const where = reach === 'everywhere' ? ', without limits' : '';
   return `Needs the permission \`${permission}\`${where}: ${permissions[permission]}.`;
 }
@@ -97,6 +100,7 @@ async function authorize(
   const rights = { access, permission };
   request.rights = rights;
   const { id, name } = request.params as { id?: string; name?: string };
+  if (reach === 'key-or-new') return assertMayPut(app.services, id ?? '', access);
   if (reach === 'key') return assertMayTouch(app.services, id ?? '', rights);
   if (!(reach === 'everywhere' ? access.hasEverywhere(permission) : access.hasSomewhere(permission))) {
     throw forbidden(permission);

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import compress from '@fastify/compress';
 import fp from 'fastify-plugin';
+import { isCurrent } from '../domain/entity-tag.ts';
 
 /** Bytes from which it pays to compress an answer. */
 const threshold = 1024;
@@ -27,13 +28,4 @@ export default fp(
 /** Weak: the same content, which a compressed answer has in other bytes. */
 function tagOf(payload: string): string {
   return `W/"${createHash('sha256').update(payload).digest('base64url').slice(0, 22)}"`;
-}
-
-/** If-None-Match compares weakly. Source: RFC 9110, 13.1.2. */
-export function isCurrent(ifNoneMatch: string | undefined, tag: string): boolean {
-  if (ifNoneMatch === undefined) return false;
-  const opaque = tag.replace(/^W\//, '');
-  return (
-    ifNoneMatch.trim() === '*' || [...ifNoneMatch.matchAll(/(?:W\/)?("[^"]*")/g)].some(([, one]) => one === opaque)
-  );
 }

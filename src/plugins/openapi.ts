@@ -20,7 +20,10 @@ const problemAnswers: Record<number, [name: string, description: string]> = {
   404: ['NotFound', 'There is no such thing, or the caller may not know of it.'],
   408: ['RequestTimeout', 'The request took too long to arrive.'],
   409: ['Conflict', 'The request is at odds with the state of what it is about, or a request with the same key runs.'],
-  412: ['PreconditionFailed', 'If-Match names a version that is no longer the current one. Nothing was changed.'],
+  412: [
+    'PreconditionFailed',
+    'If-Match names a version that is no longer the current one, or If-None-Match one that is. Nothing was changed.',
+  ],
   413: ['ContentTooLarge', 'The body has more than 512 KiB.'],
   415: ['UnsupportedMediaType', 'The body is of a media type, or compressed, as is not taken here.'],
   422: [

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { CreateKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
@@ -38,6 +39,7 @@ const probes: Record<string, Probe> = {
   summarizeKeys: list('viewer', { right: 200 }),
   createKey: list('editor', broken),
   getKey: ofKey('viewer', { right: 200 }),
+  putKey: ofKey('editor', { ...stale, body: {} }),
   updateKey: ofKey('editor', { ...stale, body: {} }),
   deleteKey: ofKey('editor', stale),
   restoreKey: ofKey('operator', stale),
@@ -237,6 +239,8 @@ test('rights', async (t) => {
   t.test('every operation on a key of another team is answered as for a key that never was', async (t) => {
     const before = await standing();
     for (const { path, method, operationId } of guarded.filter(({ path }) => path.startsWith('/v1/keys/{id}'))) {
+      // A PUT of an id that never was makes the key.
+      if (operationId === 'putKey') continue;
       const { body, headers = {} } = probes[operationId] as Probe;
       const [hidden, absent] = await Promise.all(
         [other.id, ghost].map(async (id) => {
@@ -274,6 +278,29 @@ test('rights', async (t) => {
     const mine = await payments('POST', '/v1/keys', { tags: { team: 'payments', env: 'test' } });
     t.equal(mine.status, 201);
     t.equal((await payments('PATCH', `/v1/keys/${mine.body.id}`, { tags: { env: null } })).status, 200);
+  });
+
+  t.test('a PUT needs keys:create or keys:update, by what it does, within the limits', async (t) => {
+    const held = async (permissions: string[], limit: object = {}) => {
+      const role = `put-${permissions.map((one) => one.slice(5)).join('-')}`;
+      t.equal((await admin('PUT', `/v1/access/roles/${role}`, { permissions })).status < 300, true);
+      return callerWith(url, (await addToken(admin, { role, ...limit } as Wanted)).token);
+    };
+    const maker = await held(['keys:read', 'keys:create']);
+    const changer = await held(['keys:read', 'keys:update']);
+    const fresh = () => `/v1/keys/${randomUUID()}`;
+    const path = fresh();
+    t.equal((await changer('PUT', path, {})).status, 403, 'keys:update makes nothing');
+    t.equal((await maker('PUT', path, {})).status, 201);
+    t.equal((await maker('PUT', path, { description: 'x' })).status, 403, 'keys:create changes nothing');
+    t.equal((await maker('PUT', path, {})).status, 403, 'nor looks at it');
+    t.equal((await changer('PUT', path, { description: 'x' })).status, 200);
+    t.equal((await payments('PUT', path, { tags: { team: 'payments' } })).status, 404, "another's key is not seen");
+    t.equal((await payments('PUT', fresh(), {})).status, 403, 'outside of its limit');
+    const within = fresh();
+    t.equal((await payments('PUT', within, { tags: { team: 'payments' } })).status, 201);
+    t.equal((await payments('PUT', within, {})).status, 403, 'nor may it be given away');
+    t.match((await admin('GET', within)).body, { tags: { team: 'payments' }, status: { generation: 1 } });
   });
 
   t.test('a provider outside of its limit is one that does not exist', async (t) => {

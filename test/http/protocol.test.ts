@@ -29,7 +29,7 @@ test('the HTTP contract', async (t) => {
     ][] = [
       [call('GET', '/v1/nothing'), 404, 'not-found'],
       [call('GET', '/v1/keys/nothing'), 404, 'not-found'],
-      [call('PUT', `/v1/keys/${key.id}`, {}), 405, 'method-not-allowed'],
+      [call('POST', `/v1/keys/${key.id}`, {}), 405, 'method-not-allowed'],
       [call('POST', '/v1/keys', '{"a":'), 400, 'malformed-request'],
       [call('POST', '/v1/keys', ''), 400, 'malformed-request'],
       [call('POST', '/v1/keys'), 400, 'malformed-request'],
@@ -94,7 +94,7 @@ test('the HTTP contract', async (t) => {
 
   t.test('405 says in Allow what is possible', async (t) => {
     const allow = async (method: string, path: string) => (await call<Problem>(method, path)).headers.get('allow');
-    t.equal(await allow('PUT', `/v1/keys/${key.id}`), 'DELETE, GET, HEAD, OPTIONS, PATCH');
+    t.equal(await allow('POST', `/v1/keys/${key.id}`), 'DELETE, GET, HEAD, OPTIONS, PATCH, PUT');
     t.equal(await allow('DELETE', '/v1/keys'), 'GET, HEAD, OPTIONS, POST');
     t.equal(await allow('GET', `/v1/keys/${key.id}/restore`), 'OPTIONS, POST');
     t.equal(await allow('POST', '/livez'), 'GET, HEAD, OPTIONS');

@@ -1,7 +1,7 @@
 /** Reads keys: one, or a page of them. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { isCurrent } from '../../domain/entity-tag.ts';
 import { rightsOf } from '../../plugins/auth.ts';
-import { isCurrent } from '../../plugins/caching.ts';
 import { problems } from '../../schemas/common.ts';
 import { KeyFilters, KeyListQuery, KeyParams } from '../../schemas/key.ts';
 import { placeOf } from '../../services/access/keys.ts';

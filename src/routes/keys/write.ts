@@ -5,6 +5,7 @@ import { problems, ref } from '../../schemas/common.ts';
 import { KeyCreate, KeyImport, KeyParams, KeyPatch } from '../../schemas/key.ts';
 import { type Accepted, createKey, updateKey } from '../../services/commands/declare.ts';
 import { importKey } from '../../services/commands/import.ts';
+import { putKey } from '../../services/commands/put.ts';
 import { recreateKey, replaceKey } from '../../services/commands/replace.ts';
 import {
   assertValidBody,
@@ -17,6 +18,16 @@ import {
   writeHeaders,
 } from './shared.ts';
 
+const putHeaders = {
+  type: 'object',
+  properties: {
+    ...conditionalWriteHeaders.properties,
+    'if-none-match': {
+      type: 'string',
+      description: '`*`: only make the key, 412 where there is one. An ETag: 412 while it is current.',
+    },
+  },
+};
 const location = { Location: { type: 'string', description: 'The path of the key.' } };
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
@@ -67,6 +78,32 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const { key_id, provider } = request.body;
       const wanted = { key_id, provider: provider ?? 'default' };
       return sendNewKey(reply, await importKey(app.services, wanted, commandOf(request, reply)));
+    },
+  );
+
+  app.put(
+    '/keys/:id',
+    {
+      attachValidation: true,
+      schema: {
+        operationId: 'putKey',
+        tags: ['Keys'],
+        summary: 'Declare the whole of a key, under an id of your own',
+        description:
+          'The body is that of POST. Makes the key where there is none of that id; else the declared state becomes exactly this: what the body leaves out gets its default, the provider too. An immutable field that would change is 422. The id is any UUID of yours; that of a key which was released is 409.',
+        params: KeyParams,
+        headers: putHeaders,
+        body: ref(KeyCreate),
+        response: {
+          ...writeAnswers(200, 'The key was there, and KMS holds what is declared.', 404, 409, 412, 413, 415),
+          201: keyAnswer('The key is new, and KMS holds it.', location),
+        },
+      },
+    },
+    async (request, reply) => {
+      const command = { ...commandOf(request, reply), ifNoneMatch: request.headers['if-none-match'] };
+      const put = await putKey(app.services, request.params.id, inputOf(request), command);
+      return put.isNew ? sendNewKey(reply, put) : sendKey(reply, put, 200);
     },
   );
 

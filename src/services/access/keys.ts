@@ -1,6 +1,6 @@
 /** Rights on keys: where a key is, and whether what is declared of it may be declared. */
 import type { Database } from '../../database/client.ts';
-import type { Place, Rights } from '../../domain/access.ts';
+import type { Access, Place, Rights } from '../../domain/access.ts';
 import type { Tags } from '../../domain/types.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import { keyNotFound, ProblemError } from '../problems.ts';
@@ -31,6 +31,15 @@ export async function assertMayTouch(stored: { database: Database }, id: string,
   const place = await findPlace(stored, id);
   if (place === null || !access.may('keys:read', place)) throw keyNotFound(id);
   if (!access.may(permission, place)) throw forbidden(permission);
+}
+
+/**
+ * Whether the caller may declare the whole of a key of that id: make it where there is none, else change it.
+ * @throws ProblemError not-found where it may not see the key, forbidden.
+ */
+export async function assertMayPut(stored: { database: Database }, id: string, access: Access): Promise<void> {
+  if ((await findPlace(stored, id)) !== null) return assertMayTouch(stored, id, { access, permission: 'keys:update' });
+  if (!access.hasSomewhere('keys:create')) throw forbidden('keys:create');
 }
 
 /** @param policy whether it goes to KMS with this change. */

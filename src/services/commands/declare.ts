@@ -41,14 +41,16 @@ export type Accepted = { row: KeyRow; pending: boolean };
 
 /**
  * Declares a new key.
+ * @param ownId the id that the caller has chosen: nobody can know that it was never used before.
  * @throws ProblemError invalid-input; refused-by-kms when KMS refuses it within the wait: no record is left then.
  */
-export async function createKey(services: Services, input: Input, command: Command): Promise<Accepted> {
-  const id = command.commandId ?? uuidv7();
+export async function createKey(services: Services, input: Input, command: Command, ownId?: string): Promise<Accepted> {
+  const id = ownId ?? command.commandId ?? uuidv7();
   const earlier = await findEarlierRun(services, command);
   if (earlier !== null) return settleNewKey(services, { id, generation: earlier.generation, keyId: null }, command);
   const { declared, provider } = await declaredByCreate(services, input, command.rights);
-  const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId: !command.isRerun };
+  const isNewId = ownId === undefined && !command.isRerun;
+  const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId };
   const headStart = key.isNewId ? await headStartOfCreate(services, { id, provider, declared }) : null;
   const generation = await recordNewKey(services, key, command, headStart).catch((error) =>
     generationOfOtherRun(services, command, error),
@@ -83,7 +85,7 @@ async function removeRefused(services: Services, { id, generation, keyId }: NewR
   const isRemoved = await services.database.prisma.$transaction(async (transaction) => {
     const refused = { id, key_id: keyId, generation, synced_generation: 0, state: 'failed' };
     const isGone = await removeRow(transaction, { ...refused, lease_token: null, writes_open: false });
-    if (isGone) await transaction.revision.deleteMany({ where: { key_ref: id } });
+    if (isGone) await transaction.revision.deleteMany({ where: { key_ref: id, generation } });
     return isGone;
   });
   await services.failurePoints.pass('refused-record-removed');

@@ -15,7 +15,7 @@ import { placeOf } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { lookUpKey } from '../keys/find.ts';
 import { recordNewKey } from '../keys/intents.ts';
-import { findEarlierRun } from '../keys/revisions.ts';
+import { findEarlierRun, hasHistory } from '../keys/revisions.ts';
 import { conflict, invalidInput, ProblemError, problemOf } from '../problems.ts';
 import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider } from '../providers/settings.ts';
@@ -149,13 +149,9 @@ async function idFor(services: Services, observed: ObservedKey, newId: string): 
   const claimed = claimedIdIn(observed.tags, ownershipTagName);
   if (claimed === null) return newId;
   const claimant = await services.database.prisma.key.findUnique({ where: { id: claimed }, select: { arn: true } });
+  // A key that was let go of, and whose tag somebody has put back: its generations are over.
   if (claimant === null) return (await hasHistory(services, claimed)) ? newId : claimed;
   throw conflict(`${observed.arn} carries the ownership tag of the managed key ${claimed}.`, claimed);
-}
-
-/** A key that was let go of, and whose tag somebody has put back: its generations are over. */
-async function hasHistory(services: Services, id: string): Promise<boolean> {
-  return (await services.database.prisma.revision.findFirst({ where: { key_ref: id } })) !== null;
 }
 
 /** @throws ProblemError invalid-input: what a key is can't be guessed. */

@@ -76,7 +76,32 @@ export async function patchTarget(services: Services, row: KeyRow): Promise<Patc
  * @throws ProblemError invalid-input with every violation at once.
  */
 export function declaredByPatch(services: Services, target: PatchTarget, input: Input): DeclaredKey {
-  const { declared, immutable, broken, invalidFields } = merge(target, input);
+  return changeable(services, target, merge(target, input));
+}
+
+/**
+ * The key that the body of a PUT declares of one that is there: all that the body leaves out is at its default.
+ * @throws ProblemError invalid-input with every violation at once.
+ */
+export function declaredByPut(services: Services, target: PatchTarget, input: Input): DeclaredKey {
+  const { given, invalidFields, violations: broken } = usablePart(input);
+  const { lifecycle, pending_window_in_days } = target.declared;
+  const declared = { ...complete(given, target.provider.settings), lifecycle, pending_window_in_days };
+  const named = { ...(invalidFields.has('provider') ? {} : { provider: null }), ...given };
+  const changed = immutableIn(target, declared, named);
+  // What can't be read is told already.
+  const immutable = changed.filter(({ pointer }) => !invalidFields.has(pointer.slice(1)));
+  return changeable(services, target, { declared, immutable, broken, invalidFields });
+}
+
+type Merged = { declared: DeclaredKey; immutable: Violation[]; broken: Violation[]; invalidFields: Set<string> };
+
+/** What is to become of a key that KMS has. @throws ProblemError invalid-input with every violation at once. */
+function changeable(
+  services: Services,
+  target: PatchTarget,
+  { declared, immutable, broken, invalidFields }: Merged,
+): DeclaredKey {
   const settled = new Set([...invalidFields, ...immutable.map(({ pointer }) => pointer.slice(1))]);
   const violations = [
     ...broken,
@@ -116,7 +141,7 @@ export function declaredByReplacement(
   return { declared, immutable };
 }
 
-function merge(target: PatchTarget, input: Input) {
+function merge(target: PatchTarget, input: Input): Merged {
   const { given, invalidFields, violations: broken } = usablePart(input);
   const { lifecycle, pending_window_in_days } = target.declared;
   const declared: DeclaredKey = {
@@ -125,12 +150,17 @@ function merge(target: PatchTarget, input: Input) {
     lifecycle,
     pending_window_in_days,
   };
+  return { declared, immutable: immutableIn(target, declared, given), broken, invalidFields };
+}
+
+/** What of the change needs another KMS key. */
+function immutableIn(target: PatchTarget, declared: DeclaredKey, given: Given): Violation[] {
   const immutable = immutableChanges(target.declared, declared);
   if ('provider' in given && (given.provider ?? standardProvider) !== target.provider.name) {
     const detail = `The key is in KMS at provider ${target.provider.name} and can't be moved: a replacement is needed.`;
     immutable.push({ pointer: '/provider', code: 'immutable', detail });
   }
-  return { declared, immutable, broken, invalidFields };
+  return immutable;
 }
 
 /** The period of a key that was taken over rotating, where KMS did not tell it, is still not declared by a patch of other fields. */

@@ -52,7 +52,7 @@ export type HeadStart = {
 /**
  * Records a key that Keyward did not have.
  * @param headStart only for a new id.
- * @returns its first generation: 1, or more where another record may have had the id before a gap.
+ * @returns its first generation: 1, or more where the id had generations before, or another record may have had it before a gap.
  * @throws Prisma's P2002 when the ARN is on record already; ProblemError invalid-input when the provider's settings have
  * changed meanwhile, so that the key can't be had.
  */
@@ -74,7 +74,7 @@ export async function recordNewKey(
 function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: HeadStart | null): Promise<KeyRow> {
   return services.database.prisma.$transaction(async (transaction) => {
     const { gap, now } = await gapAndTimeIn(transaction);
-    const generation = key.isNewId ? 1 : nextGeneration(0, gap);
+    const generation = key.isNewId ? 1 : nextGeneration(await lastGeneration(transaction, key.id), gap);
     const settings = await holdSettings(transaction, key.provider, null);
     assertTagsFit(key.declared, settings, services.ownershipTagName);
     const begun = (await headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
@@ -102,6 +102,12 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
     }
     return row;
   });
+}
+
+/** Of an id that had a life before; 0: it had none. */
+async function lastGeneration(transaction: Transaction, id: string): Promise<number> {
+  const { _max } = await transaction.revision.aggregate({ where: { key_ref: id }, _max: { generation: true } });
+  return _max.generation ?? 0;
 }
 
 /** What is decided on a key. `columns`, `also`: what else is put on record with it. */

@@ -32,8 +32,12 @@ export async function listRevisions(services: Services, id: string, query: PageQ
 const maximum = 2_147_483_647n;
 
 async function isUnknown(services: Services, id: string): Promise<boolean> {
-  if ((await lookUpKey(services, id)) !== undefined) return false;
-  return (await services.database.prisma.revision.findFirst({ where: { key_ref: id } })) === null;
+  return (await lookUpKey(services, id)) === undefined && !(await hasHistory(services, id));
+}
+
+/** Whether a key of that id is, or was, on record. */
+export async function hasHistory({ database }: Services, id: string): Promise<boolean> {
+  return (await database.prisma.revision.findFirst({ where: { key_ref: id } })) !== null;
 }
 
 /** A revision, or null. */
