@@ -354,7 +354,7 @@ export function isForThisMachine({ HOST: host, NODE_ENV: mode }: Config): boolea
 }
 
 /** Whether only this machine reaches an address. */
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
@@ -379,6 +379,7 @@ export type Web = ReturnType<typeof webOf>;
 export function webOf(config: Config) {
   return {
     corsOrigins: config.CORS_ORIGINS ?? [],
+    names: config.AUTH_MODE.includes('none') ? namesOf(config) : null,
     trustedProxies: config.TRUSTED_PROXIES,
     limits: {
       reads: config.RATE_LIMIT_READS,
@@ -388,6 +389,12 @@ export function webOf(config: Config) {
       eventLoopDelay: config.MAX_EVENT_LOOP_DELAY,
     },
   };
+}
+
+/** What the service may be called where it knows nobody; whoever opened it to others may have its scripts use any name. */
+function namesOf({ HOST: host, CORS_ORIGINS: origins }: Config) {
+  const known = [host, ...(origins ?? []).map((origin) => URL.parse(origin)?.hostname ?? '')];
+  return { known, ofScripts: isLoopback(host) ? ('known' as const) : ('any' as const) };
 }
 
 /** How long history is kept, in days, and how many there are at most; null: for ever, and all. */

@@ -1,7 +1,9 @@
 /** What browsers may do: pages of other origins by allow-list, and a strict policy for our own. */
+import type { IncomingHttpHeaders } from 'node:http';
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
 import fp from 'fastify-plugin';
+import { isLoopback, type Web } from '../config.ts';
 import { ProblemError } from '../services/problems.ts';
 
 const exposedHeaders = [
@@ -17,7 +19,7 @@ const maxAge = 600;
 
 export default fp(
   async (app) => {
-    const { corsOrigins } = app.services.web;
+    const { corsOrigins, names } = app.services.web;
     if (corsOrigins.length > 0) {
       const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
       const origin = [...corsOrigins];
@@ -35,6 +37,7 @@ export default fp(
       // What has no operation is a page or a part of one.
       if (request.routeOptions.config.need === undefined) await reply.helmet();
       const { origin, host } = request.headers;
+      if (names !== null && request.routeOptions.config.need !== 'public') assertNamed(request.headers, names);
       if (origin === undefined || ['GET', 'HEAD', 'OPTIONS'].includes(request.method)) return;
       // A page anywhere can send a POST without a body, with no question asked before.
       if (corsOrigins.includes(origin) || URL.parse(origin)?.host === host) return;
@@ -46,3 +49,16 @@ export default fp(
   },
   { name: 'browsers', dependencies: ['errors'] },
 );
+
+/**
+ * A page can have its own name lead to this machine, and is then of the same origin for the browser: its name tells.
+ * @throws ProblemError forbidden
+ */
+function assertNamed(headers: IncomingHttpHeaders, { known, ofScripts }: NonNullable<Web['names']>): void {
+  const { host, origin, 'sec-fetch-site': site } = headers;
+  if (host === undefined || (ofScripts === 'any' && origin === undefined && site === undefined)) return;
+  const name = URL.parse(`http://${host}`)?.hostname ?? '';
+  if (isLoopback(name) || known.includes(name)) return;
+  const detail = `With AUTH_MODE=none Keyward does not answer as ${JSON.stringify(host)}: call it at 127.0.0.1 or localhost.`;
+  throw new ProblemError('forbidden', detail);
+}

@@ -1,5 +1,8 @@
+import { get } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'tap';
+import { buildApp } from '../../src/app.ts';
+import { readConfig, webOf } from '../../src/config.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
 import { caller, type Problem, startService } from '../support/service.ts';
 
@@ -111,10 +114,53 @@ test('limits', async (t) => {
 });
 
 test('a page that somebody opens on a laptop changes nothing there', async (t) => {
-  const { url, call } = await startService(t);
+  const { url, call, kmsUrl, control } = await startService(t);
   const { body: key } = await call('POST', '/v1/keys', {});
   const rotate = (origin: string) => call('POST', `/v1/keys/${key.id}/rotate`, undefined, { origin });
   t.equal((await rotate('https://evil.example')).status, 403);
   t.equal((await rotate('null')).status, 403);
   t.equal((await rotate(url)).status, 200, 'but the page of its own documentation may');
+  const fault = [{ kind: 'error', operation: 'CreateKey', type: 'KMSInternalException' }];
+  const toKms = await caller(kmsUrl)('POST', '/_local/faults', JSON.stringify(fault), {
+    origin: 'https://evil.example',
+    'content-type': 'text/plain',
+  });
+  t.equal(toKms.status, 403);
+  t.same((await control.faults()).body.faults, []);
+});
+
+/** The status of an answer to a request that names the service as its URL does not. */
+function statusAs(url: string, host: string, path: string, headers: Record<string, string> = {}) {
+  return new Promise<number | undefined>((resolve, reject) => {
+    const request = get(new URL(path, url), { agent: false, headers: { ...headers, host } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.on('error', reject);
+  });
+}
+
+test('with AUTH_MODE=none a page that has its name lead here reads nothing', async (t) => {
+  const { url, services } = await startService(t, { CORS_ORIGINS: 'https://portal.example' });
+  const { port } = new URL(url);
+  for (const host of ['evil.example', `evil.example:${port}`, '127.0.0.1.evil.example', 'localhost.evil.example']) {
+    for (const path of ['/v1/keys', '/docs', '/openapi.json', '/metrics']) {
+      t.equal(await statusAs(url, host, path), 403, `${host} ${path}`);
+    }
+    t.equal(await statusAs(url, host, '/livez'), 200, 'probes use any name');
+  }
+  for (const host of ['127.0.0.1', 'localhost', 'LOCALHOST', '[::1]', '127.8.0.1', 'portal.example']) {
+    for (const name of [host, `${host}:${port}`]) t.equal(await statusAs(url, name, '/v1/keys'), 200, name);
+    t.equal(await statusAs(url, `${host}:3000`, '/docs', { 'sec-fetch-site': 'none' }), 200, `${host} in a browser`);
+  }
+
+  // Opened to others, as with compose.
+  const web = webOf(readConfig({ HOST: '0.0.0.0', AUTH_MODE: 'none' }));
+  const app = await buildApp({ services: { ...services, web }, logger: undefined });
+  t.teardown(() => app.close());
+  const opened = await app.listen({ host: '127.0.0.1', port: 0 });
+  t.equal(await statusAs(opened, 'keyward:3000', '/v1/keys'), 200, 'a script uses any name');
+  t.equal(await statusAs(opened, '127.0.0.1:3000', '/docs', { 'sec-fetch-site': 'none' }), 200);
+  t.equal(await statusAs(opened, 'evil.example', '/v1/keys', { 'sec-fetch-site': 'same-origin' }), 403);
+  t.equal(await statusAs(opened, 'evil.example', '/v1/keys', { origin: 'http://evil.example' }), 403);
 });

@@ -94,6 +94,8 @@ async function answer(
   const body = await text(request);
   const url = new URL(request.url ?? '/', 'http://localhost');
   if (url.pathname.startsWith('/_local/')) {
+    // A page anywhere can send a POST of plain text, and there are no pages of its own.
+    if (request.headers.origin !== undefined) throw new KmsError('Forbidden', 'Pages may not control a local KMS', 403);
     const result = answerControl(control, request.method ?? 'GET', url, body === '' ? null : parseJson(body));
     return send(response, { status: 200, type: 'application/json', body: JSON.stringify(result) });
   }
