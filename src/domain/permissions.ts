@@ -74,6 +74,7 @@ export const operationNeeds: Readonly<Record<string, Need>> = {
 
   listKeys: filtered('keys:read'),
   summarizeKeys: filtered('keys:read'),
+  lookUpKey: filtered('keys:read'),
   createKey: filtered('keys:create'),
   getKey: ofKey('keys:read'),
   putKey: { permission: 'keys:create', reach: 'key-or-new' },

@@ -16,7 +16,7 @@ const id = '01980e6c-7a4b-7c1e-9f00-3b5e8d1c2a10';
 const keyId = '1234abcd-12ab-34cd-56ef-1234567890ab';
 const arn = `arn:aws:kms:eu-west-1:111122223333:key/${keyId}`;
 const requestId = '3f0c7a52-6d0e-4f43-9a55-0d6f0f7a7c11';
-const cursor = 'a2V5cwowMTk4MGU2Yy03YTRiLTdjMWUtOWYwMC0zYjVlOGQxYzJhMTA';
+const cursor = 'a2V5cyBieSAtY3JlYXRlZF9hdAowMTk4MGU2Yy03YTRiLTdjMWUtOWYwMC0zYjVlOGQxYzJhMTAgMTc4Mjg5ODIwMDAwMA';
 const then = '2026-07-01T09:30:00.000Z';
 const now = '2026-07-01T09:30:01.250Z';
 
@@ -231,6 +231,9 @@ export const parameterExamples: Record<string, unknown> = {
   name: 'payments-prod',
   limit: 50,
   cursor,
+  key: id,
+  sort: '-updated_at',
+  q: 'payments',
   'idempotency-key': '7d9f2b1e-0c6a-4a55-8f2b-5b7c1d2e3f40',
   'if-match': etag,
   'if-none-match': etag,

@@ -247,6 +247,14 @@ export const Key = Type.Object(
 
 export const KeyList = pageOf(Key, 'KeyList', 'keys');
 
+export const keySorts = ['created_at', 'updated_at', 'description', 'state'] as const;
+
+export const KeySort = stringEnum([...keySorts, ...keySorts.map((name) => `-${name}` as const)], {
+  $id: 'KeySort',
+  description:
+    'The order of a list of keys; `-`: descending. Of descriptions the first 100 characters count, in either case of ASCII letters.',
+});
+
 const since = (what: string) =>
   Type.Optional(Type.String({ format: 'date-time', description: `Only keys ${what} then or later. RFC 3339.` }));
 
@@ -270,12 +278,42 @@ const filters = {
       description: 'name:value or name; repeatable, all must hold. A colon in the name is written \\:',
     }),
   ),
+  q: Type.Optional(
+    Type.String({
+      maxLength: 256,
+      description:
+        'Only keys with this text in the description, the ARN, the key id, or a name or value of tags_all; in either case, of letters beyond ASCII as the locale of the database has it.',
+    }),
+  ),
   created_since: since('that were declared'),
   updated_since: since('whose declaration changed'),
 };
 
 export const KeyFilters = Type.Object(filters, { additionalProperties: false });
-export const KeyListQuery = Type.Object({ ...page, ...filters }, { additionalProperties: false });
+export const KeyListQuery = Type.Object(
+  {
+    ...page,
+    sort: Type.Optional(
+      ref(KeySort, {
+        description:
+          'The order; default: `-created_at`. A key that changes what it is sorted by, between two pages, may be met twice or missed.',
+      }),
+    ),
+    ...filters,
+  },
+  { additionalProperties: false },
+);
+
+export const KeyLookup = Type.Object(
+  {
+    key: Type.String({
+      minLength: 1,
+      maxLength: 2048,
+      description: "Keyward's id, the key id of KMS, or the ARN. Aliases are not known by name.",
+    }),
+  },
+  { additionalProperties: false },
+);
 
 const countsOf = (what: string) =>
   Type.Unsafe<Record<string, number>>({
@@ -313,6 +351,7 @@ export type KeyPatch = Static<typeof KeyPatch>;
 export type KeyImport = Static<typeof KeyImport>;
 export type KeyResolution = Static<typeof KeyResolution>;
 export type KeyFilters = Static<typeof KeyFilters>;
+export type KeySort = Static<typeof KeySort>;
 export type KeySummary = Static<typeof KeySummary>;
 export type KeyListQuery = Static<typeof KeyListQuery>;
 export type Key = Static<typeof Key>;
@@ -320,6 +359,7 @@ export type Drift = Static<typeof Drift>;
 export type SyncError = Static<typeof SyncError>;
 
 export const keySchemas = [
+  KeySort,
   KeyUsage,
   KeySpec,
   DriftPolicy,

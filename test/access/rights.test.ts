@@ -37,6 +37,7 @@ const list = (least: Role, probe: Partial<Probe> & { right: number }): Probe => 
 const probes: Record<string, Probe> = {
   listKeys: list('viewer', { right: 200 }),
   summarizeKeys: list('viewer', { right: 200 }),
+  lookUpKey: list('viewer', { right: 404, query: '?key=none' }),
   createKey: list('editor', broken),
   getKey: ofKey('viewer', { right: 200 }),
   putKey: ofKey('editor', { ...stale, body: {} }),
@@ -216,10 +217,16 @@ test('rights', async (t) => {
       `?key_id=${other.key_id}`,
       `?arn=${other.arn}`,
       '?tag=team:cards&tag=team',
+      '?q=cards',
     ]) {
       t.same(await ids(query), [], query);
     }
     t.equal((await payments<List<Key>>('GET', '/v1/keys?limit=1')).body.next_cursor, null, 'nor is there another page');
+    const lookUp = async (key: string | null) =>
+      (await payments('GET', `/v1/keys/lookup?key=${encodeURIComponent(key ?? '')}`)).status;
+    for (const name of ['id', 'key_id', 'arn'] as const) {
+      t.same([await lookUp(own[name]), await lookUp(other[name])], [200, 404], name);
+    }
     const { body: provider } = await payments<{ progress: object }>('GET', '/v1/providers/default');
     t.match(provider.progress, { keys_total: 1, keys_in_sync: 1 }, 'a provider counts what may be seen');
     const { body: events } = await payments<List<{ key: string | null }>>('GET', '/v1/events?limit=200');

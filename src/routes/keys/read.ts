@@ -1,15 +1,39 @@
 /** Reads keys: one, or a page of them. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isCurrent } from '../../domain/entity-tag.ts';
 import { rightsOf } from '../../plugins/auth.ts';
 import { problems } from '../../schemas/common.ts';
-import { KeyFilters, KeyListQuery, KeyParams } from '../../schemas/key.ts';
+import { KeyFilters, KeyListQuery, KeyLookup, KeyParams } from '../../schemas/key.ts';
 import { placeOf } from '../../services/access/keys.ts';
 import { findKey } from '../../services/keys/find.ts';
 import { listKeys } from '../../services/keys/list.ts';
+import { findKeyByName } from '../../services/keys/look-up.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
 import { summarizeKeys } from '../../services/keys/summary.ts';
+import type { KeyRow } from '../../services/rows/key-row.ts';
 import { jsonAnswer, keyAnswer } from './shared.ts';
+
+const readHeaders = {
+  type: 'object',
+  properties: {
+    'if-none-match': { type: 'string', description: 'An ETag; 304 while it is current.' },
+  },
+};
+
+const keyAnswers = {
+  200: keyAnswer('The key.'),
+  304: { description: 'The key is as the ETag says.', type: 'null' },
+};
+
+function sendRead(request: FastifyRequest, reply: FastifyReply, row: KeyRow) {
+  const { gap } = reply.server.services.watch;
+  const tag = entityTag(row, gap);
+  reply.header('etag', tag);
+  if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send();
+  const allowed_actions = rightsOf(request).access.permissionsFor(placeOf(row));
+  return reply.type('application/json').send({ ...toKey(row, gap), allowed_actions });
+}
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -18,8 +42,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'listKeys',
         tags: ['Keys'],
-        summary: 'List keys, newest first',
-        description: 'All filters must hold. Deleted keys are listed only with `state=deleted`.',
+        summary: 'List keys',
+        description:
+          'Newest first, unless `sort` says otherwise. All filters must hold. Deleted keys are listed only with `state=deleted`.',
         querystring: KeyListQuery,
         response: {
           200: { description: 'A page.', content: { 'application/json': { schema: { $ref: 'KeyList#' } } } },
@@ -50,6 +75,24 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   );
 
   app.get(
+    '/keys/lookup',
+    {
+      schema: {
+        operationId: 'lookUpKey',
+        tags: ['Keys'],
+        summary: 'Read a key by its id, key id or ARN',
+        description: 'As it is on record, as `GET /v1/keys/{id}` shows it. 409 where several keys have that key id.',
+        querystring: KeyLookup,
+        headers: readHeaders,
+        response: { ...keyAnswers, ...problems(404, 409) },
+      },
+    },
+    async (request, reply) => {
+      return sendRead(request, reply, await findKeyByName(app.services, request.query.key, rightsOf(request).access));
+    },
+  );
+
+  app.get(
     '/keys/:id',
     {
       schema: {
@@ -58,25 +101,15 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Read a key',
         description: 'As it is on record, without asking KMS: `status.last_observed_at` says how old that is.',
         params: KeyParams,
-        headers: {
-          type: 'object',
-          properties: { 'if-none-match': { type: 'string', description: 'An ETag; 304 while it is current.' } },
-        },
+        headers: readHeaders,
         response: {
-          200: keyAnswer('The key.'),
-          304: { description: 'The key is as the ETag says.', type: 'null' },
+          ...keyAnswers,
           ...problems(404),
         },
       },
     },
     async (request, reply) => {
-      const row = await findKey(app.services, request.params.id);
-      const { gap } = app.services.watch;
-      const tag = entityTag(row, gap);
-      reply.header('etag', tag);
-      if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send(undefined as never);
-      const allowed_actions = rightsOf(request).access.permissionsFor(placeOf(row));
-      return reply.type('application/json').send({ ...toKey(row, gap), allowed_actions });
+      return sendRead(request, reply, await findKey(app.services, request.params.id));
     },
   );
 };

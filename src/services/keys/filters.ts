@@ -23,7 +23,14 @@ function columnFilters(query: KeyFilters): Prisma.Sql[] {
   }
   if (created !== undefined) filters.push(Prisma.sql`keys.created_at >= ${new Date(created)}`);
   if (updated !== undefined) filters.push(Prisma.sql`keys.updated_at >= ${new Date(updated)}`);
+  if (query.q !== undefined) filters.push(textFilter(query.q));
   return filters;
+}
+
+function textFilter(text: string): Prisma.Sql {
+  const pattern = `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  return Prisma.sql`(keys.description ILIKE ${pattern} OR keys.arn ILIKE ${pattern} OR keys.key_id ILIKE ${pattern}
+    OR EXISTS (SELECT FROM jsonb_each_text(keys.tags_all) tag WHERE tag.key ILIKE ${pattern} OR tag.value ILIKE ${pattern}))`;
 }
 
 /** `name:value` or `name`; the name ends at the first colon that has no backslash before it. */

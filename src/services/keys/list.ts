@@ -1,15 +1,14 @@
-/** Lists keys, newest first. */
+/** Lists keys. */
 import { Prisma } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
 import type { KeyListQuery } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { decodeCursor, encodeCursor } from '../cursors.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { findRows } from '../rows/read.ts';
 import { conditionsOf } from './filters.ts';
+import { orderBy } from './sort.ts';
 
 const standardLimit = 50;
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
  * One page of the keys that the caller may see and every filter lets through. Deleted keys only where `state` asks for them.
@@ -23,11 +22,11 @@ export async function listKeys(
 ): Promise<{ rows: KeyRow[]; nextCursor: string | null }> {
   const limit = query.limit ?? standardLimit;
   const conditions = conditionsOf(query, access);
-  if (query.cursor !== undefined)
-    conditions.push(Prisma.sql`keys.id < ${decodeCursor(query.cursor, 'keys', uuid)}::uuid`);
-  const found = Prisma.sql`WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY keys.id DESC LIMIT ${limit + 1}`;
+  const order = orderBy(query.sort ?? '-created_at');
+  if (query.cursor !== undefined) conditions.push(order.after(query.cursor));
+  const found = Prisma.sql`WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY ${order.by} LIMIT ${limit + 1}`;
   const rows = await findRows(services.database.prisma, found);
   const page = rows.slice(0, limit);
   const last = page.at(-1);
-  return { rows: page, nextCursor: rows.length > limit && last !== undefined ? encodeCursor('keys', last.id) : null };
+  return { rows: page, nextCursor: rows.length > limit && last !== undefined ? order.cursorOf(last) : null };
 }
