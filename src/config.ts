@@ -209,7 +209,7 @@ export const variables = {
     Type.Union([Type.Null(), Type.String({ pattern: '^kwd_[A-Za-z0-9_-]{32,500}$' })]),
     null,
     'kwd_ and at least 32 letters, digits, _ or -',
-    "a first admin's token, taken at start where there is no token yet",
+    "a first admin's token, taken at start where there is no token yet; one that was taken before is not taken again",
   ),
   JWT_ISSUERS: variable(
     Type.Union([Type.Null(), Type.Array(Type.String({ pattern: '^https?://[^\\s@]+$' }), { minItems: 1 })]),

@@ -1,35 +1,50 @@
 /** Puts on record what changes nothing: what was refused, sign-ins that failed, who reads events. */
+import { normalizeIP } from '@fastify/rate-limit';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { AccessEvent } from '../domain/events.ts';
 import { recordEvent } from '../services/history/log.ts';
+import { limitOf } from './limits.ts';
 
 const reads = new Set(['GET', 'HEAD']);
 const ofEvents = new Set(['listEvents', 'listKeyEvents']);
 /** Of one kind from one caller or address in a minute: nobody fills the table by being refused. */
 const most = 60;
+/** Failed sign-ins of all addresses together: nobody fills it from many. */
+const mostOfStrangers = 600;
 const window = 60_000;
 
 export default fp(
   async (app) => {
-    const limit = app.createRateLimit({
-      max: most,
-      timeWindow: window,
-      keyGenerator: (request) => `audit ${request.caller?.principal ?? request.ip}`,
+    const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string) =>
+      app.createRateLimit(limitOf({ max, timeWindow: window, keyGenerator }));
+    const limit = limiter(most, (request) => {
+      const isRead = ofEvents.has(operationOf(request));
+      return `${isRead ? 'read' : 'refused'} ${request.caller?.principal ?? normalizeIP(request.ip)}`;
     });
-    const limitReads = app.createRateLimit({
-      max: 1,
-      timeWindow: window,
-      keyGenerator: (request) =>
-        `${request.caller?.principal} ${request.onBehalfOf} ${JSON.stringify(eventsRead(request))}`,
-    });
+    const limitSame = limiter(
+      1,
+      (request) => `${request.caller?.principal} ${request.onBehalfOf} ${JSON.stringify(eventsRead(request))}`,
+    );
+    const limitStrangers = limiter(mostOfStrangers, () => 'everybody');
+    const limiters: Partial<Record<AccessEvent['type'], (typeof limit)[]>> = {
+      'access.events_read': [limitSame, limit],
+      'access.sign_in_failed': [limit, limitStrangers],
+    };
+    const isTooMuch = async (request: FastifyRequest, type: AccessEvent['type']) => {
+      // What one of them holds back does not count for the next.
+      for (const limited of limiters[type] ?? [limit]) {
+        const seen = await limited(request);
+        if (!seen.isAllowed && seen.isExceeded) return true;
+      }
+      return false;
+    };
     app.addHook('onResponse', async (request, reply) => {
       // With AUTH_MODE=none nothing is refused, and nobody is told from anybody.
       if (request.caller?.kind === 'anonymous' || request.routeOptions.config.need === undefined) return;
       const event = eventOf(request, reply.statusCode);
       if (event === null) return;
-      const seen = await (event.type === 'access.events_read' ? limitReads : limit)(request);
-      if (!seen.isAllowed && seen.isExceeded) return;
+      if (await isTooMuch(request, event.type)) return;
       await recordEvent(app.services.database.prisma, event, doerOf(request)).catch((error: unknown) => {
         request.log.warn({ err: error, type: event.type }, 'could not put on record what was asked');
       });
@@ -43,9 +58,12 @@ function doerOf({ caller, id, onBehalfOf, ip, headers }: FastifyRequest) {
   return { actor: caller?.subject ?? 'unknown', requestId: id, onBehalfOf, address: ip, userAgent };
 }
 
+function operationOf({ routeOptions: { schema } }: FastifyRequest): string {
+  return (schema as { operationId?: string } | undefined)?.operationId ?? '';
+}
+
 function eventOf(request: FastifyRequest, status: number): AccessEvent | null {
-  const { schema } = request.routeOptions;
-  const operation = (schema as { operationId?: string } | undefined)?.operationId ?? '';
+  const operation = operationOf(request);
   // Not the query: who puts a token there has it in enough places.
   const asked = { operation, method: request.method, path: (request.url.split('?')[0] ?? '').slice(0, 1000) };
   if (request.caller === null) {
@@ -58,5 +76,5 @@ function eventOf(request: FastifyRequest, status: number): AccessEvent | null {
 
 function eventsRead(request: FastifyRequest) {
   const { cursor: _cursor, limit: _limit, after: _after, ...filters } = request.query as Record<string, unknown>;
-  return { path: request.url.split('?')[0] ?? '', filters };
+  return { path: (request.url.split('?')[0] ?? '').slice(0, 1000), filters };
 }

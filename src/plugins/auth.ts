@@ -1,5 +1,5 @@
 /** Who asks, and whether they may: before anything else of a request is looked at. */
-import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Rights } from '../domain/access.ts';
 import { operationNeeds, permissions } from '../domain/permissions.ts';
@@ -34,19 +34,16 @@ export default fp(
     app.addHook('onRequest', async (request, reply) => {
       const { need } = request.routeOptions.config;
       if (need === undefined || need === 'public' || request.is404) return;
-      try {
-        request.caller = await app.services.callers.behind(request.headers.authorization);
-      } catch (error) {
-        if (!(error instanceof ProblemError) || error.kind !== 'unauthenticated') throw error;
-        const isGiven = request.headers.authorization !== undefined;
-        // Nobody guesses with nothing.
-        if (isGiven) await app.countFailedSignIn(request);
-        reply.header('www-authenticate', `Bearer realm="keyward"${isGiven ? ', error="invalid_token"' : ''}`);
-        throw error;
-      }
+      await signIn(app, request, reply);
       await app.countRequest(request, reply);
-      request.onBehalfOf = onBehalfOf(request, request.caller);
-      if (need !== 'known') await authorize(app, request, request.caller, need);
+      await authorize(app, request, need);
+    });
+    app.addHook('preHandler', async (request, reply) => {
+      const { need } = request.routeOptions.config;
+      if (need === undefined || need === 'public' || request.is404 || request.body === undefined) return;
+      // A body may take half a minute to come, and rights are taken away meanwhile.
+      await signIn(app, request, reply);
+      await authorize(app, request, need);
     });
   },
   { name: 'auth', dependencies: ['errors', 'limits'] },
@@ -91,12 +88,27 @@ function needInWords({ permission, reach }: Exclude<Need, string>): string {
   return `Needs the permission \`${permission}\`${where}: ${permissions[permission]}.`;
 }
 
-async function authorize(
-  app: FastifyInstance,
-  request: FastifyRequest,
-  { access }: Caller,
-  { permission, reach }: Exclude<Need, string>,
-): Promise<void> {
+/** @throws ProblemError unauthenticated, too-many-requests. */
+async function signIn(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  try {
+    request.caller = await app.services.callers.behind(request.headers.authorization);
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.kind !== 'unauthenticated') throw error;
+    const isGiven = request.headers.authorization !== undefined;
+    // Nobody guesses with nothing.
+    if (isGiven) await app.countFailedSignIn(request);
+    reply.header('www-authenticate', `Bearer realm="keyward"${isGiven ? ', error="invalid_token"' : ''}`);
+    throw error;
+  }
+}
+
+/** @throws ProblemError malformed-request, forbidden, not-found. */
+async function authorize(app: FastifyInstance, request: FastifyRequest, need: Exclude<Need, 'public'>): Promise<void> {
+  const caller = callerOf(request);
+  request.onBehalfOf = onBehalfOf(request, caller);
+  if (need === 'known') return;
+  const { access } = caller;
+  const { permission, reach } = need;
   const rights = { access, permission };
   request.rights = rights;
   const { id, name } = request.params as { id?: string; name?: string };

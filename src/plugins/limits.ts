@@ -1,5 +1,5 @@
 /** What one caller may take of the service: requests a minute, requests that wait at once, failed sign-ins. */
-import rateLimit from '@fastify/rate-limit';
+import rateLimit, { normalizeIP } from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -20,6 +20,12 @@ declare module 'fastify' {
 }
 
 const window = 60_000;
+
+/** A limit that tells so many callers or addresses apart at once: the plugin's types don't know that each has its own. */
+export function limitOf<Options>(options: Options): Options & { cache: number } {
+  return { ...options, cache: 10_000 };
+}
+
 const reads = new Set(['GET', 'HEAD']);
 /** Milliseconds over which it is averaged how late the event loop is: longer than a start makes it late. */
 const sampleInterval = 5000;
@@ -27,7 +33,7 @@ const sampleInterval = 5000;
 export default fp(
   async (app) => {
     const { limits } = app.services.web;
-    await app.register(rateLimit, { global: false, cache: 10_000 });
+    await app.register(rateLimit, { global: false });
     await app.register(underPressure, {
       maxEventLoopDelay: limits.eventLoopDelay,
       sampleInterval,
@@ -39,11 +45,11 @@ export default fp(
       },
     });
     const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string) =>
-      max === 0 ? null : app.createRateLimit({ max, timeWindow: window, keyGenerator });
+      max === 0 ? null : app.createRateLimit(limitOf({ max, timeWindow: window, keyGenerator }));
     const ofCaller = (request: FastifyRequest) => request.caller?.principal ?? '';
     const limitReads = limiter(limits.reads, (request) => `read ${ofCaller(request)}`);
     const limitWrites = limiter(limits.writes, (request) => `write ${ofCaller(request)}`);
-    const limitFailures = limiter(limits.failedSignIns, (request) => `failed ${request.ip}`);
+    const limitFailures = limiter(limits.failedSignIns, (request) => normalizeIP(request.ip));
     const underWay = new Map<string, number>();
 
     app.decorateRequest('releasePlace', null);

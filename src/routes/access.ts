@@ -14,8 +14,8 @@ const headers = { type: 'object', properties: { 'idempotency-key': writeHeaders.
 const gone = { 204: { type: 'null', description: 'It is gone.' } };
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  app.addHook('onSend', async ({ method }) => {
-    if (method !== 'GET') app.services.callers.forget();
+  app.addHook('onSend', async ({ method }, { statusCode }) => {
+    if (method !== 'GET' && statusCode < 300) app.services.callers.forget();
   });
   app.get(
     '/access/me',

@@ -87,8 +87,8 @@ export const EventQuery = Type.Object(
   {
     ...page,
     type,
-    key: Type.Optional(Type.String({ description: 'Only events of the key with this Keyward id.' })),
-    provider: Type.Optional(Type.String({ description: "Only this provider's own events." })),
+    key: Type.Optional(Type.String({ maxLength: 64, description: 'Only events of the key with this Keyward id.' })),
+    provider: Type.Optional(Type.String({ maxLength: 64, description: "Only this provider's own events." })),
   },
   { additionalProperties: false },
 );

@@ -66,6 +66,22 @@ test('audit', async (t) => {
     t.equal((await refusals()).length, 60);
   });
 
+  t.test('nor do reads of events, whatever they ask for', async (t) => {
+    const { token, name } = await addToken(admin, { role: 'viewer' });
+    const viewer = callerWith(url, token);
+    t.equal((await viewer('GET', `/v1/events?key=${'x'.repeat(65)}`)).status, 400);
+    t.equal((await viewer('GET', `/v1/events?provider=${'x'.repeat(65)}`)).status, 400);
+    for (let asked = 0; asked < 70; asked += 1) await viewer('GET', '/v1/events?key=same');
+    for (let asked = 0; asked < 70; asked += 1) await viewer('GET', `/v1/events?provider=p${asked}&limit=1`);
+    const reads = async () => (await eventsOf('access.events_read')).filter(({ actor }) => actor === `token:${name}`);
+    await eventually('they are on record', async () => (await reads()).length >= 60);
+    t.equal((await reads()).length, 60);
+    t.match(
+      await reads(),
+      [...Array(59).keys()].map((index) => ({ data: { filters: { provider: `p${58 - index}` } } })),
+    );
+  });
+
   t.test('events can be neither changed nor removed', async (t) => {
     await pool.query("INSERT INTO event_chain VALUES (0, 'a link')");
     for (const statement of [

@@ -15,6 +15,7 @@ test('limits', async (t) => {
     RATE_LIMIT_WRITES: '8',
     MAX_WRITES_UNDER_WAY: '3',
     MAX_FAILED_SIGN_INS: '5',
+    TRUSTED_PROXIES: '127.0.0.1',
   });
   const admin = callerWith(url, adminToken);
   const tokens = [];
@@ -80,6 +81,12 @@ test('limits', async (t) => {
     const statuses = [];
     for (let tried = 0; tried < 7; tried += 1) statuses.push((await wrong('GET', '/v1/keys')).status);
     t.same(statuses, [401, 401, 401, 401, 401, 429, 429]);
+    const from = async (address: string) =>
+      (await wrong('GET', '/v1/keys', undefined, { 'x-forwarded-for': address })).status;
+    const ofOneHouse = [];
+    for (let tried = 1; tried < 7; tried += 1) ofOneHouse.push(await from(`2001:db8::${tried}:1`));
+    t.same(ofOneHouse, [401, 401, 401, 401, 401, 429], 'the addresses of one IPv6 network are one');
+    t.equal(await from('2001:db8:0:1::1'), 401, 'another network is another');
     t.equal((await quiet('GET', '/v1/keys')).status, 200);
     t.equal((await caller(url)('GET', '/v1/keys')).status, 401, 'with nothing, nothing is guessed');
   });

@@ -1,7 +1,10 @@
+import { request } from 'node:http';
 import { test } from 'tap';
 import { readConfig } from '../../src/config.ts';
+import { openDatabase } from '../../src/database/client.ts';
 import type { AccessMe, NewToken, Token } from '../../src/schemas/access.ts';
 import type { EventList } from '../../src/schemas/history.ts';
+import { listTokens, revokeToken, takeBootstrapToken } from '../../src/services/access/tokens.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { run, startProcess, temporaryFolder } from '../support/process.ts';
@@ -122,6 +125,34 @@ test('API tokens: made once, kept as a digest, revoked everywhere', async (t) =>
     t.not(inherited.body.id, old.body.id, 'nor does a token of the same name inherit it');
   });
 
+  t.test('what is taken from a caller while its body is on the way holds for that request', async (t) => {
+    const slowly = (token: string, name: string, meanwhile: () => Promise<unknown>) =>
+      new Promise<number | undefined>((resolve, reject) => {
+        const headers = {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          expect: '100-continue',
+        };
+        const sent = request(new URL('/v1/tokens', url), { method: 'POST', headers, agent: false }, (response) => {
+          response.resume();
+          resolve(response.statusCode);
+        });
+        sent.on('error', reject);
+        sent.on('continue', () => {
+          meanwhile().then(() => sent.end(JSON.stringify({ name, role: 'admin' })), reject);
+        });
+        sent.flushHeaders();
+      });
+    const [revoked, bare] = [await addToken(admin, { role: 'admin' }), await addToken(admin, { role: 'admin' })];
+    for (const { token } of [revoked, bare]) t.equal((await callerWith(url, token)('GET', '/v1/tokens')).status, 200);
+    t.equal(await slowly(revoked.token, 'heir-1', () => admin('DELETE', `/v1/tokens/${revoked.id}`)), 401);
+    const { body: me } = await callerWith(url, bare.token)<AccessMe>('GET', '/v1/access/me');
+    const unbind = () => admin('DELETE', `/v1/access/bindings/${me.bindings[0]?.id}`);
+    t.equal(await slowly(bare.token, 'heir-2', unbind), 403);
+    const { items } = (await admin<List<Token>>('GET', '/v1/tokens')).body;
+    t.notOk(items.some(({ name }) => name.startsWith('heir')));
+  });
+
   t.test('a revoked token is refused by every replica within five seconds, an expired one at once', async (t) => {
     const other = await startService(t, { AUTH_MODE: 'tokens', DATABASE_URL, KMS_ENDPOINT: service.kmsUrl });
     const { id, token } = await addToken(admin, { role: 'viewer' });
@@ -158,6 +189,26 @@ test('API tokens: made once, kept as a digest, revoked everywhere', async (t) =>
     const past = await admin<Problem>('POST', '/v1/tokens', { name: 'past', expires_at: '2020-01-01T00:00:00Z' });
     t.match(past, { status: 422, body: { errors: [{ pointer: '/expires_at' }] } });
   });
+});
+
+test('a bootstrap token that was revoked does not come back with the next start', async (t) => {
+  const stored = {
+    database: openDatabase(
+      await newDatabase(t),
+      () => {},
+      async () => {},
+    ),
+  };
+  t.teardown(() => stored.database.close());
+  const names = async () => (await listTokens(stored)).map(({ name }) => name);
+  await Promise.all([1, 2].map(() => takeBootstrapToken(stored, adminToken)));
+  const [token] = await listTokens(stored);
+  t.same(await names(), ['bootstrap']);
+  await revokeToken(stored, token?.id ?? '', { actor: 'an admin', requestId: 'none' });
+  await takeBootstrapToken(stored, adminToken);
+  t.same(await names(), []);
+  await takeBootstrapToken(stored, `${adminToken}-another`);
+  t.same(await names(), ['bootstrap'], 'another one is a way back in');
 });
 
 test('npm run tokens makes a first token beside a running embedded set-up, and without one', async (t) => {

@@ -71,9 +71,12 @@ export class Directory {
   }
 
   #readToken(digest: string): Promise<Token | null> {
-    // Of a token that is seen for the first time, what is given to it may be as new.
-    if (!this.#tokens.has(digest)) this.#given = null;
-    const value = this.#findToken(digest);
+    const isNew = !this.#tokens.has(digest);
+    const value = this.#findToken(digest).then((token) => {
+      // Of a token that is seen for the first time, what is given to it may be as new.
+      if (token !== null && isNew) this.#given = null;
+      return token;
+    });
     if (this.#tokens.size >= mostRemembered) this.#tokens.clear();
     const kept = { value, until: Date.now() + freshness };
     this.#tokens.set(digest, kept);

@@ -65,13 +65,19 @@ async function insertToken(
   return made;
 }
 
-/** Takes an operator's token for the first admin's, where there is none yet. Several processes may do so at once. */
+/**
+ * Takes an operator's token for the first admin's, where there is none yet; each once, so that one that was revoked does not come
+ * back with the next start. Several processes may do so at once.
+ */
 export async function takeBootstrapToken({ database }: Stored, token: string): Promise<void> {
   const name = 'bootstrap';
   const by = { actor: 'keyward', requestId: 'none' };
   await database.prisma.$transaction(async (transaction) => {
     if ((await transaction.apiToken.count()) > 0) return;
-    const made = await insertToken(transaction, { name, digest: digestOf(token), expiresAt: null }, by);
+    const digest = digestOf(token);
+    const taken = await transaction.takenBootstrapToken.createMany({ data: [{ digest }], skipDuplicates: true });
+    if (taken.count === 0) return;
+    const made = await insertToken(transaction, { name, digest, expiresAt: null }, by);
     if (made !== null) await giveRole(transaction, { role: 'admin', subject: { token: name } }, by);
   });
 }
