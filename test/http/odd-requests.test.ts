@@ -194,7 +194,7 @@ test('what callers send is taken as it is meant, or refused with a word on it', 
     const { port } = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
     const socket = connect(Number(port), '127.0.0.1');
     socket.write(
-      'POST /v1/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{"a":',
+      'POST /v1/keys HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{"a":',
     );
     await new Promise<void>((resolve) => app.server.once('request', () => resolve()));
     socket.destroy();
