@@ -88,9 +88,12 @@ export const variables = {
     'local: the built-in local KMS; aws: AWS; a URL: any KMS-compatible endpoint',
   ),
   ALLOWED_KMS_ENDPOINTS: variable(
-    Type.Union([Type.Null(), Type.Array(Type.String({ pattern: '^[A-Za-z0-9.*:\\[\\]-]+$' }), { minItems: 1 })]),
+    Type.Union([
+      Type.Null(),
+      Type.Array(Type.String({ pattern: '^(https?://)?[A-Za-z0-9.*:\\[\\]-]+$' }), { minItems: 1 }),
+    ]),
     null,
-    'hosts, separated by commas, with a port or without; * stands for one label',
+    'hosts, separated by commas, with a port or without, http:// before those without TLS; * stands for one label',
     "hosts that a provider's endpoint may name, beside that of KMS_ENDPOINT; unset: AWS's KMS, and on a laptop any loopback address",
     asList,
   ),

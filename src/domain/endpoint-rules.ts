@@ -4,7 +4,7 @@ import { isAwsKmsHost } from './regions.ts';
 export type EndpointRules = {
   /** Of the service's own configuration; null: AWS. */
   configured: string | null;
-  /** Patterns of hosts, with a port or without; null: AWS's KMS. */
+  /** Patterns of hosts, with a port or without, and http:// before those that are spoken to in the open; null: AWS's KMS. */
   allowed: readonly string[] | null;
   /** Whether any loopback address is allowed, as on a laptop. */
   takesLoopback: boolean;
@@ -20,9 +20,10 @@ export function hostFault(endpoint: string, { configured, allowed, takesLoopback
   if (takesLoopback && isLoopbackHost(host)) return null;
   const isAllowed =
     allowed === null
-      ? isAwsKmsHost(host)
-      : allowed.some((pattern) => matches(pattern, host, url.port || standardPort(url)));
-  return isAllowed ? null : `${url.host} is none of the hosts that ALLOWED_KMS_ENDPOINTS lets signed requests go to.`;
+      ? url.protocol === 'https:' && isAwsKmsHost(host)
+      : allowed.some((pattern) => matches(pattern, url, host));
+  if (isAllowed) return null;
+  return `${url.host} is none of the hosts that ALLOWED_KMS_ENDPOINTS lets signed requests go to by ${url.protocol.slice(0, -1)}.`;
 }
 
 function standardPort({ protocol }: URL): string {
@@ -33,9 +34,12 @@ function bare(host: string): string {
   return host.replace(/^\[|\]$/g, '').replace(/\.$/, '');
 }
 
-/** `*` stands for one label. */
-function matches(pattern: string, host: string, port: string): boolean {
-  const [, name = '', wantedPort] = /^(.*?)(?::(\d+|\*))?$/.exec(pattern.toLowerCase()) ?? [];
+/** `*` stands for one label. Whoever is on the way sees what goes by http, and can answer in place of a KMS. */
+function matches(pattern: string, url: URL, host: string): boolean {
+  const [, scheme, name = '', wantedPort] =
+    /^(https?:)?(?:\/\/)?(.*?)(?::(\d+|\*))?$/.exec(pattern.toLowerCase()) ?? [];
+  const port = url.port || standardPort(url);
+  if (url.protocol !== (scheme ?? 'https:') && (scheme !== undefined || !isLoopbackHost(host))) return false;
   if (wantedPort !== undefined && wantedPort !== '*' && wantedPort !== port) return false;
   const source = bare(name)
     .split('*')
@@ -63,12 +67,18 @@ export function isForbiddenAddress(address: string): boolean {
   const four = ipv4In(address);
   if (four !== null) {
     const [a = 0, b = 0, c, d] = four;
-    const isMetadata = a === 100 && b === 100 && c === 100 && d === 200;
+    const isMetadata = ['100.100.100.200', '168.63.129.16', '192.0.0.192'].includes(`${a}.${b}.${c}.${d}`);
     return a === 0 || a >= 224 || (a === 169 && b === 254) || isMetadata;
   }
   if (!address.includes(':')) return false;
   const text = address.toLowerCase().split('%')[0] ?? '';
-  return text === '::' || /^f(e[89ab]|f)/.test(text) || /^fd00:0?ec2:/.test(text) || /^fd20:0?0?ce:/.test(text);
+  return (
+    text === '::' ||
+    /^f(e[89ab]|f)/.test(text) ||
+    /^fd00:0?ec2:/.test(text) ||
+    /^fd20:0?0?ce:/.test(text) ||
+    text.startsWith('64:ff9b:1:')
+  );
 }
 
 /** The IPv4 address that an address is, or has in it (mapped, compatible, NAT64, 6to4). */

@@ -55,5 +55,8 @@ export function isAwsEndpoint(url: string): boolean {
 export function isAwsKmsHost(host: string): boolean {
   const suffix = awsSuffixes.find((one) => host.endsWith(`.${one}`));
   if (suffix === undefined) return false;
-  return /^([a-z0-9-]+\.)?kms(-fips)?\.[a-z0-9-]+(\.vpce)?$/.test(host.slice(0, -suffix.length - 1));
+  const name = host.slice(0, -suffix.length - 1);
+  const [, region] = /^(?:[a-z0-9-]+\.)?kms(?:-fips)?\.([a-z0-9-]+)(?:\.vpce)?$/.exec(name) ?? [];
+  // kms.s3 is somebody's bucket.
+  return region !== undefined && new RegExp(regionPattern).test(region);
 }

@@ -1,8 +1,9 @@
 /** What to do after a gap: the report, and the go. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { actorOf } from '../plugins/auth.ts';
+import { actorOf, rightsOf } from '../plugins/auth.ts';
 import { problems, ref } from '../schemas/common.ts';
 import { HeldKeyQuery, RecoveryResume } from '../schemas/recovery.ts';
+import { assertSeesAllKeys } from '../services/access/keys.ts';
 import { resume } from '../services/commands/resume.ts';
 import { listHeldKeys, showRecovery } from '../services/recovery/report.ts';
 import { assertValidBody, jsonAnswer, writeHeaders } from './keys/shared.ts';
@@ -36,6 +37,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request) => {
+      assertSeesAllKeys(rightsOf(request));
       const { items, nextCursor } = await listHeldKeys(app.services, request.query);
       return { items, next_cursor: nextCursor };
     },
@@ -56,6 +58,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
+      assertSeesAllKeys(rightsOf(request));
       assertValidBody(request);
       return reply.code(202).send(await resume(app.services, request.body, actorOf(request)));
     },

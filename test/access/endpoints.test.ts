@@ -1,6 +1,7 @@
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'tap';
+import { readConfig } from '../../src/config.ts';
 import { hostFault, isForbiddenAddress } from '../../src/domain/endpoint-rules.ts';
 import { guardedAgents } from '../../src/kms/guard.ts';
 import type { Owner } from '../support/postgres.ts';
@@ -30,7 +31,7 @@ test('by default signed requests go to KMS of AWS, and to no host that AWS rents
   for (const host of [
     'kms.eu-west-1.amazonaws.com.evil.example',
     'evil-kms.eu-west-1.amazonaws.com',
-    'kms.s3.eu-west-1.amazonaws.com',
+    ...['kms.s3.eu-west-1.amazonaws.com', 'kms.s3.amazonaws.com', 'kms.s3-eu-west-1.amazonaws.com'],
     'abc123.execute-api.eu-west-1.amazonaws.com',
     'ec2-1-2-3-4.eu-west-1.compute.amazonaws.com',
     'amazonaws.com',
@@ -41,15 +42,25 @@ test('by default signed requests go to KMS of AWS, and to no host that AWS rents
   ]) {
     t.type(hostFault(`https://${host}`, rules), 'string', host);
   }
+  t.match(hostFault('http://kms.eu-west-1.amazonaws.com', rules), 'by http', 'nor in the open');
+  t.same(readConfig({ ALLOWED_KMS_ENDPOINTS: 'http://moto:5000,*.kms.internal' }).ALLOWED_KMS_ENDPOINTS?.length, 2);
 });
 
 test('patterns name hosts, label by label; the configured host is always one of them', async (t) => {
-  const own = { ...rules, configured: 'http://kms:8080', allowed: ['*.kms.internal', 'moto:5000'] };
-  for (const url of ['https://a.kms.internal', 'https://a.kms.internal:444', 'http://moto:5000', 'http://kms:8080']) {
+  const own = {
+    ...rules,
+    configured: 'http://kms:8080',
+    allowed: ['*.kms.internal', 'http://moto:5000', '127.0.0.1:7000'],
+  };
+  for (const url of [
+    ...['https://a.kms.internal', 'https://a.kms.internal:444', 'http://moto:5000', 'http://kms:8080'],
+    'http://127.0.0.1:7000',
+  ]) {
     t.equal(hostFault(url, own), null, url);
   }
   for (const url of [
     ...['https://kms.internal', 'https://a.b.kms.internal', 'https://a.kms.internal.evil', 'http://moto', 'http://kms'],
+    ...['http://a.kms.internal', 'https://moto:5000'],
     ...['https://xkms-internal', 'https://kms.eu-west-1.amazonaws.com', 'http://127.0.0.1:5000'],
   ]) {
     t.type(hostFault(url, own), 'string', url);
@@ -75,7 +86,7 @@ test('an address of a metadata service is one, however it is written', async (t)
       '[fd00:ec2::254]',
       '[fd20:ce::254]',
       '[::]',
-      '100.100.100.200',
+      ...['100.100.100.200', '168.63.129.16', '192.0.0.192', '[64:ff9b:1::a9fe:a9fe]', '[::ffff:168.63.129.16]'],
       '239.1.1.1',
     ],
   ];

@@ -100,7 +100,7 @@ function expected({ least, reach, right, elsewhere }: Probe, role: Role, limit: 
 }
 
 test('rights', async (t) => {
-  const { url, services, kms } = await startService(t, withTokens);
+  const { url, services, kms, control } = await startService(t, withTokens);
   const admin = callerWith(url, adminToken);
   await admin('POST', '/v1/providers', { name: 'eu', region: 'eu-west-1' });
   const make = async (body: object) => (await admin('POST', '/v1/keys', body)).body;
@@ -355,6 +355,67 @@ test('rights', async (t) => {
     t.same(await take(ofCards), never, 'an unmanaged key of another team');
     t.same(await take(other.key_id ?? ''), never, 'a managed key of another team');
     t.equal((await payments('POST', '/v1/keys/import', { key_id: ofPayments })).status, 201);
+  });
+
+  t.test('nor does a denial of KMS tell it of one', async (t) => {
+    const absent = '11111111-2222-3333-4444-555555555555';
+    const take = async () => shape(await payments<Problem>('POST', '/v1/keys/import', { key_id: absent }), absent);
+    const never = await take();
+    for (const type of ['AccessDeniedException', 'InvalidArnException']) {
+      await control.fault({ kind: 'error', operation: 'DescribeKey', type });
+      t.same(await take(), never, type);
+    }
+    await control.clearFaults();
+  });
+
+  t.test('where it may see few of the keys of KMS, a page has what it saw of so many, and goes on', async (t) => {
+    const command = new CreateKeyCommand({ Tags: [{ TagKey: 'team', TagValue: 'cards' }] });
+    for (let made = 0; made < 230; made += 1) await kms.send(command);
+    let [pages, cursor] = [0, ''];
+    do {
+      const path = `/v1/unmanaged-keys?limit=115${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
+      const { status, body } = await payments<List<object>>('GET', path);
+      t.match({ status, body }, { status: 200, body: { items: [] } });
+      [pages, cursor] = [pages + 1, body.next_cursor ?? ''];
+    } while (cursor !== '' && pages < 10);
+    t.equal(pages, 2);
+  });
+
+  t.test('a right without limits beside a limited keys:read tells of no hidden key', async (t) => {
+    await admin('PUT', '/v1/access/roles/resolver', {
+      permissions: ['keys:resolve', 'keys:import', 'recovery:read', 'recovery:write'],
+    });
+    const { name, token } = await addToken(admin, { role: 'resolver' });
+    const subject = { token: name };
+    await admin('POST', '/v1/access/bindings', { role: 'viewer', subject, tags: { team: 'payments' } });
+    const resolver = callerWith(url, token);
+    const resolve = async (id: string) =>
+      shape(await resolver<Problem>('POST', `/v1/keys/${id}/resolve`, { key_id: 'x', is_mine: true }), id);
+    t.same(await resolve(other.id), await resolve(ghost));
+    t.equal((await resolve(own.id)).status, 409, 'what it sees it is told of');
+    const take = async (id: string) => shape(await resolver<Problem>('POST', '/v1/keys/import', { key_id: id }), id);
+    t.same(await take(other.key_id ?? ''), await take(ghost));
+    t.equal((await resolver('GET', '/v1/recovery/keys')).status, 403);
+    t.equal((await resolver('POST', '/v1/recovery/resume', { keys: 'all', as: 'observed' })).status, 403);
+  });
+
+  t.test('default and ignored tags of a provider with keys need keys:update without limits', async (t) => {
+    await admin('PUT', '/v1/access/roles/plumber', { permissions: ['providers:write', 'keys:read'] });
+    const { name, token } = await addToken(admin, { role: 'plumber' });
+    const subject = { token: name };
+    await admin('POST', '/v1/access/bindings', { role: 'editor', subject, tags: { team: 'payments' } });
+    const plumber = callerWith(url, token);
+    const before = await standing();
+    for (const change of [{ default_tags: { team: 'payments' } }, { ignore_tags: { keys: ['team'] } }]) {
+      const { status, body } = await plumber<Problem>('PATCH', '/v1/providers/default', change);
+      t.match({ status, body }, { status: 403, body: { detail: /keys:update/ } });
+    }
+    t.same(await standing(), before);
+    t.equal((await plumber('PATCH', '/v1/providers/default', { refresh_interval_seconds: 601 })).status, 200);
+    const empty = { name: 'empty', region: 'eu-west-1' };
+    t.equal((await plumber('POST', '/v1/providers', empty)).status, 201);
+    t.equal((await plumber('PATCH', '/v1/providers/empty', { default_tags: { team: 'x' } })).status, 200);
+    t.equal((await admin('DELETE', '/v1/providers/empty')).status, 204);
   });
 
   t.test('nobody gives more than they have', async (t) => {

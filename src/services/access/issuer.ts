@@ -51,8 +51,8 @@ function identityIn({ sub, exp, ...claims }: JWTPayload, issuer: string, groupsC
   return { issuer, sub, groups: groups as string[], expiresAt: exp * 1000 };
 }
 
-function isName(text: string): boolean {
-  return /^\P{Cc}{1,256}$/u.test(text);
+function isName(text: unknown): boolean {
+  return typeof text === 'string' && /^\P{Cc}{1,256}$/u.test(text);
 }
 
 /** The keys of an issuer. One that is away stops nobody whose key is known. */

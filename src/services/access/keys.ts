@@ -42,6 +42,12 @@ export async function assertMayPut(stored: { database: Database }, id: string, a
   if (!access.hasSomewhere('keys:create')) throw forbidden('keys:create');
 }
 
+/** For what names keys without looking at each. @throws ProblemError forbidden */
+export function assertSeesAllKeys({ access }: Rights): void {
+  if (!access.hasEverywhere('keys:read'))
+    throw new ProblemError('forbidden', 'This needs keys:read without limits too.');
+}
+
 /** @param policy whether it goes to KMS with this change. */
 type Declaration = { id: string; before: Row | null; after: Row; policy: boolean; bypasses: boolean };
 

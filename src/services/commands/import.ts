@@ -60,17 +60,24 @@ export async function importKey(
   return settleNewKey(services, { id, generation, keyId: observed.key_id }, command);
 }
 
+/** What a failure says of a key, and not of the way to it. */
+const answersOfKms = new Set<KmsFailure['kind']>(['not_found', 'denied', 'unpropagated', 'conflict', 'refused']);
+
 async function observeImportable(
   services: Services,
   { key_id: keyId, provider }: { key_id: string; provider: string },
   rights: Rights | undefined,
 ): Promise<ObservedKey> {
-  const isLimited = rights !== undefined && !rights.access.hasEverywhere('keys:import');
+  const seesAll = (['keys:import', 'keys:read'] as const).every((one) => rights?.access.hasEverywhere(one) !== false);
+  const isLimited = rights !== undefined && !seesAll;
   try {
     const { kms } = await accessTo(services, provider);
     const elsewhere = await homeElsewhere(kms, keyId);
     if (elsewhere !== null) throw invalid('/key_id', `${keyId} is ${elsewhere} (${provider}).`);
-    const described = await describeKey(kms, keyId);
+    const described = await describeKey(kms, keyId).catch((error) => {
+      // A limited caller is told the same of a key that is not there and of one that is somebody else's.
+      throw isLimited && error instanceof KmsFailure && answersOfKms.has(error.kind) ? noSuchKey(keyId) : error;
+    });
     if (isLimited && !(await isVisible(services, kms, { described, provider, rights }))) throw noSuchKey(keyId);
     const home = await homeElsewhere(kms, described.arn);
     if (home !== null) throw invalid('/key_id', `${keyId} is the key ${described.arn}: it is ${home} (${provider}).`);
@@ -78,7 +85,6 @@ async function observeImportable(
     assertImportable(described, services.failurePoints.isOff('states-are-guessed'));
     return await observeKey(kms, described.key_id, described);
   } catch (error) {
-    // A limited caller is told the same of a key that is not there and of one that is somebody else's.
     if (isLimited && error instanceof KmsFailure && error.kind === 'not_found') throw noSuchKey(keyId);
     throw error instanceof KmsFailure ? problemOf(error, keyId) : error;
   }

@@ -7,6 +7,7 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { KeyResolution } from '../../schemas/key.ts';
+import { assertMayTouch } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { findKey } from '../keys/find.ts';
@@ -40,6 +41,7 @@ export async function resolveKey(
   { key_id: keyId, is_mine: isMine }: KeyResolution,
   command: Command,
 ): Promise<Accepted> {
+  if (command.rights !== undefined) await assertMayTouch(services, id, command.rights);
   const row = await findKey(services, id);
   assertMatches(row, command.ifMatch);
   if (!(await isResolved(services, row, keyId, isMine))) {

@@ -42,7 +42,7 @@ export async function createProvider(services: Services, input: Input, by: Actor
 /**
  * Changes a provider. Its keys are brought along afterwards where the change concerns them; their syncs carry it out.
  * @param ifMatch an ETag, or undefined.
- * @throws ProblemError not-found, stale-generation, invalid-input (also when a key would have too many tags), conflict when
+ * @throws ProblemError not-found, stale-generation, forbidden, invalid-input (also when a key would have too many tags), conflict when
  * the Region of a provider with keys would change, or its endpoint or role to one that has none of them.
  */
 export async function updateProvider(
@@ -61,6 +61,7 @@ export async function updateProvider(
     if (before.endpoint !== after.endpoint) assertEndpointAllowed(services, after);
     await assertKeysAreThere(services, name, { before, after });
     const concern = concernOf(before, after);
+    if (concern.tags) await assertMayRetag(services, name, by);
     const horizon = await horizonOf(services.database.prisma);
     if (concern.tags) await assertRoomForTags(services.database.prisma, name, after, { ...services, since: null });
     const row = await recordUpdate(services, { seen, before, after, concern, horizon }, by);
@@ -84,6 +85,19 @@ function concernOf(before: ProviderSettings, after: ProviderSettings): Concern {
     tags: !isDeepStrictEqual(tags(before), tags(after)),
     hastens: after.refresh_interval_seconds < before.refresh_interval_seconds,
   };
+}
+
+/** Limits of rights go by `tags_all`: whoever changes what is in it for many keys could give them to anybody. */
+async function assertMayRetag({ database }: Services, provider: string, { rights }: Actor): Promise<void> {
+  if (rights === undefined || rights.access.hasEverywhere('keys:update')) return;
+  const key = await database.prisma.key.findFirst({
+    where: { provider, state: { not: 'deleted' } },
+    select: { id: true },
+  });
+  if (key === null) return;
+  const detail =
+    'This changes the tags of keys: with providers that have keys it needs keys:update without limits too.';
+  throw new ProblemError('forbidden', detail);
 }
 
 type Update = {

@@ -17,6 +17,8 @@ import { managedAmong } from './known.ts';
 const standardLimit = 50;
 /** How many keys are read at once. */
 const concurrency = 8;
+/** Keys that are read for one request, and a page more: whoever may see few of them gets the rest with the next one. */
+const mostInspected = 200;
 /** Keys of a page of KMS's own; more of them are read where few are unmanaged. */
 const largestPage = 1000;
 
@@ -35,6 +37,7 @@ export async function listUnmanagedKeys(
     throw new ProblemError('not-found', `There is no provider ${JSON.stringify(provider)}.`);
   }
   const items: UnmanagedKey[] = [];
+  let looked = 0;
   // A page may have a single key.
   const ends = endingList('ListKeys', Number.POSITIVE_INFINITY);
   let marker = cursor === undefined ? null : decodeCursor(cursor, 'unmanaged keys');
@@ -43,10 +46,11 @@ export async function listUnmanagedKeys(
     do {
       // Never more than still fit: a page of KMS's can't be continued in its middle.
       const page = await listKeys(kms, Math.min(limit - items.length, largestPage), marker);
-      const found = await inspectUnknown(services, kms, provider, await keysAtHome(kms, page.keys));
+      const { found, inspected } = await inspectUnknown(services, kms, provider, await keysAtHome(kms, page.keys));
+      looked += inspected;
       items.push(...visibleAmong(found, access));
       marker = ends(page.next);
-    } while (marker !== null && items.length < limit);
+    } while (marker !== null && items.length < limit && looked < mostInspected);
   } catch (error) {
     throw error instanceof KmsFailure ? problemOf(error, cursor) : error;
   }
@@ -81,7 +85,7 @@ async function inspectUnknown(services: Services, kms: Kms, provider: string, ke
       found.push(toUnmanagedKey(services, provider, told));
     }
   }
-  return found;
+  return { found, inspected: unknown.length };
 }
 
 type Inspected = NonNullable<Awaited<ReturnType<typeof inspectKey>>>;
