@@ -76,10 +76,11 @@ test('audit', async (t) => {
     const reads = async () => (await eventsOf('access.events_read')).filter(({ actor }) => actor === `token:${name}`);
     await eventually('they are on record', async () => (await reads()).length >= 60);
     t.equal((await reads()).length, 60);
-    t.match(
-      await reads(),
-      [...Array(59).keys()].map((index) => ({ data: { filters: { provider: `p${58 - index}` } } })),
+    // Each is written after its answer, so that two may change places.
+    const asked = (await reads()).map(
+      ({ data }) => (data as { filters: { provider?: string } }).filters.provider ?? 'same',
     );
+    t.same(new Set(asked), new Set(['same', ...[...Array(59).keys()].map((index) => `p${index}`)]));
   });
 
   t.test('events can be neither changed nor removed', async (t) => {
