@@ -4,29 +4,27 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { AccessEvent } from '../domain/events.ts';
 import { recordEvent } from '../services/history/log.ts';
-import { limitOf } from './limits.ts';
+import { isRead, limiterOf, originOf, pathOf } from './requests.ts';
 
-const reads = new Set(['GET', 'HEAD']);
 const ofEvents = new Set(['listEvents', 'listKeyEvents']);
 /** Of one kind from one caller or address in a minute: nobody fills the table by being refused. */
 const most = 60;
 /** Failed sign-ins of all addresses together: nobody fills it from many. */
 const mostOfStrangers = 600;
-const window = 60_000;
+const longestPath = 1000;
 
 export default fp(
   async (app) => {
-    const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string) =>
-      app.createRateLimit(limitOf({ max, timeWindow: window, keyGenerator }));
-    const limit = limiter(most, (request) => {
-      const isRead = ofEvents.has(operationOf(request));
-      return `${isRead ? 'read' : 'refused'} ${request.caller?.principal ?? normalizeIP(request.ip)}`;
+    const limit = limiterOf(app, most, (request) => {
+      const isOfEvents = ofEvents.has(operationOf(request));
+      return `${isOfEvents ? 'read' : 'refused'} ${request.caller?.principal ?? normalizeIP(request.ip)}`;
     });
-    const limitSame = limiter(
+    const limitSame = limiterOf(
+      app,
       1,
       (request) => `${request.caller?.principal} ${request.onBehalfOf} ${JSON.stringify(eventsRead(request))}`,
     );
-    const limitStrangers = limiter(mostOfStrangers, () => 'everybody');
+    const limitStrangers = limiterOf(app, mostOfStrangers, () => 'everybody');
     const limiters: Partial<Record<AccessEvent['type'], (typeof limit)[]>> = {
       'access.events_read': [limitSame, limit],
       'access.sign_in_failed': [limit, limitStrangers],
@@ -45,18 +43,16 @@ export default fp(
       const event = eventOf(request, reply.statusCode);
       if (event === null) return;
       if (await isTooMuch(request, event.type)) return;
-      await recordEvent(app.services.database.prisma, event, doerOf(request)).catch((error: unknown) => {
+      await recordEvent(app.services.database.prisma, event, {
+        actor: request.caller?.subject ?? 'unknown',
+        ...originOf(request),
+      }).catch((error: unknown) => {
         request.log.warn({ err: error, type: event.type }, 'could not put on record what was asked');
       });
     });
   },
   { name: 'audit', dependencies: ['auth', 'limits'] },
 );
-
-function doerOf({ caller, id, onBehalfOf, ip, headers }: FastifyRequest) {
-  const userAgent = headers['user-agent']?.slice(0, 256) ?? null;
-  return { actor: caller?.subject ?? 'unknown', requestId: id, onBehalfOf, address: ip, userAgent };
-}
 
 function operationOf({ routeOptions: { schema } }: FastifyRequest): string {
   return (schema as { operationId?: string } | undefined)?.operationId ?? '';
@@ -65,16 +61,20 @@ function operationOf({ routeOptions: { schema } }: FastifyRequest): string {
 function eventOf(request: FastifyRequest, status: number): AccessEvent | null {
   const operation = operationOf(request);
   // Not the query: who puts a token there has it in enough places.
-  const asked = { operation, method: request.method, path: (request.url.split('?')[0] ?? '').slice(0, 1000) };
+  const asked = { operation, method: request.method, path: shownPathOf(request) };
   if (request.caller === null) {
     return request.headers.authorization === undefined ? null : { type: 'access.sign_in_failed', data: asked };
   }
-  const isRefused = status === 403 || (status === 404 && !reads.has(request.method));
+  const isRefused = status === 403 || (status === 404 && !isRead(request));
   if (isRefused) return { type: 'access.refused', data: { ...asked, status } };
   return ofEvents.has(operation) && status === 200 ? { type: 'access.events_read', data: eventsRead(request) } : null;
 }
 
 function eventsRead(request: FastifyRequest) {
   const { cursor: _cursor, limit: _limit, after: _after, ...filters } = request.query as Record<string, unknown>;
-  return { path: (request.url.split('?')[0] ?? '').slice(0, 1000), filters };
+  return { path: shownPathOf(request), filters };
+}
+
+function shownPathOf(request: FastifyRequest): string {
+  return pathOf(request).slice(0, longestPath);
 }

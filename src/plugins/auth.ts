@@ -9,6 +9,7 @@ import type { Caller } from '../services/access/sign-in.ts';
 import type { Actor } from '../services/context.ts';
 import { ProblemError } from '../services/problems.ts';
 import { providerNotFound } from '../services/providers/commands.ts';
+import { originOf } from './requests.ts';
 
 type Need = (typeof operationNeeds)[string];
 
@@ -135,15 +136,7 @@ function onBehalfOf(request: FastifyRequest, { access }: Caller): string | null 
 
 /** Who asks, as what it asks for puts it on record, and what it may do. */
 export function actorOf(request: FastifyRequest): Actor {
-  const agent = request.headers['user-agent'];
-  return {
-    actor: callerOf(request).subject,
-    requestId: request.id,
-    onBehalfOf: request.onBehalfOf,
-    address: request.ip,
-    userAgent: agent === undefined ? null : agent.slice(0, 256),
-    rights: rightsOf(request),
-  };
+  return { actor: callerOf(request).subject, ...originOf(request), rights: rightsOf(request) };
 }
 
 /** @throws where the operation needs nobody: nothing is decided by rights that nobody has looked at. */

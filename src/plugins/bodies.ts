@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { lossesIn } from '../domain/json-losses.ts';
 import { invalidInput, ProblemError } from '../services/problems.ts';
+import { isRead } from './requests.ts';
 
 /** Bytes; the largest policy and description fit, with every character escaped. */
 export const bodyLimit = 512 * 1024;
@@ -23,7 +24,7 @@ export default fp(
 async function refuseEncoded(request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const encoding = request.headers['content-encoding'];
   const isNone = encoding === undefined || encoding.trim().toLowerCase() === 'identity';
-  if (isNone || request.is404 || request.method === 'GET' || request.method === 'HEAD') return;
+  if (isNone || request.is404 || isRead(request)) return;
   reply.header('accept-encoding', 'identity');
   const detail = `The body has Content-Encoding ${JSON.stringify(encoding)}: send it without one.`;
   throw new ProblemError('unsupported-media-type', detail);

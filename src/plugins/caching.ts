@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import compress from '@fastify/compress';
 import fp from 'fastify-plugin';
 import { isCurrent } from '../domain/entity-tag.ts';
+import { isRead } from './requests.ts';
 
 /** Bytes from which it pays to compress an answer. */
 const threshold = 1024;
@@ -10,7 +11,7 @@ const threshold = 1024;
 export default fp(
   async (app) => {
     app.addHook('onSend', async (request, reply, payload) => {
-      if (request.method !== 'GET' && request.method !== 'HEAD') return payload;
+      if (!isRead(request)) return payload;
       if (reply.statusCode !== 200 || typeof payload !== 'string' || !request.url.startsWith('/v1/')) return payload;
       // A tag of its own says what the route means by it, and that is not always all that is shown.
       if (reply.hasHeader('etag')) return payload;

@@ -6,6 +6,7 @@ import fp from 'fastify-plugin';
 import { isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { badParameters } from './parameters.ts';
+import { pathOf } from './requests.ts';
 import { parameterFaults } from './validation.ts';
 
 /** Seconds after which it makes sense to try again. */
@@ -63,7 +64,7 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
         title,
         status,
         detail: problem.message,
-        instance: request.url.split('?')[0] ?? request.url,
+        instance: pathOf(request),
         request_id: request.id,
         ...(problem.errors === undefined ? {} : { errors: problem.errors }),
         ...(problem.keyId === undefined ? {} : { id: problem.keyId }),

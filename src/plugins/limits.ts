@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ProblemError } from '../services/problems.ts';
 import { sendProblem } from './errors.ts';
+import { isRead, limiterOf, limitWindow } from './requests.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -19,14 +20,6 @@ declare module 'fastify' {
   }
 }
 
-const window = 60_000;
-
-/** A limit that tells so many callers or addresses apart at once: the plugin's types don't know that each has its own. */
-export function limitOf<Options>(options: Options): Options & { cache: number } {
-  return { ...options, cache: 10_000 };
-}
-
-const reads = new Set(['GET', 'HEAD']);
 /** Milliseconds over which it is averaged how late the event loop is: longer than a start makes it late. */
 const sampleInterval = 5000;
 
@@ -45,7 +38,7 @@ export default fp(
       },
     });
     const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string) =>
-      max === 0 ? null : app.createRateLimit(limitOf({ max, timeWindow: window, keyGenerator }));
+      max === 0 ? null : limiterOf(app, max, keyGenerator);
     const ofCaller = (request: FastifyRequest) => request.caller?.principal ?? '';
     const limitReads = limiter(limits.reads, (request) => `read ${ofCaller(request)}`);
     const limitWrites = limiter(limits.writes, (request) => `write ${ofCaller(request)}`);
@@ -61,15 +54,15 @@ export default fp(
     app.decorate('countRequest', async (request, reply) => {
       // Everybody is the same one.
       if (request.caller === null || request.caller.kind === 'anonymous') return;
-      const isRead = reads.has(request.method);
-      if (!isRead) takePlace(request, underWay, limits.waiting);
-      const seen = await (isRead ? limitReads : limitWrites)?.(request);
+      const onlyAsks = isRead(request);
+      if (!onlyAsks) takePlace(request, underWay, limits.waiting);
+      const seen = await (onlyAsks ? limitReads : limitWrites)?.(request);
       if (seen === undefined || seen.isAllowed) return;
-      const name = isRead ? '"reads"' : '"writes"';
-      reply.header('ratelimit-policy', `${name};q=${seen.max};w=${window / 1000}`);
+      const name = onlyAsks ? '"reads"' : '"writes"';
+      reply.header('ratelimit-policy', `${name};q=${seen.max};w=${limitWindow / 1000}`);
       reply.header('ratelimit', `${name};r=${seen.remaining};t=${seen.ttlInSeconds}`);
       if (seen.isExceeded)
-        throw tooMany(`${isRead ? 'reads' : 'writes'} were asked for in a minute`, seen.ttlInSeconds);
+        throw tooMany(`${onlyAsks ? 'reads' : 'writes'} were asked for in a minute`, seen.ttlInSeconds);
     });
     app.addHook('onResponse', async (request) => request.releasePlace?.());
     app.addHook('onRequestAbort', async (request) => request.releasePlace?.());

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import createRouter, { type HTTPMethod } from 'find-my-way';
 import { ProblemError } from '../services/problems.ts';
+import { pathOf } from './requests.ts';
 
 /** What a PATCH may be. Source: RFC 5789, 3.1. */
 const patchTypes = 'application/merge-patch+json, application/json';
@@ -56,7 +57,3 @@ export default fp(
   },
   { name: 'routing', dependencies: ['errors'] },
 );
-
-function pathOf(request: FastifyRequest): string {
-  return request.url.split('?')[0] ?? '/';
-}
