@@ -9,6 +9,7 @@ import { accessSchemas } from '../schemas/access.ts';
 import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
 import { keySchemas } from '../schemas/key.ts';
+import { keyListSchemas } from '../schemas/key-list.ts';
 import { planSchemas } from '../schemas/plan.ts';
 import { providerSchemas } from '../schemas/provider.ts';
 import { recoverySchemas } from '../schemas/recovery.ts';
@@ -19,6 +20,7 @@ import type { ParameterFault } from '../services/problems.ts';
 const schemas = [
   ...sharedSchemas,
   ...keySchemas,
+  ...keyListSchemas,
   ...historySchemas,
   ...planSchemas,
   ...recoverySchemas,

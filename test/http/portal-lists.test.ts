@@ -2,7 +2,8 @@ import { get } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { test } from 'tap';
-import type { Key, KeySummary } from '../../src/schemas/key.ts';
+import type { Key } from '../../src/schemas/key.ts';
+import type { KeySummary } from '../../src/schemas/key-list.ts';
 import { startService } from '../support/service.ts';
 
 type Page = { items: Key[]; next_cursor: string | null };

@@ -1,7 +1,7 @@
 /** Which keys a list, or a count, is of. */
 import { Prisma } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
-import type { KeyFilters } from '../../schemas/key.ts';
+import type { KeyFilters } from '../../schemas/key-list.ts';
 import { withinLimits } from '../visibility.ts';
 
 /** What holds for the keys that the caller may see and every filter lets through. Deleted ones only where `state` asks for them. */

@@ -1,7 +1,7 @@
 /** Lists keys. */
 import { Prisma } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
-import type { KeyListQuery } from '../../schemas/key.ts';
+import type { KeyListQuery } from '../../schemas/key-list.ts';
 import type { Services } from '../context.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { findRows } from '../rows/read.ts';

@@ -1,6 +1,6 @@
 /** The orders of a list of keys, each with ids to break ties, so that a page begins exactly where the one before ended. */
 import { Prisma } from '../../database/client.ts';
-import { type KeySort, keySorts } from '../../schemas/key.ts';
+import { type KeySort, keySorts } from '../../schemas/key-list.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 

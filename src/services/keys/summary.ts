@@ -1,7 +1,7 @@
 /** How many keys there are, of each kind. */
 import { Prisma } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
-import type { KeyFilters, KeySummary } from '../../schemas/key.ts';
+import type { KeyFilters, KeySummary } from '../../schemas/key-list.ts';
 import type { Services } from '../context.ts';
 import { conditionsOf } from './filters.ts';
 
