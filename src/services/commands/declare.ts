@@ -6,7 +6,7 @@ import type { Actor, Services } from '../context.ts';
 import { findKey, lookUpKey } from '../keys/find.ts';
 import { recordChange, recordNewKey } from '../keys/intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from '../keys/preconditions.ts';
-import { findEarlierRun } from '../keys/revisions.ts';
+import { findEarlierRun, lastEndOf } from '../keys/revisions.ts';
 import { conflict, type Input, keyNotFound } from '../problems.ts';
 import { ask } from '../rows/ask.ts';
 import { type DeclaredKey, declaredOf, errorOf } from '../rows/declared.ts';
@@ -134,10 +134,8 @@ export async function deleteKey(
 }
 
 /** A record may be gone since somebody let go of its key, while it was to be deleted. */
-async function assertNotReleased({ database }: Services, id: string): Promise<void> {
-  const ends = { key_ref: id, type: { in: ['key.released', 'key.removed'] } };
-  const last = await database.prisma.event.findFirst({ where: ends, orderBy: { seq: 'desc' } });
-  if (last?.type !== 'key.released') return;
+async function assertNotReleased(services: Services, id: string): Promise<void> {
+  if ((await lastEndOf(services, id)) !== 'key.released') return;
   throw conflict('The key was released meanwhile: KMS has it, and its deletion is not scheduled.', id);
 }
 

@@ -7,7 +7,7 @@ import type { Services } from '../context.ts';
 import { lookUpKey } from '../keys/find.ts';
 import { assertManaged } from '../keys/preconditions.ts';
 import { entityTag } from '../keys/representation.ts';
-import { findEarlierRun, hasHistory } from '../keys/revisions.ts';
+import { findEarlierRun, hasHistory, lastEndOf } from '../keys/revisions.ts';
 import { conflict, type Input, ProblemError } from '../problems.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { type Accepted, type Command, change, createKey, settleNewKey } from './declare.ts';
@@ -107,10 +107,7 @@ function assertNotExcluded({ watch }: Services, row: KeyRow, ifNoneMatch: string
  * @throws ProblemError conflict
  */
 async function assertNotReleased(services: Services, id: string): Promise<void> {
-  if (!(await hasHistory(services, id))) return;
-  const ends = { key_ref: id, type: { in: ['key.released', 'key.removed'] } };
-  const last = await services.database.prisma.event.findFirst({ where: ends, orderBy: { seq: 'desc' } });
-  if (last?.type === 'key.removed') return;
+  if (!(await hasHistory(services, id)) || (await lastEndOf(services, id)) === 'key.removed') return;
   const detail =
     'This id was that of a key which was released. POST /v1/keys/import takes it back; a new key needs a new id.';
   throw conflict(detail);

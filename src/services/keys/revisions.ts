@@ -40,6 +40,13 @@ export async function hasHistory({ database }: Services, id: string): Promise<bo
   return (await database.prisma.revision.findFirst({ where: { key_ref: id } })) !== null;
 }
 
+/** How the last record of that id ended; null: it has not, or KMS deleted its key. */
+export async function lastEndOf({ database }: Services, id: string): Promise<'key.released' | 'key.removed' | null> {
+  const ends = { key_ref: id, type: { in: ['key.released', 'key.removed'] } };
+  const last = await database.prisma.event.findFirst({ where: ends, orderBy: { seq: 'desc' } });
+  return last === null ? null : (last.type as 'key.released' | 'key.removed');
+}
+
 /** A revision, or null. */
 export function findRevision(services: Services, keyId: string, generation: number): Promise<RevisionRow | null> {
   const where = { key_ref_generation: { key_ref: keyId, generation } };

@@ -60,19 +60,22 @@ export async function writeRow(
 ): Promise<KeyRow | null> {
   const { keys, work } = split(columns);
   const condition = { id, lease_token, asked };
-  if (Object.keys(ofKey).length > 0 && !(await holdWork(transaction, condition))) return null;
-  // Where nothing is asked of the row in `keys`, the write of the other one takes it.
-  const write = () => writeOne(transaction, condition, work);
-  const first = Object.keys(ofKey).length > 0 ? undefined : await write();
-  if (first === null) return null;
-  const where = { id, ...ofKey };
-  const key =
-    Object.keys(keys).length === 0
-      ? await transaction.key.findFirst({ where })
-      : (await transaction.key.updateManyAndReturn({ where, data: keys }))[0];
-  if (key === null || key === undefined) return null;
-  const row = first ?? (await write());
-  return row === null ? null : joined(key, row);
+  if (Object.keys(ofKey).length === 0) {
+    // Nothing is asked of the row in `keys`: the write of the other one takes both.
+    const row = await writeOne(transaction, condition, work);
+    const key = row === null ? null : await writeKey(transaction, { id }, keys);
+    return key === null || row === null ? null : joined(key, row);
+  }
+  if (!(await holdWork(transaction, condition))) return null;
+  const key = await writeKey(transaction, { id, ...ofKey }, keys);
+  const row = key === null ? null : await writeOne(transaction, condition, work);
+  return key === null || row === null ? null : joined(key, row);
+}
+
+async function writeKey(transaction: Transaction, where: Prisma.KeyWhereInput, data: KeyColumns): Promise<Key | null> {
+  if (Object.keys(data).length === 0) return transaction.key.findFirst({ where });
+  const [key] = await transaction.key.updateManyAndReturn({ where, data });
+  return key ?? null;
 }
 
 async function writeOne(transaction: Transaction, condition: WorkCondition, data: WorkColumns): Promise<Work | null> {

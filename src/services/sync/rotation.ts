@@ -8,7 +8,7 @@ import { countOnDemandRotations } from '../../kms/rotations.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { holdRow, statusMoves, writeWork } from '../rows/write.ts';
+import { holdWork, statusMoves, writeWork } from '../rows/write.ts';
 import { assertFenced } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { type Hindrance, mayHeal, pauseBefore } from './retry.ts';
@@ -53,7 +53,7 @@ export async function rotateOnDemand(
   }
   await services.database.prisma.$transaction(async (transaction) => {
     // Locked before it is counted: a request that comes now is either seen, or sets the mark after this.
-    await holdRow(transaction, { id: row.id });
+    await holdWork(transaction, { id: row.id });
     const open = await transaction.onDemandRotation.count({ where: { key_ref: row.id, outcome: 'pending' } });
     await writeWork(transaction, work.lease.fence, { rotations_open: open > 0 });
   });

@@ -11,6 +11,7 @@ import { decodeCursor, encodeCursor } from '../cursors.ts';
 import { formerAmong } from '../keys/former.ts';
 import { ProblemError } from '../problems.ts';
 import { accessTo, homeElsewhere } from '../providers/access.ts';
+import { providerNotFound } from '../providers/commands.ts';
 import { findSettings, standardProvider } from '../providers/settings.ts';
 import { managedAmong } from './known.ts';
 
@@ -34,7 +35,7 @@ export async function listUnmanagedKeys(
   access: Access,
 ): Promise<{ items: UnmanagedKey[]; nextCursor: string | null }> {
   if (!access.mayAt('keys:import', provider) || (await findSettings(services, provider)) === null) {
-    throw new ProblemError('not-found', `There is no provider ${JSON.stringify(provider)}.`);
+    throw providerNotFound(provider);
   }
   const items: UnmanagedKey[] = [];
   let looked = 0;
