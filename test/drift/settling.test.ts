@@ -63,6 +63,23 @@ test('with stale reads of 10 seconds, 100 updates cause no second write and no d
     const { body } = await call('POST', `/v1/keys/${key?.id}/refresh`);
     t.match(body.status.drift, [{ field: 'description', desired: 'mine', observed: 'theirs' }]);
   });
+
+  t.test('what was adopted is not written again, whatever older answer comes next', async (t) => {
+    const [, key] = keys;
+    await call('PATCH', `/v1/keys/${key?.id}`, { drift_policy: 'adopt', description: 'mine' });
+    await control.clear();
+    await kms.send(new UpdateKeyDescriptionCommand({ KeyId: key?.key_id ?? '', Description: 'theirs' }));
+    await eventually('it is adopted', async () => {
+      const { body } = await call('GET', `/v1/keys/${key?.id}`);
+      return body.description === 'theirs' && body.status.state === 'in_sync';
+    });
+    const writes = (await control.calls()).filter(({ key_id }) => key_id === key?.key_id);
+    t.strictSame(
+      writes.map(({ operation }) => operation),
+      ['UpdateKeyDescription'],
+      'the one from outside',
+    );
+  });
 });
 
 test('rotation that comes back with a cancelled deletion ends, though the first read of it is stale', async (t) => {

@@ -16,6 +16,8 @@ import { stateWhileSyncing } from '../rows/predicates.ts';
 import { holdRow, statusMoves, writeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
 import { LeaseLost, type Work } from './lease.ts';
+import type { Look } from './look.ts';
+import type { Ended } from './sync.ts';
 
 /**
  * The desired state that takes KMS's over; null where there is nothing in it to take. A deletion that was scheduled outside is
@@ -59,16 +61,17 @@ function adoptedTags({ ownershipTagName }: Services, row: KeyRow, settings: TagS
 }
 
 /**
- * Records what was adopted as a new generation.
- * @returns the row, to go on with: the next round finds that KMS holds it.
+ * Records what was adopted as a new generation. The next round goes by the look that was adopted, and finds that KMS holds it:
+ * another look could be older, and have Keyward write what is there already.
  * @throws LeaseLost
  */
 export async function adoptDrift(
   services: Services,
   { row, lease }: Work,
+  look: Look,
   declared: DeclaredKey,
   drift: Drift[],
-): Promise<KeyRow> {
+): Promise<Ended> {
   const generation = nextGeneration(row.generation, lease.gap);
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
     const settings = await holdSettings(transaction, row.provider, row.id);
@@ -85,13 +88,13 @@ export async function adoptDrift(
       },
     );
     // A change of the owner's came first, which counts, or one of the provider's tags, by which they are looked at again.
-    if (changed === null) return holdRow(transaction, lease.fence);
+    if (changed === null) return { next: await holdRow(transaction, lease.fence) };
     await recordDriftEvents(transaction, row, drift);
     const revision = { keyId: row.id, generation, origin: 'drift' as const, declared, before: declaredOf(row) };
     await recordRevision(transaction, revision, { actor: 'keyward', requestId: 'none' });
-    return changed;
+    return { next: changed, look };
   });
-  if (recorded === null) throw new LeaseLost(row.id);
+  if (recorded.next === null) throw new LeaseLost(row.id);
   await services.failurePoints.pass('intent-recorded');
   return recorded;
 }

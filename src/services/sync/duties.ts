@@ -16,7 +16,7 @@ import { findDrift, withSince } from './drift.ts';
 import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { recordRest } from './journal.ts';
-import { look, noLook } from './look.ts';
+import { type Look, look, noLook } from './look.ts';
 import { isToBeMended, modeOf, nextLook } from './mode.ts';
 import { findUnverifiedWrites, timeUntilVerifiable } from './open-writes.ts';
 import { settlePolicyForm } from './policy-form.ts';
@@ -57,15 +57,18 @@ function withRow(sync: Beginning, row: Beginning['work']['row']): Beginning {
   return { ...sync, work: { ...sync.work, row } };
 }
 
-/** Looks at the key, if KMS has one. */
-export async function beginWithLook({ services, access, work }: Beginning): Promise<Sync | Ended> {
+/**
+ * Looks at the key, if KMS has one.
+ * @param had a look to go by instead.
+ */
+export async function beginWithLook({ services, access, work }: Beginning, had?: Look): Promise<Sync | Ended> {
   const { row } = work;
   if (row.key_id === null && row.lifecycle !== 'managed') return { next: await recordRemoved(services, work) };
   const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
   const mode = await modeOf(services, row);
   const desired = desiredOf(row, access.settings, services.ownershipTagName);
-  let seen = noLook;
-  if (row.key_id !== null) {
+  let seen = had ?? noLook;
+  if (row.key_id !== null && had === undefined) {
     try {
       seen = await look(services, access.kms, work, desired);
     } catch (error) {
@@ -123,7 +126,7 @@ async function adopt(sync: Sync): Promise<Sync | Ended> {
   const { services, access, work, mode, look, found } = sync;
   if (mode !== 'adopt' || found.length === 0 || look.observed === null) return sync;
   const adopted = adoptable(services, work.row, access.settings, look.observed);
-  return adopted === null ? sync : { next: await adoptDrift(services, work, adopted, found) };
+  return adopted === null ? sync : adoptDrift(services, work, look, adopted, found);
 }
 
 /** Drift is on record before it is mended, so that what was there can be told. */

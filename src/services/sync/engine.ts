@@ -5,12 +5,12 @@ import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import { accessToKey } from '../providers/access.ts';
 import { servicesFor } from '../providers/quotas.ts';
-import type { KeyRow } from '../rows/key-row.ts';
 import { beginWithLook, duties, identification } from './duties.ts';
 import { recordFailure } from './failure.ts';
 import { isOnHold, releaseHold } from './held.ts';
 import { recordRest } from './journal.ts';
 import { Lease, LeaseLost, StoodStill, type Work } from './lease.ts';
+import type { Look } from './look.ts';
 import { homeOf } from './replacement.ts';
 import { recordSkipped } from './send.ts';
 import { type Beginning, type Duty, type Ended, isEnded } from './sync.ts';
@@ -60,35 +60,35 @@ async function syncWhileAsked(services: Services, work: Work, seen: Seen | undef
   const { lease } = work;
   const { status_version, requested_observation, served_observation } = work.row;
   const isFresh = seen?.statusVersion === status_version && requested_observation === served_observation;
-  let row = await syncOnce(services, { ...work, ...(isFresh ? { seen: seen.read } : {}) });
-  while (row !== null) {
+  let ended = await syncOnce(services, { ...work, ...(isFresh ? { seen: seen.read } : {}) });
+  while (ended.next !== null) {
     // Somebody asked for more meanwhile.
     currentUrgency().isInteractive = true;
-    row = await syncOnce(services, { row, lease });
+    ended = await syncOnce(services, { row: ended.next, lease }, ended.look);
   }
 }
 
-/** @returns the row when it asks for another round, else null. */
-async function syncOnce(anywhere: Services, asTaken: Work): Promise<KeyRow | null> {
+/** @param had a look to go by, in place of one of its own. */
+async function syncOnce(anywhere: Services, asTaken: Work, had?: Look): Promise<Ended> {
   let services = anywhere;
   let work = asTaken;
   try {
     services = await servicesFor(anywhere, work.row.provider);
     if (isOnHold(work)) {
       const released = await releaseHold(services, work);
-      if (isEnded(released)) return released.next;
+      if (isEnded(released)) return released;
       work = released;
     }
     const access = await accessToKey(services, await homeOf(services, work.row));
     const known = await carryOut(work.opened === undefined ? identification : [], { services, access, work });
-    const seen = isEnded(known) ? known : await beginWithLook(known);
+    const seen = isEnded(known) ? known : await beginWithLook(known, had);
     const ended = isEnded(seen) ? seen : await carryOut(duties, seen);
     if (!isEnded(ended)) throw new Error(`The sync of key ${work.row.id} has no end`);
-    return ended.next;
+    return ended;
   } catch (error) {
     await recordRest(services, work.lease);
     await recordSkipped(services, work, work.opened?.take() ?? []);
-    return recordFailure(services, work, error);
+    return { next: await recordFailure(services, work, error) };
   }
 }
 

@@ -11,8 +11,11 @@ import type { Look } from './look.ts';
 import type { SyncMode } from './mode.ts';
 import type { Hindrance } from './retry.ts';
 
-/** The end of a sync. `next`: the row where more was asked meanwhile; null: the lease is given back. */
-export type Ended = { next: KeyRow | null };
+/**
+ * The end of a sync. `next`: the row where more was asked meanwhile; null: the lease is given back. `look`: what the next round
+ * goes by, where KMS is not to be asked again: another answer could be an older one.
+ */
+export type Ended = { next: KeyRow | null; look?: Look };
 
 /** Before KMS is looked at: the key, and the way to it. */
 export type Beginning = { services: Services; access: Access; work: Work };
