@@ -124,16 +124,17 @@ async function readBody(
   { limit, end, operation, endpoint, deadline }: AnswerRules & Asked & { end: number },
 ): Promise<Uint8Array> {
   if (body instanceof Uint8Array || body === undefined) return body ?? new Uint8Array();
-  const tooLarge = new AnswerTooLarge(`${operation}: ${endpoint} answered with more than ${limit} bytes`);
-  const tooLate = new AnswerTooLate(`${operation}: ${endpoint} did not end its answer within ${deadline} ms`);
-  const timer = setTimeout(() => body.destroy(tooLate), Math.max(0, end - performance.now()));
+  // Made when they are needed: of a thousand reads a second, each would pay for the stack of two errors.
+  const tooLarge = () => new AnswerTooLarge(`${operation}: ${endpoint} answered with more than ${limit} bytes`);
+  const tooLate = () => new AnswerTooLate(`${operation}: ${endpoint} did not end its answer within ${deadline} ms`);
+  const timer = setTimeout(() => body.destroy(tooLate()), Math.max(0, end - performance.now()));
   try {
-    if (Number(headers['content-length']) > limit) throw tooLarge;
+    if (Number(headers['content-length']) > limit) throw tooLarge();
     const chunks: Uint8Array[] = [];
     let size = 0;
     for await (const chunk of body) {
       size += chunk.length;
-      if (size > limit) throw tooLarge;
+      if (size > limit) throw tooLarge();
       chunks.push(chunk);
     }
     return Buffer.concat(chunks, size);
@@ -147,7 +148,7 @@ async function readBody(
 
 /** Whether the service that was asked writes answers like this one. */
 function isItsOwn({ statusCode, headers }: Answer, body: Uint8Array, protocol: AnswerRules['protocol']): boolean {
-  const text = Buffer.from(body).toString('utf8').trim();
+  const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8').trim();
   const isSuccess = statusCode === 200;
   if (protocol === 'XML') {
     const root = /^(?:<\?xml[^>]*\?>\s*)?<(\w+)[\s>]/.exec(text)?.[1] ?? '';

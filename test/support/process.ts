@@ -14,15 +14,10 @@ export type { Owner } from './postgres.ts';
 const root = path.resolve(import.meta.dirname, '../..');
 
 /**
- * For a life of seconds, as in .taprc: WebAssembly is compiled once and not a second time for speed, and what is
- * short-lived has room before it is collected.
+ * Those that the starting process has: a test is short-lived (.taprc says what that asks for), a measured service is not. What
+ * a test loads first is its own.
  */
-const nodeOptions = [
-  '--disable-warning=ExperimentalWarning',
-  '--liftoff-only',
-  '--min-semi-space-size=32',
-  '--max-semi-space-size=32',
-];
+const nodeOptions = process.execArgv.filter((option) => !option.startsWith('--import'));
 
 /** What Node compiled once serves all processes: a third of what it costs to start one. */
 const compileCache = { NODE_COMPILE_CACHE: path.join(root, '.tap/compile-cache') };

@@ -8,6 +8,9 @@ import type { Services } from '../context.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { findSettings } from './settings.ts';
 
+/** Where a key is. */
+export type Home = Pick<KeyRow, 'provider' | 'arn'>;
+
 export type Access = { settings: ProviderSettings; kms: Kms };
 
 /**
@@ -16,7 +19,11 @@ export type Access = { settings: ProviderSettings; kms: Kms };
  * account that the provider does not allow.
  */
 export async function accessTo(services: Services, name: string): Promise<Access> {
-  const settings = await findSettings(services, name);
+  return accessBy(services, name, await findSettings(services, name));
+}
+
+/** The same by settings that were just read; null: there is no such provider. @throws KmsFailure */
+async function accessBy(services: Services, name: string, settings: ProviderSettings | null): Promise<Access> {
   if (settings === null) throw unusable('NoSuchProvider', `There is no provider ${JSON.stringify(name)}`);
   const elsewhere = services.rules.endpointFault(settings.endpoint);
   if (elsewhere !== null) throw unusable('EndpointNotAllowed', elsewhere);
@@ -44,8 +51,13 @@ export function accountFault(
  * nothing of it.
  * @throws KmsFailure of kind `credentials`
  */
-export async function accessToKey(services: Services, row: Pick<KeyRow, 'provider' | 'arn'>): Promise<Access> {
-  const access = await accessTo(services, row.provider);
+export async function accessToKey(services: Services, row: Home): Promise<Access> {
+  return accessToHome(services, row, await findSettings(services, row.provider));
+}
+
+/** The same by settings that were just read; null: there is no such provider. @throws KmsFailure */
+export async function accessToHome(services: Services, row: Home, settings: ProviderSettings | null): Promise<Access> {
+  const access = await accessBy(services, row.provider, settings);
   const elsewhere = row.arn === null ? null : await homeElsewhere(access.kms, row.arn);
   if (elsewhere === null) return access;
   throw unusable('WrongAccountOrRegion', `${row.arn} is ${elsewhere}; provider ${row.provider} must lead there`);

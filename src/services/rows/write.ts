@@ -88,6 +88,11 @@ async function writeOne(transaction: Transaction, condition: WorkCondition, data
   return row ?? null;
 }
 
+/** Writes columns of the row in `keys`, for a transaction that has taken the key's rows. */
+export async function writeHeldKey(transaction: Transaction, id: string, columns: KeyColumns): Promise<void> {
+  await transaction.key.updateMany({ where: { id }, data: columns });
+}
+
 /** Writes columns of the row in `work` alone. @returns whether it is as the condition says. */
 export async function writeWork(
   transaction: Transaction,

@@ -12,7 +12,7 @@ import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { lookForOthers, sampleOf } from '../providers/sample.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { holdRow, writeRow } from '../rows/write.ts';
+import { holdRow, writeHeldKey } from '../rows/write.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, outcomeOnRecord, type RecordedWrite, recordMade, recordRest } from './journal.ts';
@@ -189,7 +189,7 @@ export async function applyCreate(
   const told = { ...entry, madeKeyId: made.key_id };
   // Where nothing is to be done with the key, and its tags need not be looked at, the end of the sync records it all.
   if (isLast && services.tagTrialOf(kms).isKept) {
-    work.lease.unrecorded.push((transaction) => recordIdentity(services, transaction, work, told, made));
+    work.lease.unrecorded.push((transaction, held) => recordIdentity(services, transaction, work, told, made, held));
   } else await recordCreated(services, work, told, made);
   const reading = readMade(kms, made, parameters);
   // Where KMS takes its time to tell of the key, it is on record meanwhile.
@@ -217,12 +217,7 @@ type Identity = { arn: string; key_id: string; key_state: string | null };
  * another has recorded it, the row may have moved on: the key may be a former one by now, and is left alone.
  * @throws LeaseLost, also when the row names another key: what was done here is not to be recorded as that one's.
  */
-async function recordCreated(
-  services: Services,
-  work: Work,
-  entry: RecordedWrite & { madeKeyId?: string },
-  described: Identity,
-): Promise<void> {
+async function recordCreated(services: Services, work: Work, entry: RecordedWrite, described: Identity): Promise<void> {
   const isOurs = await services.database.prisma.$transaction((transaction) =>
     recordIdentity(services, transaction, work, entry, described),
   );
@@ -230,24 +225,26 @@ async function recordCreated(
   if (!isOurs) throw new LeaseLost(work.row.id);
 }
 
-/** @returns whether the lease is this work's, and the row names the key. */
+/**
+ * @param held the row, where the transaction has taken it.
+ * @returns whether the lease is this work's, and the row names the key.
+ */
 async function recordIdentity(
   services: Services,
   transaction: Transaction,
   { row, lease }: Work,
-  entry: RecordedWrite & { madeKeyId?: string },
+  entry: RecordedWrite,
   { arn, key_id, key_state }: Identity,
+  held?: KeyRow,
 ): Promise<boolean> {
   // The row before the journal, as everywhere: in another order two workers could wait for each other.
-  const current = await holdRow(transaction, { id: row.id });
-  const before = await outcomeOnRecord(transaction, entry.id);
-  const isOpen = before === null || before === 'unknown';
-  if (isOpen) {
-    await writeRow(transaction, { id: row.id, key_id: null }, { arn, key_id, key_state });
-    await closeEntry(transaction, row, entry, 'done');
-  }
-  if (entry.madeKeyId !== undefined) await recordMade(transaction, entry.id, entry.madeKeyId);
-  const named = current?.key_id ?? (isOpen ? key_id : null);
+  const current = held ?? (await holdRow(transaction, { id: row.id }));
+  const closed = await closeEntry(transaction, row, entry, 'done');
+  if (closed && current?.key_id === null) await writeHeldKey(transaction, row.id, { arn, key_id, key_state });
+  // What nobody could tell of may be on record as a former key's by now.
+  const before = closed ? closed.outcomeBefore : await outcomeOnRecord(transaction, entry.id);
+  if (entry.madeKeyId !== undefined && before !== null) await recordMade(transaction, entry.id, entry.madeKeyId);
+  const named = current?.key_id ?? (closed ? key_id : null);
   if (before !== 'done' && (current === null || named !== key_id)) {
     const data = { arn, arn_on_record: current?.arn ?? null };
     await recordEvent(transaction, { type: 'key.stray', key: row, data });

@@ -3,8 +3,9 @@
 import type { ObservedKey } from '../../domain/types.ts';
 import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
-import { accessToKey } from '../providers/access.ts';
-import { servicesFor } from '../providers/quotas.ts';
+import { accessToHome } from '../providers/access.ts';
+import { servicesWith } from '../providers/quotas.ts';
+import { findSettings } from '../providers/settings.ts';
 import { beginWithLook, duties, identification } from './duties.ts';
 import { recordFailure } from './failure.ts';
 import { isOnHold, releaseHold } from './held.ts';
@@ -73,13 +74,14 @@ async function syncOnce(anywhere: Services, asTaken: Work, had?: Look): Promise<
   let services = anywhere;
   let work = asTaken;
   try {
-    services = await servicesFor(anywhere, work.row.provider);
+    const settings = await findSettings(anywhere, work.row.provider);
+    services = settings === null ? anywhere : servicesWith(anywhere, settings);
     if (isOnHold(work)) {
       const released = await releaseHold(services, work);
       if (isEnded(released)) return released;
       work = released;
     }
-    const access = await accessToKey(services, await homeOf(services, work.row));
+    const access = await accessToHome(services, await homeOf(services, work.row), settings);
     const known = await carryOut(work.opened === undefined ? identification : [], { services, access, work });
     const seen = isEnded(known) ? known : await beginWithLook(known, had);
     const ended = isEnded(seen) ? seen : await carryOut(duties, seen);

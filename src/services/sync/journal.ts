@@ -28,6 +28,8 @@ export type RecordedWrite = {
   id: string;
   step: { operation: string; parameters: unknown };
   origin?: 'drift';
+  /** The key that KMS answered CreateKey with. */
+  madeKeyId?: string;
 };
 
 /** Whom writes are sent to. `account` null: nobody can tell. */
@@ -144,9 +146,7 @@ export function permitFor(services: Services, lease: Lease, entry: JournalEntry)
   };
 }
 
-/**
- * What is on record of a write's outcome; null: nothing yet. Holds the entry until the transaction ends.
- */
+/** What is on record of a write's outcome; null: nothing yet. Holds the entry until the transaction ends. */
 export async function outcomeOnRecord(transaction: Transaction, id: string): Promise<Outcome | null> {
   const [entry] = await transaction.$queryRaw<{ outcome: Outcome | null }[]>`
     SELECT outcome FROM kms_writes WHERE id = ${id}::uuid FOR UPDATE`;
@@ -157,6 +157,7 @@ export async function outcomeOnRecord(transaction: Transaction, id: string): Pro
  * Puts the outcome of one write on record, with its event. A write that another worker has closed meanwhile is left as it
  * is, unless the outcome was unknown there and is known here to be none, or to be a new key. That another write was carried
  * out is no news by then: whether it was before or after those of the other worker, only a look at the key can tell.
+ * @returns what was on record before; null: it was left as it is.
  */
 export async function closeEntry(
   transaction: Transaction,
@@ -164,20 +165,27 @@ export async function closeEntry(
   entry: RecordedWrite,
   outcome: Outcome,
   failure?: KmsFailure,
-): Promise<void> {
+): Promise<{ outcomeBefore: Outcome | null } | null> {
   const error = failure === undefined ? null : { code: failure.code, message: failure.message };
-  const [closed] = await transaction.$queryRaw<{ before: Prisma.InputJsonObject | null }[]>`
+  const [closed] = await transaction.$queryRaw<
+    { before: Prisma.InputJsonObject | null; outcome_before: Outcome | null }[]
+  >`
     UPDATE kms_writes
-    SET outcome = ${outcome}, error = ${error === null ? null : JSON.stringify(error)}::json, finished_at = clock_timestamp()
-    WHERE id = ${entry.id}::uuid AND (
-      outcome IS NULL
-      OR (outcome = 'unknown' AND ${outcome} <> 'unknown' AND (${outcome} <> 'done' OR operation = 'CreateKey')))
-    RETURNING before`;
-  if (closed === undefined || outcome === 'skipped') return;
+    SET outcome = ${outcome}, error = ${error === null ? null : JSON.stringify(error)}::json, finished_at = clock_timestamp(),
+      made_key_id = coalesce(${entry.madeKeyId ?? null}, made_key_id)
+    FROM (SELECT id, outcome FROM kms_writes WHERE id = ${entry.id}::uuid FOR UPDATE) AS found
+    WHERE kms_writes.id = found.id AND (
+      found.outcome IS NULL
+      OR (found.outcome = 'unknown' AND ${outcome} <> 'unknown' AND (${outcome} <> 'done' OR operation = 'CreateKey')))
+    RETURNING before, found.outcome AS outcome_before`;
+  if (closed === undefined) return null;
+  const told = { outcomeBefore: closed.outcome_before };
+  if (outcome === 'skipped') return told;
   const { operation, parameters } = entry.step;
   const before = closed.before === null ? {} : { before: closed.before };
   const data = { operation, parameters: parameters as object, outcome, ...causeOf(row, entry), ...before };
   await recordEvent(transaction, { type: 'kms.write', key: row, data: error === null ? data : { ...data, error } });
+  return told;
 }
 
 /**

@@ -25,6 +25,9 @@ export class LeaseLost extends Error {
 /** Thrown where a sync has not got on for so long that nobody knows what it waits for. */
 export class StoodStill extends LeaseLost {}
 
+/** @param held the row, where the transaction has taken it. */
+export type RecordOutcome = (transaction: Transaction, held?: KeyRow) => Promise<boolean>;
+
 export type LeaseTimes = {
   /** Milliseconds for which it holds without a renewal. */
   lease: number;
@@ -45,7 +48,7 @@ export class Lease {
    * Puts on record what became of a plan's last write: the transaction that ends the sync does it, or one of its own before
    * anything else is sent. Each tells whether the row is as this work left it.
    */
-  readonly unrecorded: ((transaction: Transaction) => Promise<boolean>)[] = [];
+  readonly unrecorded: RecordOutcome[] = [];
   readonly #database: Pick<Database, 'prisma'>;
   readonly #times: LeaseTimes;
   readonly #work = currentUrgency();

@@ -10,7 +10,7 @@ import { recordEvent } from '../history/log.ts';
 import { errorOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isEnforcingAskedFor, isKnownLost, isLookAskedFor, isSynced } from '../rows/predicates.ts';
-import { type Columns, holdWork, noLease, statusMoves, writeRow } from '../rows/write.ts';
+import { type Columns, holdRow, noLease, statusMoves, writeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
 import { recordRest } from './journal.ts';
 import { type Lease, LeaseLost, type Work } from './lease.ts';
@@ -259,6 +259,7 @@ export async function finish(
 async function recordWithEnd(transaction: Transaction, lease: Lease): Promise<void> {
   if (lease.unrecorded.length === 0) return;
   // The row before the journal, as everywhere.
-  if (!(await holdWork(transaction, lease.fence))) throw new LeaseLost(lease.keyId);
-  for (const record of lease.unrecorded) if (!(await record(transaction))) throw new LeaseLost(lease.keyId);
+  const held = await holdRow(transaction, lease.fence);
+  if (held === null) throw new LeaseLost(lease.keyId);
+  for (const record of lease.unrecorded) if (!(await record(transaction, held))) throw new LeaseLost(lease.keyId);
 }
