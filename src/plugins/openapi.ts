@@ -137,6 +137,7 @@ function completeOperation(operation: Operation, schemas: Schemas, used: Set<num
     if (example !== undefined) parameter.example = example;
     const { description } = schemas[nameIn(parameter.schema)] ?? {};
     if (parameter.description === undefined && description !== undefined) parameter.description = description;
+    if (parameter.in === 'header') parameter.name = headerName(parameter.name);
   }
   const { content } = (operation.requestBody ?? {}) as OpenAPIV3_1.RequestBodyObject;
   for (const media of Object.values(content ?? {})) illustrate(media, bodyExamples, operation.operationId);
@@ -149,6 +150,11 @@ function completeOperation(operation: Operation, schemas: Schemas, used: Set<num
     return [status, { $ref: `#/components/responses/${nameOf(Number(status))}` }];
   });
   operation.responses = Object.fromEntries(answers.sort(([one], [other]) => one.localeCompare(other)));
+}
+
+/** As RFCs write it; validation knows headers in small letters, as they arrive. */
+function headerName(name: string): string {
+  return name.replaceAll(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase());
 }
 
 function completeAnswer(answer: Response, isKept: boolean, operationId: string | undefined): Response {

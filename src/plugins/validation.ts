@@ -74,6 +74,7 @@ export function bodyViolations(errors: readonly FastifySchemaValidationError[]):
   return distinct(
     (errors as ErrorObject[])
       .filter(isOfAValue)
+      .filter(isOfTheTypeThatIsMeant)
       .map((error) => ({ pointer: pointerOf(error), code: codeOf(error), detail: describe(error) })),
   );
 }
@@ -90,6 +91,12 @@ export function parameterFaults(errors: readonly FastifySchemaValidationError[])
 /** Where a value or null is right, what is wrong with a value is all there is to say. */
 function isOfAValue({ keyword, params }: ErrorObject): boolean {
   return keyword !== 'anyOf' && params['type'] !== 'null';
+}
+
+/** What may be a text or an object, and is an object, is no bad text: what is wrong with its members is all there is to say. */
+function isOfTheTypeThatIsMeant({ keyword, instancePath }: ErrorObject, _index: number, all: ErrorObject[]): boolean {
+  if (keyword !== 'type' && keyword !== 'enum') return true;
+  return !all.some((other) => pointerOf(other).startsWith(`${instancePath}/`));
 }
 
 function pointerOf({ instancePath, keyword, params }: ErrorObject): string {

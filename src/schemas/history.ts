@@ -7,8 +7,12 @@ import { SyncError } from './key.ts';
 
 export const outcomes = ['pending', 'held', 'superseded', 'refused'] as const;
 
-const fields = (description: string) =>
-  Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description });
+export const Fields = Type.Unsafe<Record<string, unknown>>({
+  $id: 'Fields',
+  type: 'object',
+  additionalProperties: true,
+  description: 'Values by the names of fields.',
+});
 
 export const Change = Type.Object(
   {
@@ -18,18 +22,21 @@ export const Change = Type.Object(
   { $id: 'Change', description: 'How one field changed.' },
 );
 
+export const Changes = Type.Unsafe<Record<string, Static<typeof Change>>>({
+  $id: 'Changes',
+  type: 'object',
+  additionalProperties: ref(Change),
+  description: 'What changed, by the names of fields.',
+});
+
 export const Revision = Type.Object(
   {
     generation: Type.Integer({ minimum: 1, description: 'Its number; grows with every accepted change.' }),
     origin: openEnum(revisionOrigins, { description: 'What was asked for. revert: a refused change taken back.' }),
     actor: Type.String({ description: 'Who asked; keyward for its own doing.' }),
     request_id: Type.String({ description: 'X-Request-Id of the request.' }),
-    changes: Type.Unsafe<Record<string, { before: unknown; after: unknown }>>({
-      type: 'object',
-      additionalProperties: { $ref: 'Change#' },
-      description: 'By field. A replacement tells both KMS keys under key_id and arn.',
-    }),
-    desired: fields('The whole desired state of this generation.'),
+    changes: ref(Changes, { description: 'By field. A replacement tells both KMS keys under key_id and arn.' }),
+    desired: ref(Fields, { description: 'The whole desired state of this generation.' }),
     outcome: openEnum(outcomes, {
       description: 'held: KMS held it; superseded: a newer generation came first; refused: KMS would not have it.',
     }),
@@ -63,9 +70,9 @@ export const Event = Type.Object(
     address: nullable(Type.String({ description: 'Where the request came from.' })),
     user_agent: nullable(Type.String({ description: 'What the client called itself.' })),
     request_id: nullable(Type.String({ description: 'Of the request that the event goes back to.' })),
-    before: nullable(fields('By field, where the event is a change.')),
-    after: nullable(fields('By field, where the event is a change.')),
-    data: fields('What else belongs to an event of this type: docs/events.md.'),
+    before: nullableRef(Fields, { description: 'By field, where the event is a change.' }),
+    after: nullableRef(Fields, { description: 'By field, where the event is a change.' }),
+    data: ref(Fields, { description: 'What else belongs to an event of this type: docs/events.md.' }),
     created_at: timestamp('When it was recorded.'),
   },
   { $id: 'Event', description: 'Something that happened; events are never changed.' },
@@ -101,4 +108,14 @@ export type PageQuery = Static<typeof PageQuery>;
 export type EventQuery = Static<typeof EventQuery>;
 export type KeyRollback = Static<typeof KeyRollback>;
 
-export const historySchemas = [Change, Revision, RevisionList, EventType, Event, EventList, KeyRollback];
+export const historySchemas = [
+  Fields,
+  Change,
+  Changes,
+  Revision,
+  RevisionList,
+  EventType,
+  Event,
+  EventList,
+  KeyRollback,
+];

@@ -73,12 +73,14 @@ export const KeyLookup = Type.Object(
   { additionalProperties: false },
 );
 
-const countsOf = (what: string) =>
-  Type.Unsafe<Record<string, number>>({
-    type: 'object',
-    additionalProperties: { type: 'integer' },
-    description: `By ${what}; those without keys are left out.`,
-  });
+const Counts = Type.Unsafe<Record<string, number>>({
+  $id: 'Counts',
+  type: 'object',
+  additionalProperties: { type: 'integer' },
+  description: 'Numbers of keys, by a value that they have in common.',
+});
+
+const countsOf = (what: string) => ref(Counts, { description: `By ${what}; those without keys are left out.` });
 
 /** How many keys there are. */
 export const KeySummary = Type.Object(
@@ -97,4 +99,4 @@ export type KeySort = Static<typeof KeySort>;
 export type KeySummary = Static<typeof KeySummary>;
 export type KeyListQuery = Static<typeof KeyListQuery>;
 
-export const keyListSchemas = [KeySort, KeyList, KeySummary];
+export const keyListSchemas = [KeySort, KeyList, Counts, KeySummary];

@@ -1,14 +1,13 @@
 /** What a write would do, without doing it. */
 import { type Static, Type } from 'typebox';
 import { InputError, nullable, ref } from './common.ts';
+import { Changes, Fields } from './history.ts';
 import { Drift } from './key.ts';
 
 export const PlanStep = Type.Object(
   {
     operation: Type.String({ description: "KMS's operation.", examples: ['CreateKey', 'PutKeyPolicy'] }),
-    parameters: Type.Unsafe<Record<string, unknown>>({
-      type: 'object',
-      additionalProperties: true,
+    parameters: ref(Fields, {
       description:
         "KMS's own parameters, as they would be sent. The id of a key that does not exist yet stands as <key_id>, that of its record as <id>.",
     }),
@@ -35,11 +34,7 @@ export const Plan = Type.Object(
     steps: Type.Array(ref(PlanStep), {
       description: 'The KMS calls, in order; with `replacement`, those of a replace.',
     }),
-    changes: Type.Unsafe<Record<string, { before: unknown; after: unknown }>>({
-      type: 'object',
-      additionalProperties: { $ref: 'Change#' },
-      description: 'How the desired state would change, by field.',
-    }),
+    changes: ref(Changes, { description: 'How the desired state would change, by field.' }),
     replacement: Type.Array(ref(InputError), {
       description: 'Fields that KMS fixes when a key is made: PATCH refuses them, POST …/replace makes a new KMS key.',
     }),

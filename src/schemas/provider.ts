@@ -47,33 +47,32 @@ const interval = Type.Integer({
   description: 'How often each key is observed, give or take a tenth.',
 });
 
-const perSecond = Type.Number({ exclusiveMinimum: 0, maximum: 100_000 });
+const perSecond = (operation: string) =>
+  Type.Number({ exclusiveMinimum: 0, maximum: 100_000, description: `Calls of ${operation} in a second.` });
 const ratesMeaning = "By operation: the KMS's quota, of which QUOTA_SHARE is spent. The others are by the endpoint.";
-const quotasParts = {
-  requests_per_second: Type.Object(
-    Object.fromEntries(Object.keys(standardQuotas).map((operation) => [operation, Type.Optional(perSecond)])),
-    {
-      additionalProperties: false,
-      description: ratesMeaning,
-      examples: [{ CreateKey: 20, TagResource: 50 }],
-    },
-  ),
-  settle_seconds: Type.Integer({
-    minimum: 0,
-    maximum: 3600,
-    description: "How long this KMS's answers may be older than a write; null: SETTLE_SECONDS.",
-  }),
-};
+const RequestRatesInput = Type.Object(
+  Object.fromEntries(Object.keys(standardQuotas).map((operation) => [operation, Type.Optional(perSecond(operation))])),
+  {
+    $id: 'RequestRatesInput',
+    additionalProperties: false,
+    description: ratesMeaning,
+    examples: [{ CreateKey: 20, TagResource: 50 }],
+  },
+);
+const RequestRates = Type.Unsafe<Static<typeof RequestRatesInput>>({
+  $id: 'RequestRates',
+  type: 'object',
+  additionalProperties: { type: 'number' },
+  description: ratesMeaning,
+});
+const settleSeconds = Type.Integer({
+  minimum: 0,
+  maximum: 3600,
+  description: "How long this KMS's answers may be older than a write; null: SETTLE_SECONDS.",
+});
 
 export const ProviderQuotas = Type.Object(
-  {
-    requests_per_second: Type.Unsafe<Static<typeof quotasParts.requests_per_second>>({
-      type: 'object',
-      additionalProperties: { type: 'number' },
-      description: ratesMeaning,
-    }),
-    settle_seconds: nullable(quotasParts.settle_seconds),
-  },
+  { requests_per_second: ref(RequestRates), settle_seconds: nullable(settleSeconds) },
   {
     $id: 'ProviderQuotas',
     description: "A KMS's own request quotas, and how stale its answers are.",
@@ -88,24 +87,28 @@ export const QuotaRule = stringEnum(['aws', 'none'], {
 
 const quotasMeaning =
   "The request quotas that calls are held to. aws: AWS's; none: none, and answers that are not stale but at AWS; null: by the endpoint, which is AWS's at AWS and none elsewhere.";
-const quotas = Type.Unsafe<ProviderQuotasSetting | null>({
-  anyOf: [ref(QuotaRule), ref(ProviderQuotas), { type: 'null' }],
-  description: quotasMeaning,
+const Quotas = Type.Unsafe<ProviderQuotasSetting>({
+  $id: 'Quotas',
+  anyOf: [ref(QuotaRule), ref(ProviderQuotas)],
+  description: 'The rule that has a name, or rates.',
 });
-/** Of several types at once, so that what is wrong with an object is told at its place. */
-const quotasInput = Type.Optional(
-  Type.Unsafe<'aws' | 'none' | Partial<Static<typeof ProviderQuotas>> | null>({
-    type: ['string', 'object', 'null'],
-    pattern: '^(aws|none)$',
-    properties: {
-      requests_per_second: nullable(quotasParts.requests_per_second),
-      settle_seconds: nullable(quotasParts.settle_seconds),
-    },
+const ProviderQuotasInput = Type.Object(
+  {
+    requests_per_second: Type.Optional(nullableRef(RequestRatesInput, { description: ratesMeaning })),
+    settle_seconds: Type.Optional(nullable(settleSeconds)),
+  },
+  {
+    $id: 'ProviderQuotasInput',
     additionalProperties: false,
-    description: quotasMeaning,
-    examples: ['none', { requests_per_second: { CreateKey: 20 } }],
-  }),
+    description: "A KMS's own request quotas, and how stale its answers are.",
+  },
 );
+const QuotasInput = Type.Unsafe<'aws' | 'none' | Partial<Static<typeof ProviderQuotas>>>({
+  $id: 'QuotasInput',
+  anyOf: [ref(QuotaRule), ref(ProviderQuotasInput)],
+  description: 'The rule that has a name, or rates.',
+  examples: ['none', { requests_per_second: { CreateKey: 20 } }],
+});
 
 export const AssumeRole = Type.Object(
   {
@@ -133,7 +136,7 @@ const optional = {
     nullableRef(DriftPolicy, { description: 'Of new keys that don\'t say. Default: "enforce".' }),
   ),
   refresh_interval_seconds: Type.Optional(nullable(interval)),
-  quotas: quotasInput,
+  quotas: Type.Optional(nullableRef(QuotasInput, { description: quotasMeaning })),
 };
 export const AssumeRoleInput = Type.Object(
   {
@@ -215,7 +218,7 @@ export const Provider = Type.Object(
     ignore_tags: ref(IgnoreTags),
     drift_policy: ref(DriftPolicy),
     refresh_interval_seconds: interval,
-    quotas,
+    quotas: nullableRef(Quotas, { description: quotasMeaning }),
     progress: ref(ProviderProgress),
     created_at: timestamp('When it was made.'),
     updated_at: timestamp('When its settings last changed.'),
@@ -282,7 +285,12 @@ export const providerSchemas = [
   IgnoreTags,
   IgnoreTagsInput,
   QuotaRule,
+  RequestRates,
+  RequestRatesInput,
   ProviderQuotas,
+  ProviderQuotasInput,
+  Quotas,
+  QuotasInput,
   ProviderCreate,
   ProviderPatch,
   ProviderProgress,

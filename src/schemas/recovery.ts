@@ -45,12 +45,15 @@ const ResumeAs = stringEnum(['observed', 'declared'], {
 });
 const AllKeys = stringEnum(['all'], { $id: 'AllKeys', description: 'Every key that was compared and differs.' });
 
+const KeysToResume = Type.Unsafe<'all' | string[]>({
+  $id: 'KeysToResume',
+  anyOf: [ref(AllKeys), { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: most }],
+  description: 'all: every key that was compared with KMS and differs; or the ids of some.',
+});
+
 export const RecoveryResume = Type.Object(
   {
-    keys: Type.Unsafe<'all' | string[]>({
-      anyOf: [ref(AllKeys), { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: most }],
-      description: 'all: every key that was compared with KMS and differs; or the ids of some.',
-    }),
+    keys: ref(KeysToResume),
     as: ref(ResumeAs),
   },
   { $id: 'RecoveryResume', additionalProperties: false, description: 'Which held keys to go on with, and how.' },
@@ -94,6 +97,7 @@ export type RecoveryResume = Static<typeof RecoveryResume>;
 export type RecoveryResumed = Static<typeof RecoveryResumed>;
 
 export const recoverySchemas = [
+  KeysToResume,
   Recovery,
   HeldDifference,
   HeldKey,

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'tap';
+import { documented } from '../clients/documented.ts';
 import { startService } from '../support/service.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -57,3 +58,22 @@ test('the statements of docs/debugging.md run, and find a key that was created, 
     else t.pass(statement);
   }
 });
+
+const clients = {
+  'openapi-typescript and openapi-fetch': ['typescript/openapi-fetch.ts'],
+  '@hey-api/openapi-ts': ['typescript/hey-api.ts'],
+};
+
+for (const [heading, files] of Object.entries(clients)) {
+  test(`docs/clients.md shows of ${heading} what its program does`, async (t) => {
+    const programs = await Promise.all(files.map((file) => read(`test/clients/${file}`)));
+    const { blocks, commands } = await documented(heading);
+    t.ok(blocks.length > 0 && commands.length > 0);
+    const linesOf = (text: string) => text.split('\n').map((line) => line.trim());
+    const inPrograms = programs.map((program) => `\n${linesOf(program).join('\n')}\n`);
+    for (const paragraph of blocks.flatMap(({ text }) => text.split('\n\n'))) {
+      const shown = `\n${linesOf(paragraph).join('\n')}\n`;
+      t.ok(/^\n(import|from) /.test(shown) || inPrograms.some((program) => program.includes(shown)), paragraph);
+    }
+  });
+}

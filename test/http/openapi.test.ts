@@ -80,7 +80,10 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
     const isWrite = !/^(GET|HEAD)/.test(name) && !name.endsWith('/plan');
     if (isWrite) {
       const headers = parameters.filter((parameter) => parameter.in === 'header').map((parameter) => parameter.name);
-      t.ok(headers.includes('idempotency-key'), `${name} takes an Idempotency-Key`);
+      t.ok(headers.includes('Idempotency-Key'), `${name} takes an Idempotency-Key`);
+    }
+    for (const parameter of parameters.filter(({ in: place }) => place === 'header')) {
+      t.match(parameter.name, /^([A-Z][a-z]+-?)+$/, `${name} ${parameter.name} is spelt as in RFCs`);
     }
   }
 
@@ -108,6 +111,16 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
     for (const schema of [Key, Provider]) t.match(schema?.properties, { drift_policy: of('DriftPolicy') });
     t.match(KeyStatus?.properties, { state: of('SyncState') });
     t.match(Problem?.properties, { kms_error: of('KmsError') });
+  });
+
+  t.test('every object and every choice has a name, of which generated clients make one type', async (t) => {
+    for (const [at, object] of objectsIn({ paths: document.paths, schemas: document.components.schemas })) {
+      if (/^\/schemas\/\w+$/.test(at) || /\/(responses|requestBody|content|parameters)(\/\w+)?$/.test(at)) continue;
+      const types = [object.type ?? []].flat().filter((type) => type !== 'null');
+      const choices = [object['anyOf'] ?? []].flat().filter((choice) => (choice as Schema).type !== 'null');
+      t.notOk(types.includes('object'), `${at}: an object`);
+      t.ok(types.length < 2 && choices.length < 2, `${at}: a choice`);
+    }
   });
 
   t.test('the document that is committed is this one', async (t) => {
