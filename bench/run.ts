@@ -1,10 +1,11 @@
 /**
- * `npm run bench`: reads, creates and memory, each beside its control and from one run, since absolute times say little on
+ * `npm run bench`: reads, with a token too, creates and memory, each beside its control and from one run, since absolute times say little on
  * a machine that others use too. Options: --seconds N (of each read round), --rounds N, --creates N.
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres } from '../src/local/postgres.ts';
+import { addToken, adminToken, callerWith, withTokens } from '../test/support/access.ts';
 import { firstLine, type Owner, run, startProcess, temporaryFolder } from '../test/support/process.ts';
 import { measureCreates } from './creates.ts';
 import { residentMegabytes } from './memory.ts';
@@ -41,7 +42,25 @@ async function measure(owner: Owner): Promise<void> {
   const { body } = await service.call('POST', '/v1/keys', { description: 'read me', tags: { team: 'payments' } });
   const key = `/v1/keys/${body.id}`;
   const rounds = { rounds: Number(values.rounds), seconds: Number(values.seconds) };
-  print(await measureReads(`${service.url}${key}`, `${controlUrl}${key}`, rounds));
+  const reads = { name: 'reads of one key', wanted: 0.6 };
+  print(await measureReads(reads, { url: `${service.url}${key}` }, { url: `${controlUrl}${key}` }, rounds));
+  print(await measureSignIn(owner, { DATABASE_URL: connectionString, KMS_ENDPOINT: kmsUrl, ROLE: 'api' }, key, rounds));
+}
+
+/** The same reads with a token, and, as the control, by a process that asks for none. */
+async function measureSignIn(
+  owner: Owner,
+  environment: Record<string, string>,
+  key: string,
+  rounds: { rounds: number; seconds: number },
+): Promise<string> {
+  const [guarded, open] = [
+    await startProcess(owner, { ...environment, ...withTokens }),
+    await startProcess(owner, { ...environment, AUTH_MODE: 'none' }),
+  ];
+  const { token } = await addToken(callerWith(guarded.url, adminToken), { role: 'viewer' });
+  const reads = { name: 'the same with a token', wanted: 0.95 };
+  return measureReads(reads, { url: `${guarded.url}${key}`, token }, { url: `${open.url}${key}` }, rounds);
 }
 
 function urlIn(line: string): string {

@@ -250,6 +250,7 @@ export const variables = {
   RATE_LIMIT_READS: perMinute(0, 'reads of one caller in a minute; 0: any'),
   RATE_LIMIT_WRITES: perMinute(600, 'writes of one caller in a minute; 0: any'),
   MAX_WRITES_UNDER_WAY: perMinute(100, 'writes of one caller that wait for their answer at once; 0: any'),
+  MAX_READS_UNDER_WAY: perMinute(50, 'reads of one caller that wait for their answer at once; 0: any'),
   MAX_EVENT_LOOP_DELAY: variable(
     Type.Integer({ minimum: 0, maximum: 600_000 }),
     1000,
@@ -387,6 +388,7 @@ export function webOf(config: Config) {
     limits: {
       reads: config.RATE_LIMIT_READS,
       writes: config.RATE_LIMIT_WRITES,
+      waitingReads: config.MAX_READS_UNDER_WAY,
       waiting: config.MAX_WRITES_UNDER_WAY,
       failedSignIns: config.MAX_FAILED_SIGN_INS,
       eventLoopDelay: config.MAX_EVENT_LOOP_DELAY,

@@ -9,8 +9,13 @@ const integer = /^-?\d+$/;
 /** What is wrong with a body is told up to so many places. */
 const mostTold = 100;
 
-/** Members of which only the last would count, and numbers that would be rounded. @param text valid JSON. */
-export function lossesIn(text: string): Violation[] {
+/**
+ * Members of which only the last would count, and numbers that would be rounded.
+ * @param text valid JSON.
+ * @param mostParts names, values, brackets and commas that are looked at: more of them are a fault of their own.
+ */
+export function lossesIn(text: string, mostParts = Number.POSITIVE_INFINITY): Violation[] {
+  let parts = 0;
   const found: Violation[] = [];
   const open: Open[] = [];
   const tell = (code: ViolationCode, detail: string) => {
@@ -18,6 +23,8 @@ export function lossesIn(text: string): Violation[] {
     if (found.length < mostTold) found.push({ pointer, code, detail });
   };
   for (const [part] of text.matchAll(token)) {
+    parts += 1;
+    if (parts > mostParts) return [tooManyParts];
     const top = open.at(-1);
     if (part === '{') open.push({ names: new Set(), awaitsName: true, at: '' });
     else if (part === '[') open.push({ names: null, awaitsName: false, at: 0 });
@@ -33,6 +40,12 @@ export function lossesIn(text: string): Violation[] {
   }
   return found;
 }
+
+const tooManyParts: Violation = {
+  pointer: '',
+  code: 'too_many',
+  detail: 'The body has more values in it than any key.',
+};
 
 function goOn(top: Open | undefined): void {
   if (top === undefined) return;

@@ -9,8 +9,8 @@ import { isRead, limiterOf, limitWindow } from './requests.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set while the request counts among those of its caller that are under way. */
-    releasePlace: (() => void) | null;
+    /** Among the requests of its caller that are under way. */
+    place: Place | null;
   }
   interface FastifyInstance {
     /** Counts a sign-in that failed. @throws ProblemError too-many-requests */
@@ -19,6 +19,20 @@ declare module 'fastify' {
     countRequest(request: FastifyRequest, reply: FastifyReply): Promise<void>;
   }
 }
+
+/**
+ * What is bounded: not who waits, but what is done. A caller that hangs up leaves its request to be carried out, and its place with
+ * it.
+ */
+type Place = {
+  /** @throws ProblemError too-many-requests */
+  take(): void;
+  /** The request is whole: from now on it ends with an answer, whether or not somebody is there to get it. */
+  begin(): void;
+  /** Frees the place of a request that will never be whole. */
+  hangUp(): void;
+  free(): void;
+};
 
 /** Milliseconds over which it is averaged how late the event loop is: longer than a start makes it late. */
 const sampleInterval = 5000;
@@ -40,12 +54,14 @@ export default fp(
     const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string) =>
       max === 0 ? null : limiterOf(app, max, keyGenerator);
     const ofCaller = (request: FastifyRequest) => request.caller?.principal ?? '';
-    const limitReads = limiter(limits.reads, (request) => `read ${ofCaller(request)}`);
-    const limitWrites = limiter(limits.writes, (request) => `write ${ofCaller(request)}`);
+    const kinds = {
+      reads: { limit: limiter(limits.reads, (request) => `read ${ofCaller(request)}`), most: limits.waitingReads },
+      writes: { limit: limiter(limits.writes, (request) => `write ${ofCaller(request)}`), most: limits.waiting },
+    };
     const limitFailures = limiter(limits.failedSignIns, (request) => normalizeIP(request.ip));
     const underWay = new Map<string, number>();
 
-    app.decorateRequest('releasePlace', null);
+    app.decorateRequest('place', null);
     app.decorate('countFailedSignIn', async (request) => {
       const seen = await limitFailures?.(request);
       if (seen === undefined || seen.isAllowed || !seen.isExceeded) return;
@@ -54,34 +70,52 @@ export default fp(
     app.decorate('countRequest', async (request, reply) => {
       // Everybody is the same one.
       if (request.caller === null || request.caller.kind === 'anonymous') return;
-      const onlyAsks = isRead(request);
-      if (!onlyAsks) takePlace(request, underWay, limits.waiting);
-      const seen = await (onlyAsks ? limitReads : limitWrites)?.(request);
+      const name = isRead(request) ? 'reads' : 'writes';
+      const { limit, most } = kinds[name];
+      request.place = placeIn(underWay, `${name} of ${ofCaller(request)}`, { name, most });
+      // What broke off before this is never whole, unless it was by then.
+      if (!request.raw.aborted) request.place.take();
+      const seen = await limit?.(request);
       if (seen === undefined || seen.isAllowed) return;
-      const name = onlyAsks ? '"reads"' : '"writes"';
-      reply.header('ratelimit-policy', `${name};q=${seen.max};w=${limitWindow / 1000}`);
-      reply.header('ratelimit', `${name};r=${seen.remaining};t=${seen.ttlInSeconds}`);
-      if (seen.isExceeded)
-        throw tooMany(`${onlyAsks ? 'reads' : 'writes'} were asked for in a minute`, seen.ttlInSeconds);
+      reply.header('ratelimit-policy', `"${name}";q=${seen.max};w=${limitWindow / 1000}`);
+      reply.header('ratelimit', `"${name}";r=${seen.remaining};t=${seen.ttlInSeconds}`);
+      if (seen.isExceeded) throw tooMany(`${name} were asked for in a minute`, seen.ttlInSeconds);
     });
-    app.addHook('onResponse', async (request) => request.releasePlace?.());
-    app.addHook('onRequestAbort', async (request) => request.releasePlace?.());
+    app.addHook('preValidation', async (request) => request.place?.begin());
+    app.addHook('onRequestAbort', async (request) => request.place?.hangUp());
+    app.addHook('onSend', async ({ place }, { raw }) => {
+      if (place === null) return;
+      // What nobody takes, or takes slowly, is kept in memory meanwhile.
+      if (raw.closed || raw.destroyed) place.free();
+      else raw.once('close', place.free);
+    });
   },
   { name: 'limits', dependencies: ['errors'] },
 );
 
-/** @throws ProblemError too-many-requests */
-function takePlace(request: FastifyRequest, underWay: Map<string, number>, most: number): void {
-  const principal = request.caller?.principal ?? '';
-  const count = underWay.get(principal) ?? 0;
-  if (most > 0 && count >= most) throw tooMany('writes are under way', 1);
-  underWay.set(principal, count + 1);
-  request.releasePlace = () => {
-    request.releasePlace = null;
-    const left = (underWay.get(principal) ?? 1) - 1;
-    if (left > 0) underWay.set(principal, left);
-    else underWay.delete(principal);
+/** @param most 0: any number. */
+function placeIn(underWay: Map<string, number>, caller: string, { name, most }: { name: string; most: number }): Place {
+  let [isTaken, hasBegun] = [false, false];
+  const take = () => {
+    if (isTaken) return;
+    const count = underWay.get(caller) ?? 0;
+    if (most > 0 && count >= most) throw tooMany(`${name} are under way`, 1);
+    underWay.set(caller, count + 1);
+    isTaken = true;
   };
+  const free = () => {
+    if (!isTaken) return;
+    isTaken = false;
+    const left = (underWay.get(caller) ?? 1) - 1;
+    if (left > 0) underWay.set(caller, left);
+    else underWay.delete(caller);
+  };
+  const begin = () => {
+    // Whoever hung up while it was looked at who that is has no place any more.
+    take();
+    hasBegun = true;
+  };
+  return { take, begin, hangUp: () => !hasBegun && free(), free };
 }
 
 function tooMany(what: string, seconds: number): ProblemError {

@@ -64,10 +64,15 @@ export function conflict(detail: string, keyId?: string): ProblemError {
 /** A body and what its schema finds wrong with it. */
 export type Input = { body: unknown; violations: Violation[] };
 
+/** How many violations are told one by one. */
+const mostTold = 1000;
+
 /** @param violations at least one. */
 export function invalidInput(violations: Violation[]): ProblemError {
   const count = violations.length === 1 ? 'One rule is' : `${violations.length} rules are`;
-  return new ProblemError('invalid-input', `${count} broken; nothing was changed.`, { errors: violations });
+  const more: Violation = { pointer: '', code: 'too_many', detail: `And ${violations.length - mostTold} more.` };
+  const errors = violations.length > mostTold ? [...violations.slice(0, mostTold), more] : violations;
+  return new ProblemError('invalid-input', `${count} broken; nothing was changed.`, { errors });
 }
 
 /** @param errors where in the body the cause is, as far as that can be told. */

@@ -1,19 +1,22 @@
+import { once } from 'node:events';
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'tap';
 import { buildApp } from '../../src/app.ts';
 import { readConfig, webOf } from '../../src/config.ts';
+import type { Key } from '../../src/schemas/key.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
-import { caller, type Problem, startService } from '../support/service.ts';
+import { caller, eventually, type Problem, startService } from '../support/service.ts';
 
 const portal = 'https://portal.example';
 
 test('limits', async (t) => {
-  const { url } = await startService(t, {
+  const { url, control, services } = await startService(t, {
     ...withTokens,
     CORS_ORIGINS: `${portal},https://other.example`,
     RATE_LIMIT_WRITES: '8',
     MAX_WRITES_UNDER_WAY: '3',
+    MAX_READS_UNDER_WAY: '3',
     MAX_FAILED_SIGN_INS: '5',
     TRUSTED_PROXIES: '127.0.0.1',
   });
@@ -42,6 +45,57 @@ test('limits', async (t) => {
     t.equal(statuses.filter((status) => status === 201).length, 3, statuses.join(' '));
     t.equal(statuses.filter((status) => status === 429).length, 5);
     t.equal((await waiting('POST', '/v1/keys', { no_such_field: 1 })).status, 422, 'a place is free again');
+  });
+
+  t.test('who hangs up leaves its place to the work that it asked for', async (t) => {
+    const { token } = await addToken(admin, { role: 'editor', tags: { team: 'hasty' } });
+    await control.fault({ kind: 'throttle', operation: 'CreateKey', times: null });
+    const leaving = new AbortController();
+    const asked = Array.from({ length: 3 }, () =>
+      fetch(`${url}/v1/keys`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', prefer: 'wait=60' },
+        body: JSON.stringify({ tags: { team: 'hasty' } }),
+        signal: leaving.signal,
+      }).catch(() => null),
+    );
+    const keys = async () => (await admin<{ items: Key[] }>('GET', '/v1/keys?tag=team:hasty')).body.items;
+    await eventually('all are recorded', async () => (await keys()).length === 3);
+    leaving.abort();
+    await Promise.all(asked);
+    const again = async () => (await callerWith(url, token)('POST', '/v1/keys', { no_such_field: 1 })).status;
+    t.equal(await again(), 429);
+    await control.clearFaults();
+    await eventually('the work is done, and the places are free', async () => (await again()) === 422);
+  });
+
+  t.test('a body that never comes takes a place while its sender is there', async (t) => {
+    const { token } = await addToken(admin, { role: 'editor' });
+    const { hostname, port } = new URL(url);
+    const head = `POST /v1/keys HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${token}\r\n`;
+    const sockets = Array.from({ length: 3 }, () => {
+      const socket = connect(Number(port), hostname);
+      socket.write(`${head}Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n{`);
+      return socket;
+    });
+    for (const socket of sockets) t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 100 /);
+    const again = async () => (await callerWith(url, token)('POST', '/v1/keys', { no_such_field: 1 })).status;
+    t.equal(await again(), 429);
+    for (const socket of sockets) socket.destroy();
+    await eventually('the places are free', async () => (await again()) === 422);
+  });
+
+  t.test('so many reads of one caller wait at once', async (t) => {
+    const { token } = await addToken(admin, { role: 'viewer' });
+    const client = await services.database.pool.connect();
+    t.teardown(() => client.release());
+    await client.query('BEGIN; LOCK TABLE providers IN ACCESS EXCLUSIVE MODE');
+    const read = async () => (await callerWith(url, token)('GET', '/v1/providers')).status;
+    const answers = Array.from({ length: 4 }, read);
+    t.equal(await Promise.race(answers), 429);
+    t.equal((await quiet('GET', '/v1/keys')).status, 200, 'others are not held up by it');
+    await client.query('ROLLBACK');
+    t.same((await Promise.all(answers)).sort(), [200, 200, 200, 429]);
   });
 
   t.test('a page of a listed origin does the main job with a token; others may not even ask', async (t) => {
