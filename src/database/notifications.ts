@@ -18,8 +18,8 @@ const heartbeat = 5000;
 /** Milliseconds until a lost connection is replaced; longer with every attempt that fails. */
 const pauses = { first: 100, longest: 5000 };
 
-/** A key that somebody waits for. `creates`: KMS is to make it; else KMS has it, or it is to be looked for. */
-export type WakeUp = { id: string; provider: string; creates?: boolean };
+/** A key that somebody waits for. `creator`: who asked for it, where KMS is to make it; else KMS has it, or it is to be looked for. */
+export type WakeUp = { id: string; provider: string; creator?: string };
 
 /** `isMine`: it is for this process to take the key up; others do when they see that it is due. */
 type OnWakeUp = (wakeUp: WakeUp, isMine: boolean) => void;
@@ -28,8 +28,8 @@ type OnWakeUp = (wakeUp: WakeUp, isMine: boolean) => void;
 export type WokenKey = { id: string; provider: string; key_id: string | null; lifecycle: string };
 
 export type Notifications = {
-  /** Wakes the sync of a key, whose row says that it is due, when the transaction commits. */
-  wake(transaction: Transaction, key: WokenKey): Promise<void>;
+  /** Wakes the sync of a key, whose row says that it is due, when the transaction commits. @param creator who asks for it. */
+  wake(transaction: Transaction, key: WokenKey, creator?: string): Promise<void>;
   /** Calls back with each key that somebody waits for. */
   onWakeUp(listener: OnWakeUp): void;
   /** Calls back with the id of each key whose status changed, and with null when some may have been missed. */
@@ -46,9 +46,10 @@ type Sent = WakeUp & { by: string; isWorker: boolean };
 /** Whoever may connect may notify: null is said of what is no wake-up, or that of another version. */
 function sentIn(payload: string): Sent | null {
   try {
-    const { id, provider, creates, by, isWorker } = JSON.parse(payload) as Partial<Record<keyof Sent, unknown>>;
+    const { id, provider, creator, by, isWorker } = JSON.parse(payload) as Partial<Record<keyof Sent, unknown>>;
     if (typeof id !== 'string' || !isUuid(id) || typeof provider !== 'string') return null;
-    return { id, provider, creates: creates === true, by: String(by), isWorker: isWorker === true };
+    const made = typeof creator === 'string' ? { creator } : {};
+    return { id, provider, ...made, by: String(by), isWorker: isWorker === true };
   } catch {
     return null;
   }
@@ -95,10 +96,10 @@ export async function listen(
   );
   await connection.open();
   return {
-    wake: async (transaction, key) => {
+    wake: async (transaction, key, creator = '') => {
       const { id, provider, key_id, lifecycle } = key;
       const creates = key_id === null && lifecycle === 'managed';
-      const sent: Sent = { id, provider, ...(creates ? { creates } : {}), by: me, isWorker };
+      const sent: Sent = { id, provider, ...(creates ? { creator } : {}), by: me, isWorker };
       await transaction.$executeRaw`SELECT pg_notify(${wakeUpsChannel}, ${JSON.stringify(sent)})`;
     },
     onWakeUp: (listener) => wakeUpListeners.push(listener),

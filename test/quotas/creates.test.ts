@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { test } from 'tap';
+import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
 import { startBackends } from '../support/process.ts';
 import { addProvider } from '../support/providers.ts';
 import { caller, eventually, startService } from '../support/service.ts';
@@ -36,6 +37,23 @@ test('of many creates at once each is made in its turn, and no other change wait
     [],
     'KMS throttles none of them',
   );
+});
+
+test('one caller with many creates does not take the quota from another', async (t) => {
+  const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
+  await caller(KMS_ENDPOINT)('PUT', '/_local/settings', { quotas: { CreateKey: 5 } });
+  const environment = { ...withTokens, DATABASE_URL, KMS_ENDPOINT, QUOTA_SHARE: '1', SETTLE_SECONDS: '0' };
+  const { url, control } = await startService(t, environment);
+  const admin = callerWith(url, adminToken);
+  const [noisy, quiet] = [await addToken(admin, { role: 'editor' }), await addToken(admin, { role: 'editor' })];
+  const creations = async () => (await control.calls()).filter(({ operation }) => operation === 'CreateKey');
+  const asked = Array.from({ length: many }, () => callerWith(url, noisy.token)('POST', '/v1/keys', {}, promptly));
+  for (const { status } of await Promise.all(asked)) t.ok(status < 300);
+  const before = (await creations()).length;
+  const made = await callerWith(url, quiet.token)('POST', '/v1/keys', {}, { prefer: 'wait=60' });
+  t.equal(made.status, 201);
+  const place = (await creations()).findIndex(({ parameters }) => JSON.stringify(parameters).includes(made.body.id));
+  t.ok(place >= 0 && place - before < many / 4, `${place - before} were made before it`);
 });
 
 test('creates whose turns came while the database was busy go out no faster for that', async (t) => {

@@ -5,13 +5,13 @@ import type { Services } from '../context.ts';
 import { isDue, isPlain, isUnmade, isUrgent } from '../rows/due.ts';
 import { passOverDeleted } from '../rows/gap.ts';
 
-/** How many due keys of one provider one look finds: another provider's never wait behind them. */
+/** How many due keys of one provider one look finds, and of one caller's to be made: another's never wait behind them. */
 const foundAtOnce = 200;
 
-type Due = { id: string; provider: string; is_urgent: boolean; is_unmade: boolean };
+type Due = { id: string; provider: string; is_urgent: boolean; creator: string | null };
 
 export type DueKeys = {
-  /** Keys that somebody waits for, the longest due first. `is_unmade`: KMS has yet to make it. */
+  /** Keys that somebody waits for, the longest due first. `creator`: who asked for it, where KMS has yet to make it. */
   waitedFor: Due[];
   /** Keys that are due for another reason; those that were tried before come first. */
   scheduled: Due[];
@@ -25,10 +25,11 @@ export async function findDueKeys(services: Services): Promise<DueKeys> {
   if (watch.isHeld) await passOverDeleted(database.pool, watch.gap);
   // What was changed for all keys at once comes after what failed before: those are few, and somebody may look at them.
   const { rows: single } = await database.pool.query<Due>(
-    `SELECT id, provider, is_urgent, is_unmade FROM (
-      SELECT *, row_number() OVER (PARTITION BY provider, is_urgent, is_unmade ORDER BY is_retry DESC, due_at) AS place FROM (
+    `SELECT id, provider, is_urgent, creator FROM (
+      SELECT *, row_number() OVER (PARTITION BY provider, is_urgent, creator ORDER BY is_retry DESC, due_at) AS place FROM (
         SELECT keys.id, keys.provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry,
-          (${isUnmade} AND gap_seen >= ${watch.gap}) AS is_unmade
+          CASE WHEN ${isUnmade} AND gap_seen >= ${watch.gap} THEN coalesce((SELECT actor FROM revisions
+            WHERE revisions.key_ref = keys.id AND revisions.generation = keys.generation), '') END AS creator
         FROM ${keyTables}
         WHERE ${isDue(watch)} AND (${isPlain}) IS NOT TRUE
       ) AS due

@@ -9,6 +9,7 @@ import type { Services, Slot } from '../context.ts';
 import { accessTo } from '../providers/access.ts';
 import { SyncPool } from './pool.ts';
 import { Refresher } from './refresh.ts';
+import { Turns } from './turns.ts';
 
 /** Keys that wait for a slot on schedule. */
 const mostWaiting = 200;
@@ -23,9 +24,9 @@ export class ProviderQueue {
   readonly #refresher: Refresher;
   /**
    * Keys that KMS is to make, waiting for their turn in its quota (I12). Nothing is taken for them meanwhile: no slot, no lease,
-   * no row of the journal. So a thousand creates hold up no change of another kind.
+   * no row of the journal. So a thousand creates hold up no change of another kind; nor those of one caller the creates of another.
    */
-  readonly #creations = new Set<string>();
+  readonly #creations = new Turns();
   #isCreating = false;
   #isFollowing = false;
 
@@ -38,10 +39,10 @@ export class ProviderQueue {
     this.#refresher = new Refresher(services, provider, this);
   }
 
-  /** Has a key synced that somebody waits for. @param creates whether KMS is to make it. */
-  take(keyId: string, creates: boolean): void {
-    if (!creates) return void this.interactive.add(keyId);
-    this.#creations.add(keyId);
+  /** Has a key synced that somebody waits for. @param creator who asked for it, where KMS is to make it; else null. */
+  take(keyId: string, creator: string | null): void {
+    if (creator === null) return void this.interactive.add(keyId);
+    this.#creations.add(creator, keyId);
     void this.#create();
   }
 
@@ -99,9 +100,8 @@ export class ProviderQueue {
       while (this.#creations.size > 0) {
         const quotas = await this.#quotas();
         await quotas?.take('CreateKey');
-        const [keyId] = this.#creations;
+        const keyId = this.#creations.take();
         if (keyId === undefined) return quotas?.giveBack('CreateKey');
-        this.#creations.delete(keyId);
         await this.interactive.add(keyId, { prepaid: quotas });
       }
     } catch (error) {

@@ -24,20 +24,20 @@ export function startWorker(services: Services, concurrency: number): Worker {
     return queue;
   };
   let isStopping = false;
-  services.notifications.onWakeUp(({ id, provider, creates }, isMine) => {
+  services.notifications.onWakeUp(({ id, provider, creator = null }, isMine) => {
     if (isStopping) return;
     const queue = queueOf(provider);
     queue
       .hurry(id)
       .catch((error) => services.log.warn({ err: error, key: id }, 'could not give a key up'))
-      .finally(() => isMine && queue.take(id, creates === true));
+      .finally(() => isMine && queue.take(id, creator));
   });
   const sweep = async () => {
     try {
       const { waitedFor, scheduled, plain } = await findDueKeys(services);
-      for (const { id, provider, is_unmade } of waitedFor) queueOf(provider).take(id, is_unmade);
-      for (const { id, provider, is_unmade } of scheduled) {
-        if (is_unmade) queueOf(provider).take(id, true);
+      for (const { id, provider, creator } of waitedFor) queueOf(provider).take(id, creator);
+      for (const { id, provider, creator } of scheduled) {
+        if (creator !== null) queueOf(provider).take(id, creator);
         else queueOf(provider).offer(id);
       }
       for (const provider of plain) queueOf(provider).refresh();
