@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
+import { withoutCredentials } from './domain/credentials.ts';
 import audit from './plugins/audit.ts';
 import auth from './plugins/auth.ts';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
@@ -91,7 +92,8 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
     },
     genReqId: (request) => {
       const given = request.headers['x-request-id'];
-      return typeof given === 'string' && requestId.test(given) ? given : randomUUID();
+      const isFit = typeof given === 'string' && requestId.test(given) && withoutCredentials(given) === given;
+      return isFit ? given : randomUUID();
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.decorate('services', services);

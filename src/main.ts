@@ -2,6 +2,7 @@
 import { flushCompileCache } from 'node:module';
 import { pino, stdSerializers } from 'pino';
 import { ConfigError, readConfig } from './config.ts';
+import { withoutCredentials } from './domain/credentials.ts';
 import { stopWithNpm } from './orphan.ts';
 
 /** Milliseconds after which a stop that hangs is cut short. */
@@ -17,7 +18,12 @@ const secretPaths = ['authorization', 'token', 'external_id', 'connectionString'
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const log = pino(
-    { level: config.LOG_LEVEL, serializers: { err: shortError }, redact: secretPaths },
+    {
+      level: config.LOG_LEVEL,
+      serializers: { err: shortError },
+      redact: secretPaths,
+      hooks: { streamWrite: withoutCredentials },
+    },
     pino.destination({ dest: 2, sync: true }),
   );
   const stopRequest = new Promise<NodeJS.Signals>((resolve) => {

@@ -1,6 +1,7 @@
 /** Makes, lists and revokes API tokens on the host: `npm run tokens -- create --name bootstrap --role admin`. */
 import { parseArgs } from 'node:util';
 import { ConfigError } from './config.ts';
+import { unlimited } from './domain/access.ts';
 import { withDatabase } from './host.ts';
 import { createToken, listTokens, revokeToken } from './services/access/tokens.ts';
 import { ProblemError } from './services/problems.ts';
@@ -10,7 +11,7 @@ npm run tokens -- list
 npm run tokens -- revoke --name NAME`;
 
 /** Whoever may do this may read the whole database anyway. */
-const by = { actor: 'host', requestId: 'none' };
+const by = { actor: 'host', requestId: 'none', rights: { access: unlimited, permission: 'tokens:write' as const } };
 
 const options = {
   name: { type: 'string' },

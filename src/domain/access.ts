@@ -73,8 +73,16 @@ export class Access {
 
   /** What may be done to a key that is there. */
   permissionsFor(place: Place): Permission[] {
-    return permissionNames.filter((permission) => permission.startsWith('keys:') && this.may(permission, place));
+    return ofKeys.filter((permission) => this.may(permission, place));
   }
+}
+
+const ofKeys = permissionNames.filter((permission) => permission.startsWith('keys:'));
+
+/** Tells one set of permissions on a key from another, in letters and digits; empty: all of them. */
+export function markOf(permissions: readonly Permission[]): string {
+  if (permissions.length === ofKeys.length) return '';
+  return ofKeys.reduce((mark, one, bit) => mark + (permissions.includes(one) ? 2 ** bit : 0), 0).toString(36);
 }
 
 /** Of whoever may do everything. */

@@ -39,6 +39,7 @@ export type EventData = {
     before?: object;
     error?: Failure;
   };
+  'sync.requested': { origin: 'sync' };
   'sync.failed': Failure & { operation: string };
   'drift.detected': { drift: DriftEntry[] };
   'drift.resolved': { drift: DriftEntry[] };

@@ -2,11 +2,15 @@
 import { normalizeIP } from '@fastify/rate-limit';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import { withoutCredentials } from '../domain/credentials.ts';
 import type { AccessEvent } from '../domain/events.ts';
 import { recordEvent } from '../services/history/log.ts';
 import { isRead, limiterOf, originOf, pathOf } from './requests.ts';
 
 const ofEvents = new Set(['listEvents', 'listKeyEvents']);
+/** Of what would change something. */
+const refusals = new Set([404, 409, 412, 422]);
+const plans = new Set(['planCreateKey', 'planUpdateKey']);
 /** Of one kind from one caller or address in a minute: nobody fills the table by being refused. */
 const most = 60;
 /** Failed sign-ins of all addresses together: nobody fills it from many. */
@@ -15,10 +19,12 @@ const longestPath = 1000;
 
 export default fp(
   async (app) => {
-    const limit = limiterOf(app, most, (request) => {
-      const isOfEvents = ofEvents.has(operationOf(request));
-      return `${isOfEvents ? 'read' : 'refused'} ${request.caller?.principal ?? normalizeIP(request.ip)}`;
-    });
+    // Each kind of refusal for itself: nobody hides what it may not do behind what it does wrong.
+    const limit = limiterOf(
+      app,
+      most,
+      (request) => `${request.problem ?? 'read'} ${request.caller?.principal ?? normalizeIP(request.ip)}`,
+    );
     const limitSame = limiterOf(
       app,
       1,
@@ -37,7 +43,8 @@ export default fp(
       }
       return false;
     };
-    app.addHook('onResponse', async (request, reply) => {
+    // Before the answer goes out, and not after: who hangs up in the middle of it has read what came until then.
+    app.addHook('onSend', async (request, reply) => {
       // With AUTH_MODE=none nothing is refused, and nobody is told from anybody.
       if (request.caller?.kind === 'anonymous' || request.routeOptions.config.need === undefined) return;
       const event = eventOf(request, reply.statusCode);
@@ -65,16 +72,17 @@ function eventOf(request: FastifyRequest, status: number): AccessEvent | null {
   if (request.caller === null) {
     return request.headers.authorization === undefined ? null : { type: 'access.sign_in_failed', data: asked };
   }
-  const isRefused = status === 403 || (status === 404 && !isRead(request));
+  const asksForChange = !isRead(request) && !plans.has(operation);
+  const isRefused = status === 403 || (asksForChange && refusals.has(status));
   if (isRefused) return { type: 'access.refused', data: { ...asked, status } };
   return ofEvents.has(operation) && status === 200 ? { type: 'access.events_read', data: eventsRead(request) } : null;
 }
 
 function eventsRead(request: FastifyRequest) {
   const { cursor: _cursor, limit: _limit, after: _after, ...filters } = request.query as Record<string, unknown>;
-  return { path: shownPathOf(request), filters };
+  return { path: shownPathOf(request), filters: JSON.parse(withoutCredentials(JSON.stringify(filters))) };
 }
 
 function shownPathOf(request: FastifyRequest): string {
-  return pathOf(request).slice(0, longestPath);
+  return withoutCredentials(pathOf(request)).slice(0, longestPath);
 }

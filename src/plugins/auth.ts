@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Rights } from '../domain/access.ts';
+import { withoutCredentials } from '../domain/credentials.ts';
 import { operationNeeds, permissions } from '../domain/permissions.ts';
 import { problemAnswer } from '../schemas/common.ts';
 import { assertMayPut, assertMayTouch, forbidden } from '../services/access/keys.ts';
@@ -127,8 +128,11 @@ function onBehalfOf(request: FastifyRequest, { access }: Caller): string | null 
   if (header === undefined) return null;
   // Node reads headers as Latin-1; names outside of it come as UTF-8.
   const text = Buffer.from(String(header), 'latin1').toString('utf8').trim();
-  if (!/^[^\p{Cc}\uFFFD]{1,256}$/u.test(text)) {
-    throw new ProblemError('malformed-request', 'Keyward-On-Behalf-Of: 1 to 256 characters of UTF-8 are right.');
+  if (!/^[^\p{Cc}\uFFFD\u202A-\u202E\u2066-\u2069]{1,256}$/u.test(text) || withoutCredentials(text) !== text) {
+    throw new ProblemError(
+      'malformed-request',
+      'Keyward-On-Behalf-Of: 1 to 256 characters of UTF-8 are right, and no credentials.',
+    );
   }
   if (!access.hasSomewhere('access:on-behalf-of')) throw forbidden('access:on-behalf-of');
   return text;

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
+import { withoutCredentials } from '../domain/credentials.ts';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { badParameters } from './parameters.ts';
 import { pathOf } from './requests.ts';
@@ -58,7 +59,7 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
       .header('x-request-id', request.id)
       .type('application/problem+json; charset=utf-8')
       // Not by its schema: Fastify would answer in its own words where a problem lacks something.
-      .serializer(JSON.stringify)
+      .serializer((shown: object) => withoutCredentials(JSON.stringify(shown)))
       .send({
         type: `/problems/${problem.kind}`,
         title,

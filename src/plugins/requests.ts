@@ -1,5 +1,6 @@
 /** What several plugins read off a request, and count requests by. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { withoutCredentials } from '../domain/credentials.ts';
 
 /** Milliseconds that limits are for. */
 export const limitWindow = 60_000;
@@ -19,7 +20,8 @@ export function pathOf({ url }: Pick<FastifyRequest, 'url'>): string {
 
 /** Which request it is, for whom, and where it comes from, as events have it. */
 export function originOf({ id, onBehalfOf, ip, headers }: FastifyRequest) {
-  const userAgent = headers['user-agent']?.slice(0, longestAgent) ?? null;
+  const agent = headers['user-agent'];
+  const userAgent = agent === undefined ? null : withoutCredentials(agent).slice(0, longestAgent);
   return { requestId: id, onBehalfOf, address: ip, userAgent };
 }
 

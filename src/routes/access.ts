@@ -4,8 +4,9 @@ import { actorOf, callerOf } from '../plugins/auth.ts';
 import { refuseBody } from '../plugins/bodies.ts';
 import { BindingCreate, IdParams, RoleParams, RolePut, TokenCreate } from '../schemas/access.ts';
 import { problems, ref } from '../schemas/common.ts';
+import { PageQuery } from '../schemas/history.ts';
 import * as bindings from '../services/access/bindings.ts';
-import { createToken, listTokens, revokeToken } from '../services/access/tokens.ts';
+import { createToken, pageOfTokens, revokeToken } from '../services/access/tokens.ts';
 import { ProblemError } from '../services/problems.ts';
 import { assertValidBody, jsonAnswer, writeHeaders } from './keys/shared.ts';
 
@@ -46,11 +47,12 @@ const roleRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listRoles',
         tags,
         summary: 'List the roles',
-        description: 'Those that are built in, and your own.',
-        response: { 200: jsonAnswer('All of them.', 'RoleList'), ...problems() },
+        description: 'Those that are built in, and your own, by name.',
+        querystring: PageQuery,
+        response: { 200: jsonAnswer('A page.', 'RoleList'), ...problems() },
       },
     },
-    async () => ({ items: await bindings.listRoles(app.services), next_cursor: null }),
+    async (request) => bindings.pageOfRoles(app.services, request.query),
   );
 
   app.put(
@@ -113,11 +115,12 @@ const bindingRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listBindings',
         tags,
         summary: 'List who has which role, and where',
-        description: 'Of tokens, users and groups.',
-        response: { 200: jsonAnswer('All of them.', 'BindingList'), ...problems() },
+        description: 'Of tokens, users and groups, oldest first.',
+        querystring: PageQuery,
+        response: { 200: jsonAnswer('A page.', 'BindingList'), ...problems() },
       },
     },
-    async () => ({ items: await bindings.listBindings(app.services), next_cursor: null }),
+    async (request) => bindings.pageOfBindings(app.services, request.query),
   );
 
   app.post(
@@ -170,11 +173,12 @@ const tokenRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listTokens',
         tags,
         summary: 'List the API tokens',
-        description: 'Never the tokens themselves.',
-        response: { 200: jsonAnswer('All of them, by name.', 'TokenList'), ...problems() },
+        description: 'By name, and never the tokens themselves.',
+        querystring: PageQuery,
+        response: { 200: jsonAnswer('A page.', 'TokenList'), ...problems() },
       },
     },
-    async () => ({ items: await listTokens(app.services), next_cursor: null }),
+    async (request) => pageOfTokens(app.services, request.query),
   );
 
   app.post(

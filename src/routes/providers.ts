@@ -131,7 +131,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) =>
-      reply.type('application/json').send(await checkProvider(app.services, request.params.name)),
+      reply.type('application/json').send(await checkProvider(app.services, request.params.name, rightsOf(request))),
   );
 
   await app.register(patchRoute(send));

@@ -21,7 +21,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: jsonAnswer('How the recovery goes on.', 'Recovery'), ...problems() },
       },
     },
-    async () => showRecovery(app.services),
+    async (request) => showRecovery(app.services, rightsOf(request).access),
   );
 
   app.get(

@@ -135,6 +135,9 @@ export type RolePut = Static<typeof RolePut>;
 export type Token = Static<typeof Token>;
 export type NewToken = Static<typeof NewToken>;
 export type TokenCreate = Static<typeof TokenCreate>;
+export type BindingList = Static<typeof BindingList>;
+export type RoleList = Static<typeof RoleList>;
+export type TokenList = Static<typeof TokenList>;
 export type AccessMe = Static<typeof AccessMe>;
 
 export const accessSchemas = [

@@ -36,6 +36,10 @@ export const eventTypes = {
       error: '`code` and `message` of KMS; absent: there was none',
     },
   },
+  'sync.requested': {
+    when: 'Somebody asked that KMS is put right now (`POST …/sync`).',
+    data: { origin: '`sync`' },
+  },
   'sync.failed': {
     when: 'KMS does not take what is wanted, and it is not tried again until somebody changes something.',
     data: { operation: 'the call that failed', code: "KMS's error", message: "KMS's words" },
@@ -94,7 +98,7 @@ export const eventTypes = {
     data: { binding: 'the role, from whom, and its limits' },
   },
   'access.refused': {
-    when: 'A known caller asked for what it may not do, or for a change of what it does not see or what is not there. At most 60 a minute of each caller.',
+    when: 'A known caller asked for what it may not do, or for a change that was not begun or not made: of what is not there or not seen, against a rule, a condition or the state of things. At most 60 a minute of each caller and kind.',
     data: { ...asked, status: 'what was answered' },
   },
   'access.sign_in_failed': {

@@ -109,6 +109,7 @@ const revision: Revision = {
   generation: 2,
   origin: 'update',
   actor: 'anonymous',
+  on_behalf_of: null,
   request_id: requestId,
   changes: { description: change },
   desired: { description, tags, is_enabled, deletion_window_in_days, bypass_policy_lockout_safety_check },

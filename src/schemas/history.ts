@@ -34,6 +34,7 @@ export const Revision = Type.Object(
     generation: Type.Integer({ minimum: 1, description: 'Its number; grows with every accepted change.' }),
     origin: openEnum(revisionOrigins, { description: 'What was asked for. revert: a refused change taken back.' }),
     actor: Type.String({ description: 'Who asked; keyward for its own doing.' }),
+    on_behalf_of: nullable(Type.String({ description: 'For whom the actor said that it acts.' })),
     request_id: Type.String({ description: 'X-Request-Id of the request.' }),
     changes: ref(Changes, { description: 'By field. A replacement tells both KMS keys under key_id and arn.' }),
     desired: ref(Fields, { description: 'The whole desired state of this generation.' }),

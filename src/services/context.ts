@@ -78,5 +78,5 @@ export type Services = {
   log: FastifyBaseLogger;
 };
 
-/** Who asks for a change, where it comes from, and what they may do; without rights: Keyward itself. */
-export type Actor = Doer & { requestId: string; rights?: Rights };
+/** Who asks for a change, where it comes from, and what they may do. */
+export type Actor = Doer & { requestId: string; rights: Rights };

@@ -21,6 +21,33 @@ export function decodeCursor(cursor: string, list: string, form = /./s): string 
   throw unknownCursor(list);
 }
 
+/** Any text that PostgreSQL takes. */
+export const anyName = /^[^\0]+$/;
+export const uuidForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+const standardLimit = 50;
+
+/**
+ * One page of a list that is read in order.
+ * @param list what it is of, in words.
+ * @param form of what tells where an item is.
+ * @param read up to `take` items that come after that one; null: from the first.
+ * @throws ProblemError malformed-request for a cursor that no page gave.
+ */
+export async function pageAfter<Item>(
+  { list, form, placeOf }: { list: string; form: RegExp; placeOf: (item: Item) => string },
+  query: { limit?: number; cursor?: string },
+  read: (after: string | null, take: number) => Promise<Item[]>,
+): Promise<{ items: Item[]; next_cursor: string | null }> {
+  const limit = query.limit ?? standardLimit;
+  const after = query.cursor === undefined ? null : decodeCursor(query.cursor, list, form);
+  const found = await read(after, limit + 1);
+  const items = found.slice(0, limit);
+  const last = items.at(-1);
+  const isMore = found.length > limit && last !== undefined;
+  return { items, next_cursor: isMore ? encodeCursor(list, placeOf(last)) : null };
+}
+
 export function unknownCursor(list: string): ProblemError {
   const detail = `This is not a next_cursor that a page of ${list} gave.`;
   return new ProblemError('malformed-request', `cursor: ${detail}`, {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { test } from 'tap';
 import type { EventList } from '../../src/schemas/history.ts';
@@ -12,7 +14,7 @@ import { caller, eventually, startService } from '../support/service.ts';
 
 test('audit', async (t) => {
   const DATABASE_URL = await newDatabase(t);
-  const { url, services } = await startService(t, { ...withTokens, DATABASE_URL });
+  const { url, services, app } = await startService(t, { ...withTokens, DATABASE_URL });
   const admin = callerWith(url, adminToken);
   const { pool } = services.database;
   const eventsOf = async (type: string) =>
@@ -31,6 +33,26 @@ test('audit', async (t) => {
       key: null,
       data: { operation: 'createKey', method: 'POST', path: '/v1/keys', status: 403 },
     });
+    const { body: key } = await admin<{ id: string }>('POST', '/v1/keys', { deletion_protection: true });
+    await admin('DELETE', `/v1/keys/${key.id}`);
+    await admin('PATCH', `/v1/keys/${key.id}`, { description: 'x' }, { 'if-match': '"999.1"' });
+    await admin('POST', '/v1/keys', { no_such_field: 1 });
+    await admin('POST', `/v1/keys/${key.id}/plan`, { no_such_field: 1 });
+    await admin('GET', '/v1/keys/01980e6c-0000-7000-8000-000000000000');
+    const ofAdmin = (await eventsOf('access.refused')).filter(({ actor }) => actor === 'token:bootstrap');
+    t.match(ofAdmin, [
+      { data: { operation: 'createKey', status: 422 } },
+      { data: { operation: 'updateKey', status: 412 } },
+      { data: { operation: 'deleteKey', path: `/v1/keys/${key.id}`, status: 409 } },
+    ]);
+    t.equal(ofAdmin.length, 3, 'of plans and reads nothing was refused');
+    await admin('POST', `/v1/keys/${key.id}/sync`);
+    const [forced] = await eventsOf('sync.requested');
+    t.match(
+      forced,
+      { key: key.id, actor: 'token:bootstrap', data: { origin: 'sync' } },
+      'who has KMS put right is on record',
+    );
     const wrong = `kwd_${'wrong-credential-'.repeat(3)}`;
     await callerWith(url, wrong)('DELETE', '/v1/keys/x');
     const failed = await eventually(
@@ -52,6 +74,32 @@ test('audit', async (t) => {
       'no credential and no query is told',
     );
     t.equal((await eventsOf('access.sign_in_failed')).length, 1, 'who gives none has failed at nothing');
+  });
+
+  t.test('who reads events, or is refused, and hangs up before the answer is on record all the same', async (t) => {
+    const { token, name } = await addToken(admin, { role: 'viewer' });
+    const { hostname, port } = new URL(url);
+    const connections = promisify(app.server.getConnections.bind(app.server));
+    const client = await pool.connect();
+    t.teardown(() => client.release());
+    for (const [request, table, statement, type] of [
+      ['GET /v1/events?type=key.found', 'revisions', '%LEFT JOIN revisions%', 'access.events_read'],
+      ['DELETE /v1/keys/01980e6c-0000-7000-8000-000000000000', 'keys', 'SELECT provider, tags_all%', 'access.refused'],
+    ] as const) {
+      await client.query(`BEGIN; LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
+      const before = await connections();
+      const socket = connect(Number(port), hostname);
+      socket.on('error', () => {});
+      socket.write(`${request} HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+      const waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
+      await eventually('it is under way', async () => ((await pool.query(waiting, [statement])).rowCount ?? 0) > 0);
+      socket.resetAndDestroy();
+      await eventually('the service knows that it hung up', async () => (await connections()) <= before);
+      await client.query('ROLLBACK');
+      await eventually(`${type} is on record`, async () =>
+        (await eventsOf(type)).some(({ actor }) => actor === `token:${name}`),
+      );
+    }
   });
 
   t.test('refusals without end do not fill the table', async (t) => {
@@ -119,6 +167,17 @@ test('audit', async (t) => {
       stdout: /^\d{4}-\d\d-\d\d \d+ events, head [0-9a-f]{64}\n[\s\S]*The chain holds/,
     });
 
+    const audit = async (...args: string[]) => {
+      const { ended, stdout, stderr } = run(t, 'src/audit.ts', { DATABASE_URL }, args);
+      return { code: (await ended).code, stdout: stdout(), stderr: stderr() };
+    };
+    const head = (await audit('head')).stdout.trim();
+    t.match(head, /^\d{4}-\d\d-\d\d=[0-9a-f]{64}$/);
+    t.equal(head.slice(11), days.at(-1)?.head);
+    const kept = [{ day: head.slice(0, 10), hash: head.slice(11) }];
+    t.match(await audit('verify', '--head', head), { code: 0, stdout: /The chain holds/ });
+    t.match(await audit('verify', '--head', 'yesterday'), { code: 2, stderr: /--head yesterday/ });
+
     const { rows } = await client.query<{ seq: string }>('SELECT seq::text FROM events ORDER BY seq OFFSET 3 LIMIT 1');
     const seq = rows[0]?.seq;
     const tampered = async (what: string, change: string, undo: string, named = seq) => {
@@ -135,10 +194,17 @@ test('audit', async (t) => {
     await tampered('removed', `DELETE FROM events WHERE seq = ${seq}`, putBack);
     const moved = `UPDATE events SET seq = 0 WHERE seq = ${seq}`;
     await tampered('inserted', moved, `DELETE FROM events WHERE seq = 0; ${putBack}`, '0');
-    t.equal((await verifyChain(services)).fault, null, 'as it was');
+    t.match(await verifyChain(services, kept), { fault: null, missed: [] }, 'as it was');
+    await client.query(`UPDATE events SET actor = 'somebody else' WHERE seq = ${seq}; TRUNCATE event_chain`);
+    await extendChain(services);
+    t.match(await verifyChain(services, kept), { fault: null, missed: kept }, 'a chain that was written anew');
+    t.match(await audit('verify', '--head', head), { code: 1, stdout: /BROKEN: the head of \d{4}-\d\d-\d\d/ });
+    await client.query(putBack);
+    await client.query('TRUNCATE event_chain');
+    await extendChain(services);
     const oldest = 'SELECT min(seq) FROM events';
     await client.query(`DELETE FROM events WHERE seq = (${oldest})`);
-    t.match(await verifyChain(services), { fault: null, gone: 1 }, 'what retention took is counted');
+    t.match(await verifyChain(services, kept), { fault: null, gone: 1, missed: [] }, 'what retention took is counted');
   });
 });
 

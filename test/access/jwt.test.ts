@@ -70,6 +70,10 @@ test('JWTs of issuers', async (t) => {
       'without an end': await sign(first, { exp: undefined as never }),
       'without a subject': await sign(first, { sub: undefined as never }),
       'a subject with a line break': await sign(first, { sub: 'alice\nadmin' }),
+      'a subject that turns the direction of writing': await sign(first, { sub: 'alice\u202Enimda' }),
+      'half of a character': await sign(first, { sub: 'alice\ud800' }),
+      'a subject without end': await sign(first, { sub: 'a'.repeat(257) }),
+      'a subject that is no text': await sign(first, { sub: ['alice'] as never }),
       'a key of another with the same kid': await sign(thief),
       'jku to another place': await sign(thief, {}, { jku: attacker }),
       'x5u to another place': await sign(thief, {}, { x5u: attacker, kid: 'thief' }),
@@ -82,6 +86,12 @@ test('JWTs of issuers', async (t) => {
     };
     for (const [name, token] of Object.entries(attacks)) t.equal(await status(token), 401, name);
     t.equal(await status(good), 200);
+    t.equal(await status(await sign(first, { aud: ['billing', 'keyward'] })), 200, 'one audience of several is ours');
+    const odd = {
+      groups: [...Array.from({ length: 1000 }, (_, index) => `g${index}`), 7, null, { admin: true }, 'a\nb'],
+    };
+    const { body } = await callerWith(url, await sign(first, odd))<AccessMe>('GET', '/v1/access/me');
+    t.equal(body.groups.length, 1000, 'groups that are no names are none');
   });
 
   t.test('an unknown kid costs one request for keys, not one each; new keys are found without a restart', async (t) => {

@@ -100,7 +100,7 @@ function expected({ least, reach, right, elsewhere }: Probe, role: Role, limit: 
 }
 
 test('rights', async (t) => {
-  const { url, services, kms, control } = await startService(t, withTokens);
+  const { url, services, kms, kmsUrl, control } = await startService(t, withTokens);
   const admin = callerWith(url, adminToken);
   await admin('POST', '/v1/providers', { name: 'eu', region: 'eu-west-1' });
   const make = async (body: object) => (await admin('POST', '/v1/keys', body)).body;
@@ -416,6 +416,126 @@ test('rights', async (t) => {
     t.equal((await plumber('POST', '/v1/providers', empty)).status, 201);
     t.equal((await plumber('PATCH', '/v1/providers/empty', { default_tags: { team: 'x' } })).status, 200);
     t.equal((await admin('DELETE', '/v1/providers/empty')).status, 204);
+  });
+
+  t.test('whoever may write providers, but not see all keys, is told of none that is hidden', async (t) => {
+    await admin('PUT', '/v1/access/roles/mover', {
+      permissions: ['providers:write', 'providers:read', 'keys:update', 'recovery:read'],
+    });
+    const { name, token } = await addToken(admin, { role: 'mover' });
+    const subject = { token: name };
+    await admin('POST', '/v1/access/bindings', { role: 'viewer', subject, tags: { team: 'payments' } });
+    const mover = callerWith(url, token);
+    const { body: keys } = await admin<List<Key>>('GET', '/v1/keys?limit=200');
+    const hidden = keys.items.filter(({ tags_all }) => tags_all['team'] !== 'payments');
+    t.ok(hidden.length > 1);
+    const before = await standing();
+    const elsewhere = kmsUrl.replace('127.0.0.1', 'localhost');
+    const tags = Object.fromEntries(Array.from({ length: 49 }, (_, index) => [`tag-${index}`, 'x']));
+    const toldOf = async (method: string, path: string, status: number, body?: object) => {
+      const answer = await mover<Problem>(method, path, body);
+      t.equal(answer.status, status, `${method} ${path} ${JSON.stringify(answer.body)}`);
+      const text = JSON.stringify(answer.body);
+      const named = hidden.find(({ id, key_id, arn }) => [id, key_id, arn].some((one) => one && text.includes(one)));
+      t.notOk(named, text);
+      return answer.body;
+    };
+    const told = await toldOf('DELETE', '/v1/providers/default', 409);
+    t.notMatch(told.detail, /\d/, 'nor how many there are');
+    await toldOf('PATCH', '/v1/providers/default', 409, { region: 'eu-west-3' });
+    await toldOf('PATCH', '/v1/providers/default', 422, { default_tags: tags });
+    for (const type of ['NotFoundException', 'AccessDeniedException']) {
+      const message = `arn:aws:kms:us-east-1:111122223333:key/${hidden[0]?.key_id} is not there`;
+      await control.fault({ kind: 'error', operation: 'DescribeKey', type, message, times: null });
+      await toldOf('PATCH', '/v1/providers/default', 409, { endpoint: elsewhere });
+      await control.clearFaults();
+    }
+    await toldOf('POST', '/v1/providers/default/check', 200);
+    const seen = keys.items.length - hidden.length;
+    t.match(await toldOf('GET', '/v1/recovery', 200), { keys_total: seen, keys_checked: seen });
+    t.same(await standing(), before);
+  });
+
+  t.test('a PUT under an id that a key in KMS carries takes that key over: with keys:import of it alone', async (t) => {
+    const carrying = async (id: string, team: string) => {
+      const Tags = Object.entries({ team, 'keyward:id': id }).map(([TagKey, TagValue]) => ({ TagKey, TagValue }));
+      return (await kms.send(new CreateKeyCommand({ Tags, Description: team }))).KeyMetadata?.Arn ?? '';
+    };
+    const ids = Array.from({ length: 3 }, () => randomUUID());
+    const [ofCards = '', ofPayments = '', second = ''] = ids;
+    const arns = [
+      await carrying(ofCards, 'cards'),
+      await carrying(ofPayments, 'payments'),
+      await carrying(second, 'payments'),
+    ];
+    await admin('PUT', '/v1/access/roles/declarer', { permissions: ['keys:read', 'keys:create', 'keys:update'] });
+    const { token } = await addToken(admin, { role: 'declarer', tags: { team: 'payments' } });
+    const body = { tags: { team: 'payments' } };
+    const before = await standing();
+    const put = async (call: Call, id: string) => (await call('PUT', `/v1/keys/${id}`, body)).status;
+    t.equal(await put(payments, ofCards), 404, 'another team has it, as far as KMS tells');
+    t.equal(await put(callerWith(url, token), ofPayments), 403, 'keys:create does not do');
+    t.same(await standing(), before, 'nothing was recorded');
+    const { status, body: taken } = await payments('PUT', `/v1/keys/${ofPayments}`, body);
+    t.match({ status, arn: taken.arn }, { status: 201, arn: arns[1] });
+    t.equal((await admin('PUT', `/v1/keys/${second}`, body)).body.arn, arns[2], 'who may import all keys is not asked');
+    await control.fault({ kind: 'error', operation: 'ListKeys', type: 'AccessDeniedException' });
+    t.equal(await put(payments, randomUUID()), 503, 'where KMS does not tell, nothing is recorded');
+    await control.clearFaults();
+    t.equal(await put(callerWith(url, token), randomUUID()), 201);
+  });
+
+  t.test('a replacement sends the policy anew: past the lockout check with keys:bypass-lockout alone', async (t) => {
+    const locking = await make({ tags: { team: 'payments' }, bypass_policy_lockout_safety_check: true });
+    const before = await standing();
+    const replace = { multi_region: true };
+    const { status, body } = await payments<Problem>('POST', `/v1/keys/${locking.id}/replace`, replace);
+    t.match({ status, body }, { status: 403, body: { detail: /keys:bypass-lockout/ } });
+    t.same(await standing(), before);
+    t.equal((await admin('POST', `/v1/keys/${locking.id}/replace`, replace)).status, 200);
+  });
+
+  t.test('an ETag is of what the caller was shown, its allowed_actions too', async (t) => {
+    const role = { permissions: ['keys:read', 'keys:update', 'keys:create'] };
+    await admin('PUT', '/v1/access/roles/changing', role);
+    const { token } = await addToken(admin, { role: 'changing', tags: { team: 'payments' } });
+    const call = callerWith(url, token);
+    const path = `/v1/keys/${own.id}`;
+    const first = await call('GET', path);
+    const etag = first.headers.get('etag') ?? '';
+    t.equal((await call('GET', path, undefined, { 'if-none-match': etag })).status, 304);
+    t.equal(
+      (await admin('GET', path, undefined, { 'if-none-match': etag })).status,
+      200,
+      'of another caller it is none',
+    );
+    await admin('PUT', '/v1/access/roles/changing', { permissions: [...role.permissions, 'keys:delete'] });
+    const { status, body } = await call('GET', path, undefined, { 'if-none-match': etag });
+    t.equal(status, 200);
+    t.same(new Set(body.allowed_actions), new Set([...role.permissions, 'keys:delete']));
+    t.equal((await call('PUT', path, { tags: body.tags }, { 'if-none-match': etag })).status, 412, 'it is there');
+    t.equal((await call('PATCH', path, { description: 'by its tag' }, { 'if-match': etag })).status, 200);
+    t.equal((await call('PATCH', path, { description: 'stale' }, { 'if-match': etag })).status, 412);
+  });
+
+  t.test('tokens, roles and bindings come in pages', async (t) => {
+    for (const path of ['/v1/tokens', '/v1/access/roles', '/v1/access/bindings']) {
+      const { body: whole } = await admin<List<{ name?: string; id?: string }>>('GET', `${path}?limit=200`);
+      t.equal(whole.next_cursor, null);
+      const items = [];
+      for (let cursor: string | null = ''; cursor !== null; ) {
+        const query: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+        const { body }: { body: List<object> } = await admin<List<object>>('GET', `${path}?limit=3${query}`);
+        t.ok(body.items.length > 0 && body.items.length <= 3);
+        items.push(...body.items);
+        cursor = body.next_cursor;
+      }
+      t.same(items, whole.items, path);
+      for (const place of ['x', `${path.split('/').at(-1)}\n\0`]) {
+        const cursor = Buffer.from(place).toString('base64url');
+        t.equal((await admin('GET', `${path}?cursor=${cursor}`)).status, 400, `${path} ${place}`);
+      }
+    }
   });
 
   t.test('nobody gives more than they have', async (t) => {

@@ -101,6 +101,8 @@ test('API tokens: made once, kept as a digest, revoked everywhere', async (t) =>
     await admin('PATCH', `/v1/keys/${key.id}`, { description: 'x' }, behalf);
     const { body: after } = await admin<EventList>('GET', `/v1/keys/${key.id}/events?type=desired_state.changed`);
     t.match(after.items[0], { actor: 'token:bootstrap', on_behalf_of: 'Zoë of payments' });
+    const { body: latest } = await admin<List<object>>('GET', `/v1/keys/${key.id}/revisions`);
+    t.match(latest.items, [{ actor: 'token:bootstrap', on_behalf_of: 'Zoë of payments' }, { on_behalf_of: null }]);
   });
 
   t.test("an Idempotency-Key is its caller's own, and that of whom it acts for", async (t) => {

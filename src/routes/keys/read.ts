@@ -1,7 +1,8 @@
 /** Reads keys: one, or a page of them. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isCurrent } from '../../domain/entity-tag.ts';
+import { markOf } from '../../domain/access.ts';
+import { isCurrent, tagFor } from '../../domain/entity-tag.ts';
 import { rightsOf } from '../../plugins/auth.ts';
 import { problems } from '../../schemas/common.ts';
 import { KeyParams } from '../../schemas/key.ts';
@@ -29,10 +30,10 @@ const keyAnswers = {
 
 function sendRead(request: FastifyRequest, reply: FastifyReply, row: KeyRow) {
   const { gap } = reply.server.services.watch;
-  const tag = entityTag(row, gap);
+  const allowed_actions = rightsOf(request).access.permissionsFor(placeOf(row));
+  const tag = tagFor(entityTag(row, gap), markOf(allowed_actions));
   reply.header('etag', tag);
   if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send();
-  const allowed_actions = rightsOf(request).access.permissionsFor(placeOf(row));
   return reply.type('application/json').send({ ...toKey(row, gap), allowed_actions });
 }
 

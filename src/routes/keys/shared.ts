@@ -11,7 +11,11 @@ import { type Input, invalidInput, ProblemError } from '../../services/problems.
 import { applyPreference } from '../preferences.ts';
 
 const etagHeader = {
-  ETag: { type: 'string', description: '"<generation>.<n>"; n moves when only the status does.' },
+  ETag: {
+    type: 'string',
+    description:
+      '"<generation>.<n>"; n moves when only the status does. Of one key, `.` and some letters more where the caller may not do everything with it.',
+  },
 };
 const preferenceHeader = {
   'Preference-Applied': { type: 'string', description: 'What of Prefer was applied.' },

@@ -7,18 +7,20 @@ import { changedFields } from '../../domain/changes.ts';
 import { builtInRoles, type Permission } from '../../domain/permissions.ts';
 import { unstorableText } from '../../domain/text.ts';
 import { isUuid } from '../../domain/uuid.ts';
-import type { Binding, BindingCreate, BindingSubject, Role } from '../../schemas/access.ts';
+import type { Binding, BindingCreate, BindingList, BindingSubject, Role, RoleList } from '../../schemas/access.ts';
+import type { PageQuery } from '../../schemas/history.ts';
+import { anyName, pageAfter, uuidForm } from '../cursors.ts';
 import { type Doer, recordEvent } from '../history/log.ts';
 import { conflict, invalidInput, ProblemError } from '../problems.ts';
 
 type Stored = { database: Database };
 
-/** Who asks, and what they may do; without rights: whoever is at the host. */
-export type Asker = Doer & { rights?: Rights };
+/** Who asks, and what they may do. */
+export type Asker = Doer & { rights: Rights };
 
 /** The permissions of a role; null: there is none of that name. */
 async function permissionsOf(transaction: Transaction, role: string): Promise<readonly Permission[] | null> {
-  if (Object.hasOwn(builtInRoles, role)) return builtInRoles[role] ?? null;
+  if (isBuiltIn(role)) return builtInRoles[role] ?? null;
   const own = await transaction.accessRole.findUnique({ where: { name: role } });
   return own === null ? null : (own.permissions as Permission[]);
 }
@@ -32,7 +34,7 @@ export async function assertMayGive(transaction: Transaction, role: string, by: 
 }
 
 function assertHas({ rights }: Asker, permissions: readonly Permission[]): void {
-  const lacking = permissions.filter((permission) => rights?.access.hasEverywhere(permission) === false);
+  const lacking = permissions.filter((permission) => !rights.access.hasEverywhere(permission));
   if (lacking.length === 0) return;
   throw new ProblemError('forbidden', `Nobody gives more than they have everywhere: ${lacking.join(', ')}.`);
 }
@@ -122,9 +124,17 @@ async function assertTokenIsThere(transaction: Transaction, name: string): Promi
   ]);
 }
 
-/** All of them, oldest first. */
-export async function listBindings({ database }: Stored): Promise<Binding[]> {
-  return (await database.prisma.accessBinding.findMany({ orderBy: { id: 'asc' } })).map(toBinding);
+/** One page of them, oldest first. @throws ProblemError malformed-request for a cursor that no page gave. */
+export function pageOfBindings({ database }: Stored, query: PageQuery): Promise<BindingList> {
+  const { prisma } = database;
+  return pageAfter(
+    { list: 'bindings', form: uuidForm, placeOf: ({ id }: Binding) => id },
+    query,
+    async (after, take) => {
+      const where = after === null ? {} : { id: { gt: after } };
+      return (await prisma.accessBinding.findMany({ where, orderBy: { id: 'asc' }, take })).map(toBinding);
+    },
+  );
 }
 
 /** @throws ProblemError not-found */
@@ -136,17 +146,26 @@ export async function deleteBinding({ database }: Stored, id: string, by: Doer):
   });
 }
 
-/** Those that are built in, and one's own, by name. */
-export async function listRoles({ database }: Stored): Promise<Role[]> {
-  const own = await database.prisma.accessRole.findMany({ orderBy: { name: 'asc' } });
-  return [
-    ...Object.entries(builtInRoles).map(([name, permissions]) => ({
-      name,
-      permissions: [...permissions],
-      built_in: true,
-    })),
-    ...own.map(({ name, permissions }) => ({ name, permissions: permissions as Permission[], built_in: false })),
-  ];
+/** One page of those that are built in and one's own, by name. @throws ProblemError malformed-request */
+export function pageOfRoles({ database }: Stored, query: PageQuery): Promise<RoleList> {
+  const { prisma } = database;
+  return pageAfter({ list: 'roles', form: anyName, placeOf: ({ name }: Role) => name }, query, async (after, take) => {
+    const own = await prisma.accessRole.findMany();
+    const builtIn = Object.entries(builtInRoles).map(([name, permissions]) => ({ name, permissions }));
+    return [...builtIn, ...own]
+      .filter(({ name }) => after === null || name > after)
+      .sort((first, second) => (first.name < second.name ? -1 : 1))
+      .slice(0, take)
+      .map(({ name, permissions }) => ({
+        name,
+        permissions: [...(permissions as Permission[])],
+        built_in: isBuiltIn(name),
+      }));
+  });
+}
+
+function isBuiltIn(name: string): boolean {
+  return Object.hasOwn(builtInRoles, name);
 }
 
 /**
@@ -194,7 +213,7 @@ export async function deleteRole({ database }: Stored, name: string, by: Doer): 
 }
 
 function assertOwn(name: string): void {
-  if (Object.hasOwn(builtInRoles, name)) throw conflict(`The role ${name} is built in: make one of your own.`);
+  if (isBuiltIn(name)) throw conflict(`The role ${name} is built in: make one of your own.`);
 }
 
 function subjectOf({ token, user, group }: BindingSubject): [kind: string, name: string] {

@@ -51,8 +51,9 @@ function identityIn({ sub, exp, ...claims }: JWTPayload, issuer: string, groupsC
   return { issuer, sub, groups: groups as string[], expiresAt: exp * 1000 };
 }
 
+/** None that a log would show as another: without control characters, and marks that turn the direction of writing. */
 function isName(text: unknown): boolean {
-  return typeof text === 'string' && /^\P{Cc}{1,256}$/u.test(text);
+  return typeof text === 'string' && text.isWellFormed() && /^[^\p{Cc}\u202A-\u202E\u2066-\u2069]{1,256}$/u.test(text);
 }
 
 /** The keys of an issuer. One that is away stops nobody whose key is known. */

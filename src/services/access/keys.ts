@@ -54,11 +54,9 @@ type Declaration = { id: string; before: Row | null; after: Row; policy: boolean
 /**
  * Whether a caller may leave a key as it would be: asked in the transaction that records it, so that nobody gives himself a
  * key by its tags, nor gives one away unseen.
- * @param rights undefined: Keyward itself.
  * @throws ProblemError not-found, forbidden.
  */
-export function assertMayDeclare(rights: Rights | undefined, declaration: Declaration): void {
-  if (rights === undefined) return;
+export function assertMayDeclare(rights: Rights, declaration: Declaration): void {
   const { access, permission } = rights;
   const { id, before, after, policy, bypasses } = declaration;
   if (before !== null && !access.may(permission, placeOf(before))) throw keyNotFound(id);

@@ -5,7 +5,9 @@ import type { ApiToken, Database, Transaction } from '../../database/client.ts';
 import { announceAccessChange } from '../../database/notifications.ts';
 import { tokenOf } from '../../domain/api-token.ts';
 import { isUuid } from '../../domain/uuid.ts';
-import type { NewToken, Token, TokenCreate } from '../../schemas/access.ts';
+import type { NewToken, Token, TokenCreate, TokenList } from '../../schemas/access.ts';
+import type { PageQuery } from '../../schemas/history.ts';
+import { anyName, pageAfter } from '../cursors.ts';
 import { type Doer, recordEvent } from '../history/log.ts';
 import { conflict, invalidInput, ProblemError } from '../problems.ts';
 import { type Asker, assertMayGive, giveRole, takeFrom } from './bindings.ts';
@@ -85,6 +87,19 @@ export async function takeBootstrapToken({ database }: Stored, token: string): P
 /** All of them, by name. */
 export async function listTokens({ database }: Stored): Promise<Token[]> {
   return (await database.prisma.apiToken.findMany({ orderBy: { name: 'asc' } })).map(toToken);
+}
+
+/** One page of them, by name. @throws ProblemError malformed-request for a cursor that no page gave. */
+export function pageOfTokens({ database }: Stored, query: PageQuery): Promise<TokenList> {
+  const { prisma } = database;
+  return pageAfter(
+    { list: 'tokens', form: anyName, placeOf: ({ name }: Token) => name },
+    query,
+    async (after, take) => {
+      const where = after === null ? {} : { name: { gt: after } };
+      return (await prisma.apiToken.findMany({ where, orderBy: { name: 'asc' }, take })).map(toToken);
+    },
+  );
 }
 
 /** Revokes a token, and takes what was given to it. @throws ProblemError not-found */

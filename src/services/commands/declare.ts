@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuidv7 } from 'uuid';
 import type { RevisionOrigin } from '../../domain/events.ts';
 import type { Actor, Services } from '../context.ts';
+import { recordEvent } from '../history/log.ts';
 import { findKey, lookUpKey } from '../keys/find.ts';
 import { recordChange, recordNewKey } from '../keys/intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from '../keys/preconditions.ts';
@@ -15,6 +16,7 @@ import { isHeldBack } from '../rows/predicates.ts';
 import { removeRow } from '../rows/write.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
 import { headStartOfChange, headStartOfCreate } from '../sync/head-start.ts';
+import { assertMayTakeOver } from './claims.ts';
 import { declaredByCreate, declaredByPatch, patchTarget } from './input.ts';
 import {
   assertPutRight,
@@ -49,6 +51,7 @@ export async function createKey(services: Services, input: Input, command: Comma
   const earlier = await findEarlierRun(services, command);
   if (earlier !== null) return settleNewKey(services, { id, generation: earlier.generation, keyId: null }, command);
   const { declared, provider } = await declaredByCreate(services, input, command.rights);
+  if (ownId !== undefined) await assertMayTakeOver(services, { id, provider: provider.name }, command.rights);
   const isNewId = ownId === undefined && !command.isRerun;
   const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId };
   const headStart = key.isNewId ? await headStartOfCreate(services, { id, provider, declared }) : null;
@@ -183,16 +186,19 @@ export async function observeKey(
   if (row.state === 'failed' && row.key_id === null && !enforce) {
     throw conflict('KMS never had this key: there is nothing to observe. Change it, or delete it.', id);
   }
-  const observation = await requestObservation(services, row, enforce);
+  const observation = await requestObservation(services, row, enforce, command);
   const settlement = await waitForObservation(services, id, observation, command.wait);
   if (enforce) await assertPutRight(services, row, settlement);
   return keptRow(settlement, id);
 }
 
-async function requestObservation(services: Services, row: KeyRow, enforce: boolean): Promise<number> {
+/** To enforce is on record: KMS is written to for it. To look changes nothing. */
+async function requestObservation(services: Services, row: KeyRow, enforce: boolean, by: Command): Promise<number> {
   const observation = await services.database.prisma.$transaction(async (transaction) => {
     const requested = await ask(transaction, row.id, enforce ? 'enforce' : 'look');
     if (requested === null) throw keyNotFound(row.id);
+    const event = { type: 'sync.requested' as const, key: row, data: { origin: 'sync' as const } };
+    if (enforce) await recordEvent(transaction, event, by);
     await services.notifications.wake(transaction, row);
     return requested;
   });

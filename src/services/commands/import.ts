@@ -38,7 +38,7 @@ export async function importKey(
     const created = { id: earlier.key_ref, generation: earlier.generation, keyId: recorded?.key_id ?? null };
     return settleNewKey(services, created, command);
   }
-  const isKnown = command.rights?.access.mayAt('keys:import', request.provider) !== false;
+  const isKnown = command.rights.access.mayAt('keys:import', request.provider);
   const settings = isKnown ? await findSettings(services, request.provider) : null;
   if (settings === null) throw noSuchProvider(request.provider);
   const observed = await observeImportable(services, request, command.rights);
@@ -66,10 +66,9 @@ const answersOfKms = new Set<KmsFailure['kind']>(['not_found', 'denied', 'unprop
 async function observeImportable(
   services: Services,
   { key_id: keyId, provider }: { key_id: string; provider: string },
-  rights: Rights | undefined,
+  rights: Rights,
 ): Promise<ObservedKey> {
-  const seesAll = (['keys:import', 'keys:read'] as const).every((one) => rights?.access.hasEverywhere(one) !== false);
-  const isLimited = rights !== undefined && !seesAll;
+  const isLimited = !(['keys:import', 'keys:read'] as const).every((one) => rights.access.hasEverywhere(one));
   try {
     const { kms } = await accessTo(services, provider);
     const elsewhere = await homeElsewhere(kms, keyId);

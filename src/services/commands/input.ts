@@ -30,11 +30,11 @@ const deepestInput = 100;
 export async function declaredByCreate(
   services: Services,
   input: Input,
-  rights: Rights | undefined,
+  { access, permission }: Rights,
 ): Promise<{ declared: DeclaredKey; provider: NamedProvider }> {
   const { given, invalidFields, violations } = usablePart(input);
   const name = given.provider ?? standardProvider;
-  const isKnown = rights?.access.mayAt(rights.permission, name) !== false && !invalidFields.has('provider');
+  const isKnown = access.mayAt(permission, name) && !invalidFields.has('provider');
   const found = isKnown ? await findSettings(services, name) : null;
   if (found === null && !invalidFields.has('provider')) {
     violations.push({

@@ -1,6 +1,6 @@
 /** Declares the whole of a key under an id of the caller's own, whether there is one by now or not. */
 import type { Revision } from '../../database/client.ts';
-import { isCurrent } from '../../domain/entity-tag.ts';
+import { isCurrent, withoutMarks } from '../../domain/entity-tag.ts';
 import { isUuid, timeInUuid } from '../../domain/uuid.ts';
 import { assertMayTouch } from '../access/keys.ts';
 import type { Services } from '../context.ts';
@@ -57,7 +57,7 @@ async function settleEarlier(services: Services, id: string, { origin, generatio
 
 async function declareWhole(services: Services, found: KeyRow, input: Input, command: PutCommand): Promise<Accepted> {
   const asked = asking(command, 'keys:update');
-  if (asked.rights !== undefined) await assertMayTouch(services, found.id, asked.rights);
+  await assertMayTouch(services, found.id, asked.rights);
   return change(services, found.id, asked, 'update', async (row) => {
     assertNotExcluded(services, row, command.ifNoneMatch);
     assertManaged(row);
@@ -85,13 +85,13 @@ async function make(services: Services, id: string, input: Input, command: PutCo
 
 /** The command with the permission that what it does asks for. */
 function asking(command: Command, permission: 'keys:create' | 'keys:update'): Command {
-  return command.rights === undefined ? command : { ...command, rights: { ...command.rights, permission } };
+  return { ...command, rights: { ...command.rights, permission } };
 }
 
 /** @throws ProblemError stale-generation where If-None-Match names the key as it is. */
 function assertNotExcluded({ watch }: Services, row: KeyRow, ifNoneMatch: string | undefined): void {
   const tag = entityTag(row, watch.gap);
-  if (!isCurrent(ifNoneMatch, tag)) return;
+  if (!isCurrent(withoutMarks(ifNoneMatch), tag)) return;
   throw new ProblemError(
     'stale-generation',
     `If-None-Match asks for ${ifNoneMatch}, but the key is there, as ${tag}.`,

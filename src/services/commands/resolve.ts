@@ -41,7 +41,7 @@ export async function resolveKey(
   { key_id: keyId, is_mine: isMine }: KeyResolution,
   command: Command,
 ): Promise<Accepted> {
-  if (command.rights !== undefined) await assertMayTouch(services, id, command.rights);
+  await assertMayTouch(services, id, command.rights);
   const row = await findKey(services, id);
   assertMatches(row, command.ifMatch);
   if (!(await isResolved(services, row, keyId, isMine))) {

@@ -55,6 +55,18 @@ export async function extendChain({ database: { pool } }: Stored): Promise<void>
   }
 }
 
+/** The last link of a day, as it was then: what is worth keeping elsewhere. */
+export type Head = { day: string; hash: string };
+
+/** The last link there is; null: none. */
+export async function findHead({ database: { pool } }: Stored): Promise<Head | null> {
+  const { rows } = await pool.query<Head>(
+    `SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, hash
+      FROM event_chain JOIN events USING (seq) ORDER BY seq DESC LIMIT 1`,
+  );
+  return rows[0] ?? null;
+}
+
 export type Verdict = {
   days: { day: string; events: number; head: string }[];
   /** The first event that is not as it was. */
@@ -63,10 +75,13 @@ export type Verdict = {
   unlinked: number;
   /** Links at the beginning whose events are gone. */
   gone: number;
+  /** Of the heads that were kept, those that the chain does not come by: it was written anew. */
+  missed: Head[];
 };
 
-/** Follows the chain from the first event that is on record. */
-export async function verifyChain({ database: { pool } }: Stored): Promise<Verdict> {
+/** Follows the chain from the first event that is on record. @param kept heads that were kept elsewhere. */
+export async function verifyChain({ database: { pool } }: Stored, kept: readonly Head[] = []): Promise<Verdict> {
+  const met = new Set<string>();
   const { rows: first } = await pool.query<{ seq: string | null; gone: number; before: string | null }>(
     `SELECT oldest.seq::text, (SELECT count(*)::int FROM event_chain WHERE seq < oldest.seq) AS gone,
         (SELECT hash FROM event_chain WHERE seq < oldest.seq ORDER BY seq DESC LIMIT 1) AS before
@@ -74,12 +89,19 @@ export async function verifyChain({ database: { pool } }: Stored): Promise<Verdi
   );
   const { gone = 0, before = null, seq } = first[0] ?? { seq: null };
   const days = new Map<string, { day: string; events: number; head: string }>();
+  // What retention took of the events is told by their links alone.
+  const { rows: old } = await pool.query<{ hash: string }>(
+    'SELECT hash FROM event_chain WHERE seq < $1 AND hash = ANY($2)',
+    [seq, kept.map((head) => head.hash)],
+  );
+  const bygone = new Set(old.map((link) => link.hash));
   let [hash, last] = [before ?? beginning, seq === null ? '0' : String(BigInt(seq) - 1n)];
   const verdict = (fault: Verdict['fault'], unlinked: number): Verdict => ({
     days: [...days.values()],
     fault,
     unlinked,
     gone,
+    missed: kept.filter(({ day, hash: link }) => !met.has(`${day} ${link}`) && !bygone.has(link)),
   });
   for (;;) {
     const { rows: links } = await pool.query<{ seq: string; hash: string }>(
@@ -100,6 +122,7 @@ export async function verifyChain({ database: { pool } }: Stored): Promise<Verdi
       if (!linked.has(row.seq)) return verdict({ seq: row.seq, what: 'inserted' }, 0);
       hash = linkOf(hash, row);
       if (linked.get(row.seq) !== hash) return verdict({ seq: row.seq, what: 'changed' }, 0);
+      met.add(`${row.day} ${hash}`);
       days.set(row.day, { day: row.day, events: (days.get(row.day)?.events ?? 0) + 1, head: hash });
     }
     if (missing !== undefined) return verdict({ seq: missing.seq, what: 'removed' }, 0);

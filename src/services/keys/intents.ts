@@ -98,7 +98,7 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
         services.unmade.add(key.id);
         await announceNewKey(transaction, key.id);
       }
-      await services.notifications.wake(transaction, row);
+      await services.notifications.wake(transaction, row, by.actor);
     }
     return row;
   });
@@ -146,7 +146,7 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     const begun = (await change.headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
     const columns = columnsOf(change.declared, settings);
     const after = { provider: row.provider, tags_all: columns.tags_all };
-    const policy = isPolicyTouched(declaredOf(row), change.declared);
+    const policy = isSentAnew(change.origin) || isPolicyTouched(declaredOf(row), change.declared);
     assertMayDeclare(by.rights, { id: row.id, before: row, after, policy, ...bypassOf(change.declared) });
     const data = {
       ...columns,
@@ -170,13 +170,18 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     const revision = { keyId: row.id, generation, ...change, before: declaredOf(row), policyBefore };
     await recordRevision(transaction, revision, by);
     await change.also?.(transaction);
-    if (taken === null) await services.notifications.wake(transaction, changed);
+    if (taken === null) await services.notifications.wake(transaction, changed, by.actor);
     return changed;
   });
 }
 
 function bypassOf({ bypass_policy_lockout_safety_check: bypasses }: DeclaredKey) {
   return { bypasses };
+}
+
+/** Whether another KMS key is made, with the policy: without KMS's check where that is declared, whoever declared it. */
+function isSentAnew(origin: RevisionOrigin): boolean {
+  return origin === 'replace' || origin === 'recreate';
 }
 
 /** Whether a change sends the policy to KMS, or has it be sent without KMS's check from now on. */
@@ -196,7 +201,11 @@ type RevisionRecord = {
 };
 
 /** Writes a revision and its event. */
-export async function recordRevision(transaction: Transaction, revision: RevisionRecord, by: Asker): Promise<void> {
+export async function recordRevision(
+  transaction: Transaction,
+  revision: RevisionRecord,
+  by: Omit<Asker, 'rights'>,
+): Promise<void> {
   const { keyId, generation, origin, declared } = revision;
   const changes = changedFields(revision.before ?? null, declared);
   await transaction.revision.create({
@@ -208,6 +217,7 @@ export async function recordRevision(transaction: Transaction, revision: Revisio
       changes,
       origin,
       actor: by.actor,
+      on_behalf_of: by.onBehalfOf ?? null,
       request_id: by.requestId,
       command_id: by.commandId ?? null,
     },

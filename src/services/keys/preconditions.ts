@@ -12,7 +12,9 @@ import { isLost } from '../rows/predicates.ts';
  */
 export function assertMatches(row: KeyRow, ifMatch: string | undefined): void {
   if (ifMatch === undefined || ifMatch.trim() === '*') return;
-  const generations = [...ifMatch.matchAll(/"(\d+)(?:\.\d+)?"/g)].map(([, generation]) => Number(generation));
+  const generations = [...ifMatch.matchAll(/"(\d+)(?:\.\d+(?:\.[0-9a-z]+)?)?"/g)].map(([, generation]) =>
+    Number(generation),
+  );
   if (generations.includes(row.generation)) return;
   throw new ProblemError(
     'stale-generation',

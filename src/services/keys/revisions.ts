@@ -67,6 +67,7 @@ function toRevision(row: RevisionRow): Revision {
     generation: row.generation,
     origin: row.origin as Revision['origin'],
     actor: row.actor,
+    on_behalf_of: row.on_behalf_of,
     request_id: row.request_id,
     changes: row.changes as Revision['changes'],
     desired: declaredIn(row),

@@ -1,5 +1,6 @@
 /** Whether a provider's credentials work, for which account, and with which permissions. */
 
+import type { Rights } from '../../domain/access.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type CallerIdentity, readCallerIdentity } from '../../kms/identity.ts';
@@ -7,6 +8,7 @@ import { listKeys } from '../../kms/inventory.ts';
 import { checkPermissions } from '../../kms/permissions.ts';
 import type { ProviderCheck } from '../../schemas/provider.ts';
 import type { Services } from '../context.ts';
+import { withinLimits } from '../visibility.ts';
 import { accountFault, unusable } from './access.ts';
 import { providerNotFound } from './commands.ts';
 import { findSettings } from './settings.ts';
@@ -35,8 +37,8 @@ function unlessAnswered(error: unknown): void {
   throw error;
 }
 
-/** Changes nothing. @throws ProblemError not-found */
-export async function checkProvider(services: Services, name: string): Promise<ProviderCheck> {
+/** Changes nothing. What KMS says of a key is asked of one that the caller may see. @throws ProblemError not-found */
+export async function checkProvider(services: Services, name: string, { access }: Rights): Promise<ProviderCheck> {
   const settings = await findSettings(services, name);
   if (settings === null) throw providerNotFound(name);
   const kms = services.clients.of(name, settings);
@@ -58,10 +60,9 @@ export async function checkProvider(services: Services, name: string): Promise<P
     found.caller_arn = identity?.arn ?? null;
     const fault = accountFault(name, settings, identity);
     if (fault !== null) return { ...found, error: { code: fault.code, message: fault.message } };
-    const known = await services.database.prisma.key.findFirst({
-      where: { provider: name, state: 'in_sync', key_id: { not: null } },
-      select: { key_id: true },
-    });
+    const [known] = await services.database.prisma.$queryRaw<{ key_id: string }[]>`
+      SELECT key_id FROM keys WHERE provider = ${name} AND state = 'in_sync' AND key_id IS NOT NULL
+        AND ${withinLimits(access.limitsOf('keys:read'))} LIMIT 1`;
     const asked = await checkPermissions(kms, { ...services, knownKeyId: known?.key_id ?? null });
     const permissions = identity === null ? [accountUntold, ...asked] : asked;
     return { ...found, permissions, ok: permissions.every(({ allowed }) => allowed !== false) };

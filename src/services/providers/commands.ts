@@ -59,11 +59,12 @@ export async function updateProvider(
     const after = settingsByPatch(before, input, services.ownershipTagName);
     if (isDeepStrictEqual(before, after)) return seen;
     if (before.endpoint !== after.endpoint) assertEndpointAllowed(services, after);
-    await assertKeysAreThere(services, name, { before, after });
+    await assertKeysAreThere(services, name, { before, after }, by.rights);
     const concern = concernOf(before, after);
     if (concern.tags) await assertMayRetag(services, name, by);
     const horizon = await horizonOf(services.database.prisma);
-    if (concern.tags) await assertRoomForTags(services.database.prisma, name, after, { ...services, since: null });
+    const asked = { ...services, rights: by.rights };
+    if (concern.tags) await assertRoomForTags(services.database.prisma, name, after, { ...asked, since: null });
     const row = await recordUpdate(services, { seen, before, after, concern, horizon }, by);
     if (row === null) continue;
     await services.failurePoints.pass('intent-recorded');
@@ -89,7 +90,7 @@ function concernOf(before: ProviderSettings, after: ProviderSettings): Concern {
 
 /** Limits of rights go by `tags_all`: whoever changes what is in it for many keys could give them to anybody. */
 async function assertMayRetag({ database }: Services, provider: string, { rights }: Actor): Promise<void> {
-  if (rights === undefined || rights.access.hasEverywhere('keys:update')) return;
+  if (rights.access.hasEverywhere('keys:update')) return;
   const key = await database.prisma.key.findFirst({
     where: { provider, state: { not: 'deleted' } },
     select: { id: true },
@@ -120,9 +121,10 @@ async function recordUpdate(services: Services, update: Update, by: Actor): Prom
     return await services.database.prisma.$transaction(async (transaction) => {
       if (concern.tags || concern.hastens) await beginChange(transaction, name, concern);
       if ((await lock(transaction, name)).version !== seen.version) throw new Superseded();
-      if (before.region !== after.region) await assertNoKeys(transaction, name, "its Region can't be changed");
+      if (before.region !== after.region) await assertNoKeys(transaction, name, "its Region can't be changed", by);
       // Those that were declared meanwhile, by the settings as they were.
-      if (concern.tags) await assertRoomForTags(transaction, name, after, { ...services, since: horizon });
+      const asked = { ...services, rights: by.rights };
+      if (concern.tags) await assertRoomForTags(transaction, name, after, { ...asked, since: horizon });
       const changes = changesOf(before, after);
       await recordEvent(transaction, { type: 'provider.updated', provider: name, data: { changes } }, by);
       const now = new Date();
@@ -151,7 +153,7 @@ export async function deleteProvider(services: Services, name: string, by: Actor
     await transaction.providerChange.deleteMany({ where: { provider: name } });
     const row = await lock(transaction, name);
     assertMatches(row, by.ifMatch);
-    await assertNoKeys(transaction, name, "it can't be deleted");
+    await assertNoKeys(transaction, name, "it can't be deleted", by);
     if (name === standardProvider) {
       throw conflict(`Provider ${name} is the one of keys that name none: it can't be deleted.`);
     }
@@ -176,10 +178,17 @@ export function providerNotFound(name: string): ProblemError {
   return new ProblemError('not-found', `There is no provider ${JSON.stringify(name)}.`);
 }
 
-async function assertNoKeys(transaction: Transaction, provider: string, aftermath: string): Promise<void> {
+/** How many they are is for those who see them all. */
+async function assertNoKeys(
+  transaction: Transaction,
+  provider: string,
+  aftermath: string,
+  { rights }: Actor,
+): Promise<void> {
   const count = await transaction.key.count({ where: { provider, state: { not: 'deleted' } } });
   if (count === 0) return;
-  const keys = count === 1 ? 'a key' : `${count} keys`;
+  const counted = count === 1 ? 'a key' : `${count} keys`;
+  const keys = rights.access.hasEverywhere('keys:read') ? counted : 'keys';
   throw conflict(
     `Provider ${provider} has ${keys}: ${aftermath}. Release or delete them first, or make another provider.`,
   );

@@ -1,5 +1,6 @@
 /** Whether a provider leads to its keys: some of them are looked for. One that is to lead elsewhere must first see some there. */
 import { isDeepStrictEqual } from 'node:util';
+import type { Rights } from '../../domain/access.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -12,13 +13,15 @@ import type { KeyRow } from '../rows/key-row.ts';
 const sampleSize = 5;
 
 /**
- * Looks for up to five of the provider's keys by the settings that it would have. One that is seen is enough.
+ * Looks for up to five of the provider's keys by the settings that it would have. One that is seen is enough. Who may not see all
+ * keys is told of none.
  * @throws ProblemError conflict when KMS has none of them there; temporarily-unavailable, refused-by-kms when it can't be asked.
  */
 export async function assertKeysAreThere(
   services: Services,
   name: string,
   { before, after }: { before: ProviderSettings; after: ProviderSettings },
+  { access }: Rights,
 ): Promise<void> {
   if (isDeepStrictEqual([before.endpoint, before.assume_role], [after.endpoint, after.assume_role])) return;
   const keyIds = await sampleOf(services, { provider: name }, new Date());
@@ -26,13 +29,25 @@ export async function assertKeysAreThere(
   const kms = services.clients.open(after);
   try {
     if (await seesAny(kms, keyIds)) return;
+  } catch (error) {
+    if (!(error instanceof KmsFailure)) throw error;
+    if (access.hasEverywhere('keys:read')) throw problemOf(error, keyIds[0] ?? '');
+    // Its words name a key.
+    const detail = `KMS does not tell whether it has the keys of provider ${name} there: ${error.code}. Nothing was changed.`;
+    throw conflict(detail);
   } finally {
     kms.close();
   }
+  if (!access.hasEverywhere('keys:read')) throw notFoundThere(name, 'any of its keys');
   const keys = keyIds.length === 1 ? `its key ${keyIds[0]}` : `any of its keys ${keyIds.join(', ')}`;
-  throw conflict(`With this endpoint and role, provider ${name} does not find ${keys}: nothing was changed.`);
+  throw notFoundThere(name, keys);
 }
 
+function notFoundThere(name: string, keys: string) {
+  return conflict(`With this endpoint and role, provider ${name} does not find ${keys}: nothing was changed.`);
+}
+
+/** @throws KmsFailure when KMS does not tell of any. */
 async function seesAny(kms: Kms, keyIds: string[]): Promise<boolean> {
   let untold: KmsFailure | null = null;
   for (const keyId of keyIds) {
@@ -44,7 +59,7 @@ async function seesAny(kms: Kms, keyIds: string[]): Promise<boolean> {
       if (error.kind !== 'not_found') untold = error;
     }
   }
-  if (untold !== null) throw problemOf(untold, keyIds[0] ?? '');
+  if (untold !== null) throw untold;
   return false;
 }
 

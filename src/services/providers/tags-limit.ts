@@ -1,5 +1,6 @@
 /** Whether all keys of a provider have room for the tags that it is to give them. */
 import { Prisma, type Transaction } from '../../database/client.ts';
+import type { Rights } from '../../domain/access.ts';
 import {
   changedTagNames,
   isIgnored,
@@ -9,13 +10,11 @@ import {
   type TagSettings,
 } from '../../domain/tags.ts';
 import type { Tags, Violation } from '../../domain/types.ts';
+import { placeOf } from '../access/keys.ts';
 import { invalidInput } from '../problems.ts';
 
-/** How many keys an error names. */
-const mostNamed = 1000;
-
 /** `held`: what KMS was last seen to hold. */
-type KeyTags = { id: string; tags: Tags; tags_all: Tags; held: Tags | null };
+type KeyTags = { id: string; provider: string; tags: Tags; tags_all: Tags; held: Tags | null };
 
 /** What PostgreSQL knew when the keys were looked at: a key that is written later is none of those that were seen. */
 export type Horizon = string;
@@ -29,13 +28,13 @@ export async function horizonOf(database: Pick<Transaction, '$queryRaw'>): Promi
 /**
  * Looks at the provider's keys without keeping anybody from changing them.
  * @param since only those that were written since; null: all.
- * @throws ProblemError invalid-input, naming every key that would have too many tags.
+ * @throws ProblemError invalid-input, naming every key that would have too many tags and that may be seen.
  */
 export async function assertRoomForTags(
   database: Pick<Transaction, '$queryRaw'>,
   provider: string,
   settings: TagSettings,
-  { since, ownershipTagName }: { since: Horizon | null; ownershipTagName: string },
+  { since, ownershipTagName, rights }: { since: Horizon | null; ownershipTagName: string; rights: Rights },
 ): Promise<void> {
   const isRecent = since === null ? Prisma.sql`true` : Prisma.sql`age(xmin) <= age(${since}::xid8::xid)`;
   const { keys, key_prefixes } = settings.ignore_tags;
@@ -47,7 +46,7 @@ export async function assertRoomForTags(
     : Prisma.sql`0`;
   const most = mostTags - 1 - Object.keys(settings.default_tags).length;
   const candidates = await database.$queryRaw<KeyTags[]>`
-    SELECT id, tags, tags_all, observed -> 'tags' AS held FROM keys
+    SELECT id, provider, tags, tags_all, observed -> 'tags' AS held FROM keys
     WHERE provider = ${provider} AND state <> 'deleted' AND ${isRecent}
       AND (SELECT count(*) FROM jsonb_object_keys(tags)) + ${others} > ${most}
     ORDER BY id`;
@@ -55,9 +54,11 @@ export async function assertRoomForTags(
     const after = mergeTags(settings, key.tags);
     if (changedTagNames(key.tags_all, after).length === 0) return [];
     const total = tagsInKms(key, after, settings, ownershipTagName);
-    return total > mostTags ? [tooMany(key.id, total)] : [];
+    if (total <= mostTags) return [];
+    return [rights.access.may('keys:read', placeOf(key)) ? tooMany(`Key ${key.id} would have ${total} tags`) : hidden];
   });
-  if (overfull.length > 0) throw refusedWhole(overfull);
+  const told = overfull.filter((violation) => violation !== hidden);
+  if (overfull.length > 0) throw invalidInput(told.length < overfull.length ? [hidden, ...told] : told);
 }
 
 /** Tags of other systems take room too, but for AWS's own. */
@@ -66,16 +67,9 @@ function tagsInKms({ held }: KeyTags, tagsAll: Tags, { ignore_tags }: TagSetting
   return new Set([...Object.keys(tagsAll), ...others, ownershipTagName]).size;
 }
 
-function tooMany(id: string, total: number): Violation {
-  return {
-    pointer: '/default_tags',
-    code: 'too_many',
-    detail: `Key ${id} would have ${total} tags; KMS takes ${mostTags}.`,
-  };
+function tooMany(what: string): Violation {
+  return { pointer: '/default_tags', code: 'too_many', detail: `${what}; KMS takes ${mostTags}.` };
 }
 
-function refusedWhole(overfull: Violation[]) {
-  const left = overfull.length - mostNamed;
-  const more: Violation = { pointer: '/default_tags', code: 'too_many', detail: `And ${left} more keys.` };
-  return invalidInput(left > 0 ? [...overfull.slice(0, mostNamed), more] : overfull);
-}
+/** Which keys they are, and how many, is not for whoever may not see them. */
+const hidden = tooMany('Keys that you may not see would have too many tags');
