@@ -4,6 +4,7 @@ import {
   type DesiredKey,
   type KeyArguments,
   nothingDeclared,
+  nothingTold,
   type ObservedKey,
   type ToldName,
   toldArguments,
@@ -33,6 +34,20 @@ export function adopted<Declared extends KeyArguments>(declared: Declared, key: 
 export function leftAlone(desired: DesiredKey, key: ObservedKey, names: readonly ToldName[]): DesiredKey {
   const unmanaged = names.filter((name) => toldArguments[name].nullIsUnmanaged).map((name) => [name, null]);
   return { ...desired, ...asSeen(names, desired, key), ...Object.fromEntries(unmanaged) };
+}
+
+/**
+ * What is declared in order to take writes back. An argument that was left alone, and that one of them has changed, is declared
+ * as it was before: to leave it alone would leave the change.
+ * @param befores what each write changed, as it was before, oldest first.
+ */
+export function putBack(declared: DeclaredKey, befores: readonly Partial<ObservedKey>[]): DeclaredKey {
+  const changed = toldNames.flatMap((name) => {
+    const before = befores.find((fields) => Object.hasOwn(fields, toldArguments[name].shownIn));
+    if (before === undefined || !isUnmanaged(name, declared[name])) return [];
+    return [[name, valueIn(name, { ...nothingTold, ...before } as ObservedKey)]];
+  });
+  return { ...declared, ...Object.fromEntries(changed) };
 }
 
 function asSeen(names: readonly ToldName[], declared: KeyArguments, key: ObservedKey): Partial<KeyArguments> {

@@ -224,6 +224,16 @@ test('PATCH /v1/keys/{id}', async (t) => {
     t.equal((await call('PATCH', `/v1/keys/${id}`, { description: 'next' })).body.status.error, null);
   });
 
+  t.test('a policy that was not managed comes back as well', async (t) => {
+    const { id, key_id } = await create();
+    const inForce = await policy(kms, key_id);
+    await control.fault({ operation: 'TagResource', kind: 'error', type: 'TagException', message: 'no' });
+    const patch = { policy: ownPolicy('After'), tags: { a: '1' } };
+    t.equal((await call('PATCH', `/v1/keys/${id}`, patch)).status, 422);
+    t.same(await policy(kms, key_id), inForce);
+    t.match((await call('GET', `/v1/keys/${id}`)).body, { policy: inForce, tags: {}, status: { state: 'in_sync' } });
+  });
+
   t.test('an unknown key is 404', async (t) => {
     for (const id of ['01980e6c-0000-7000-8000-000000000000', 'nonsense', '%00', 'a'.repeat(2000)]) {
       t.equal((await call('PATCH', `/v1/keys/${id}`, {})).status, 404);

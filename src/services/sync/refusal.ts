@@ -1,7 +1,9 @@
 /** A change that KMS refuses for good is taken back whole (I5). */
 import type { Transaction } from '../../database/client.ts';
 import { announceKeyChange } from '../../database/notifications.ts';
+import { putBack } from '../../domain/adoption.ts';
 import { nextGeneration } from '../../domain/gap.ts';
+import type { ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import { recordRevision } from '../keys/intents.ts';
@@ -58,11 +60,27 @@ async function stateToReturnTo(
 ): Promise<DeclaredKey | null> {
   if (row.synced_generation > 0) {
     const held = await findRevision(services, row.id, row.synced_generation);
-    return held === null ? null : declaredIn(held);
+    return held === null ? null : putBack(declaredIn(held), await befores(services, row));
   }
   if (row.key_id === null || origin === 'import' || isLeft) return null;
   if (!(await isMadeByUs(services, row.id, row.key_id))) return null;
   return { ...declaredOf(row), lifecycle: 'pending_deletion', pending_window_in_days: 7 };
+}
+
+/** What was there before each write that may have changed the KMS key since it was held, oldest first. */
+async function befores({ database }: Services, row: KeyRow): Promise<Partial<ObservedKey>[]> {
+  // The key to return to is another one.
+  if (row.replacement !== null) return [];
+  const writes = await database.prisma.kmsWrite.findMany({
+    where: {
+      key_ref: row.id,
+      generation: { gt: row.synced_generation },
+      OR: [{ outcome: null }, { outcome: { in: ['done', 'unknown'] } }],
+    },
+    orderBy: { id: 'asc' },
+    select: { before: true },
+  });
+  return writes.flatMap(({ before }) => (before === null ? [] : [before as Partial<ObservedKey>]));
 }
 
 function tellingOfTheKey({ key_id, arn }: KeyRow, origin: string | undefined, failure: KmsFailure): KmsFailure {
