@@ -1,5 +1,5 @@
 /** What a key looks like once a step has been carried out, so that KMS need not be asked again, or too soon. */
-import { type DescribedFields, nothingTold, notRotating, type ObservedKey } from './arguments.ts';
+import { type DescribedFields, newlyMade, type ObservedKey } from './arguments.ts';
 import { type Answered, type CreateKeyParameters, operationOf } from './operations.ts';
 import type { PolicyDocument } from './values.ts';
 
@@ -23,12 +23,12 @@ export function afterCreate(
   policy: PolicyDocument | null,
 ): ObservedKey {
   return {
-    ...nothingTold,
+    ...newlyMade,
     ...described,
     description: described.description ?? parameters.Description,
     policy,
     tags: { ...parameters.Tags },
-    rotation: mayRotate(described) ? notRotating : null,
+    rotation: mayRotate(described) ? newlyMade.rotation : null,
   };
 }
 

@@ -56,8 +56,10 @@ export const nothingTold: Omit<ObservedKey, 'arn' | 'key_id' | 'key_state'> = {
 /** A key as DescribeKey tells of it: the rest is read apart. */
 export type DescribedFields = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'>;
 
-/** How KMS makes a key. */
 export const notRotating: Rotation = { enabled: false, period_in_days: null };
+
+/** How KMS makes a key, in what DescribeKey does not tell and CreateKey does not carry. */
+export const newlyMade: Omit<ObservedKey, keyof DescribedFields | 'policy' | 'tags'> = { rotation: notRotating };
 
 /** An argument that KMS does not tell: Keyward's own, or one that goes along with a call. */
 export type Untold<Value> = { kind: 'keyward' | 'call'; default: Value };

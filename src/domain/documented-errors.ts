@@ -44,34 +44,6 @@ const common: readonly string[] = [
 
 /** By operation, without those that are common to all. */
 export const documentedErrors: Readonly<Record<string, readonly string[]>> = {
-  CreateAlias: [
-    'AlreadyExistsException',
-    'InvalidAliasNameException',
-    'KMSInvalidStateException',
-    'LimitExceededException',
-    'NotFoundException',
-  ],
-  DeleteAlias: ['KMSInvalidStateException', 'NotFoundException'],
-  ListAliases: ['InvalidArnException', 'NotFoundException', 'InvalidMarkerException'],
-  ReplicateKey: [
-    'InvalidArnException',
-    'NotFoundException',
-    'KMSInvalidStateException',
-    'AlreadyExistsException',
-    'DisabledException',
-    'LimitExceededException',
-    'MalformedPolicyDocumentException',
-    'TagException',
-    'UnsupportedOperationException',
-  ],
-  UpdateAlias: ['KMSInvalidStateException', 'LimitExceededException', 'NotFoundException'],
-  UpdatePrimaryRegion: [
-    'InvalidArnException',
-    'NotFoundException',
-    'KMSInvalidStateException',
-    'DisabledException',
-    'UnsupportedOperationException',
-  ],
   GetResources: ['InvalidParameterException', 'PaginationTokenExpiredException'],
   GetCallerIdentity: [],
   ...Object.fromEntries(

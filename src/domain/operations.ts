@@ -58,7 +58,7 @@ export type Step = {
 /** What KMS answers to a step. null: it does not say. @param deletion_date RFC 3339 */
 export type Answered = { deletion_date: string | null; key_state: string | null };
 
-type Operation<Parameters> = {
+type Operation<Parameters, Field = string | null> = {
   /** The fields of a key that it changes; none for a key that it makes. */
   changes: readonly (keyof ObservedKey)[];
   /** The key once it has been carried out, in the state that KMS documents for it. */
@@ -66,17 +66,21 @@ type Operation<Parameters> = {
   /** Requests a second. Source: AWS KMS developer guide, "Request quotas". */
   quota: number;
   /** What KMS's refusal is about; null: the operation does not tell. */
-  argument: ArgumentName | null;
+  argument: Field extends ArgumentName ? Field : ArgumentName | null;
   /** What AWS documents as a refusal of it, without what is common to all. Source: AWS KMS API reference. */
   errors: readonly string[];
 };
+
+type Read = Pick<Operation<unknown>, 'quota' | 'errors'> & { isOfAccount?: true };
 
 const noSuchKey = ['InvalidArnException', 'NotFoundException'];
 const keyAndState = [...noSuchKey, 'KMSInvalidStateException'];
 const rotationChange = [...keyAndState, 'DisabledException', 'UnsupportedOperationException'];
 
 /** In the order in which permissions are asked about. */
-export const operationTable: { [Name in OperationName]: Operation<ParametersOf<Name>> } = {
+export const operationTable: {
+  [Name in OperationName]: Operation<ParametersOf<Name>, Writes[Name]['field']>;
+} = {
   CreateKey: {
     changes: [],
     // A new key may be seen without its tags.
@@ -195,9 +199,12 @@ export const operationTable: { [Name in OperationName]: Operation<ParametersOf<N
   },
 };
 
-/** The reads that Keyward makes of keys, in the order in which permissions are asked about. */
+/**
+ * The reads that Keyward makes of keys, in the order in which permissions are asked about.
+ * - isOfAccount: permission for it is of no key.
+ */
 export const readTable = {
-  ListKeys: { quota: 500, errors: ['InvalidMarkerException'] },
+  ListKeys: { quota: 500, errors: ['InvalidMarkerException'], isOfAccount: true },
   DescribeKey: { quota: 2000, errors: noSuchKey },
   GetKeyPolicy: { quota: 1000, errors: keyAndState },
   GetKeyRotationStatus: { quota: 1000, errors: [...keyAndState, 'UnsupportedOperationException'] },
@@ -206,9 +213,14 @@ export const readTable = {
     errors: [...keyAndState, 'InvalidMarkerException', 'UnsupportedOperationException'],
   },
   ListResourceTags: { quota: 2000, errors: [...noSuchKey, 'InvalidMarkerException'] },
-} satisfies Record<string, Pick<Operation<unknown>, 'quota' | 'errors'>>;
+} satisfies Record<string, Read>;
 
 export type ReadName = keyof typeof readTable;
+
+/** Whether permission for a read is of no key. */
+export function isOfAccount(name: ReadName): boolean {
+  return (readTable as Record<ReadName, Read>)[name].isOfAccount === true;
+}
 
 /** A key in a state that does not tell stays in it: what was switched shows when it is over. */
 function switched(key: ObservedKey, enabled: boolean): ObservedKey {

@@ -1,7 +1,7 @@
 /** How a key in KMS compares with what the database last recorded of it, after a gap. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterStep } from './after-step.ts';
-import { type DesiredKey, notRotating, type ObservedKey, toldNames } from './arguments.ts';
+import { type DesiredKey, newlyMade, type ObservedKey, toldNames } from './arguments.ts';
 import { valueIn } from './comparison.ts';
 import { differences } from './drift.ts';
 import { isPendingDeletion } from './key-state.ts';
@@ -40,8 +40,8 @@ export function asRecorded(
 }
 
 function asCreated(read: ObservedKey, creation: RecentWrite): ObservedKey {
-  const rotation = read.rotation === null ? null : notRotating;
-  return { ...afterStep(read, creation), key_state: 'Enabled', enabled: true, rotation };
+  const rotation = read.rotation === null ? null : newlyMade.rotation;
+  return { ...afterStep(read, creation), ...newlyMade, key_state: 'Enabled', enabled: true, rotation };
 }
 
 /**

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { DescribeKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { GetResourcesCommand } from '@aws-sdk/client-resource-groups-tagging-api';
-import type { OperationName, ReadName } from '../domain/operations.ts';
+import { isOfAccount, type OperationName, type ReadName } from '../domain/operations.ts';
 import type { Kms } from './client.ts';
 import { call, KmsFailure } from './errors.ts';
 import { probesOfReads, probesOfWrites } from './operations.ts';
@@ -39,7 +39,7 @@ export async function checkPermissions(
   const found: Permission[] = [];
   // One after the other: some quotas are five calls a second.
   for (const probe of probesOfReads(knownKeyId ?? noKey)) {
-    const isProof = knownKeyId !== null || probe.operation === 'ListKeys';
+    const isProof = knownKeyId !== null || isOfAccount(probe.operation);
     found.push(await judge(kms, { ...probe, isProof }));
   }
   const isSafe = await isUnknown(kms, noKey);

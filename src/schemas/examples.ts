@@ -3,6 +3,7 @@
  * own. Tests check them against the schemas, and send the bodies.
  */
 import type { Static } from 'typebox';
+import { nothingDeclared } from '../domain/arguments.ts';
 import { accessAnswers, accessBodies } from './access-examples.ts';
 import type { Problem } from './common.ts';
 import type { Event, Revision } from './history.ts';
@@ -58,27 +59,21 @@ export const bodyExamples: Record<string, unknown> = {
   replaceKey: { customer_master_key_spec: 'RSA_4096', key_usage: 'SIGN_VERIFY', enable_key_rotation: false },
 };
 
+const { lifecycle: _lifecycle, pending_window_in_days: _window, ...defaults } = nothingDeclared;
+
 const key: Key = {
   id,
   arn,
   key_id: keyId,
   provider: 'payments-prod',
+  ...defaults,
   description: 'Card data of the payments team',
-  key_usage: 'ENCRYPT_DECRYPT',
-  customer_master_key_spec: 'SYMMETRIC_DEFAULT',
-  custom_key_store_id: null,
-  xks_key_id: null,
-  multi_region: false,
   policy,
-  bypass_policy_lockout_safety_check: false,
-  deletion_window_in_days: 30,
-  is_enabled: true,
   enable_key_rotation: true,
   rotation_period_in_days: 365,
   tags: { team: 'payments' },
   tags_all: { team: 'payments', env: 'prod' },
   drift_policy: 'report',
-  deletion_protection: false,
   status: {
     state: 'in_sync',
     generation: 1,

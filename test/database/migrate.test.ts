@@ -5,6 +5,7 @@ import { Client } from 'pg';
 import { type Test, test } from 'tap';
 import { splitMigration } from '../../scripts/migration-files.ts';
 import { migrate } from '../../src/database/migrate.ts';
+import { nothingDeclared } from '../../src/domain/arguments.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { eventually, startService } from '../support/service.ts';
 
@@ -160,9 +161,11 @@ test('a key of before its rows were two keeps what it waits for, and goes on', a
   const { call, services } = await startService(t, { DATABASE_URL: url, MIGRATE_ON_START: 'true' });
   const { rows } = await client.query('SELECT requested_observation, asked FROM work');
   t.match(rows, [{ requested_observation: 3, asked: 0 }]);
-  await eventually('it is made', async () => {
+  const made = await eventually('it is made', async () => {
     const { body } = await call('GET', `/v1/keys/${id}`);
-    return body.status.state === 'in_sync';
+    return body.status.state === 'in_sync' && body;
   });
+  const { lifecycle: _lifecycle, pending_window_in_days: _window, policy: _policy, ...standard } = nothingDeclared;
+  t.match(made, { ...standard, description: 'old' }, 'what is younger than it is at its default');
   t.equal((await services.database.prisma.work.findUniqueOrThrow({ where: { key_ref: id } })).served_observation, 3);
 });

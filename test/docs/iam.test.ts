@@ -1,32 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import {
-  CancelKeyDeletionCommand,
   ConnectCustomKeyStoreCommand,
   CreateCustomKeyStoreCommand,
   CreateKeyCommand,
   DescribeKeyCommand,
-  DisableKeyCommand,
-  DisableKeyRotationCommand,
-  EnableKeyCommand,
-  EnableKeyRotationCommand,
-  GetKeyPolicyCommand,
-  GetKeyRotationStatusCommand,
   type KMSClient,
-  ListKeyRotationsCommand,
-  ListKeysCommand,
-  ListResourceTagsCommand,
-  PutKeyPolicyCommand,
-  RotateKeyOnDemandCommand,
-  ScheduleKeyDeletionCommand,
   TagResourceCommand,
-  UntagResourceCommand,
-  UpdateKeyDescriptionCommand,
 } from '@aws-sdk/client-kms';
 import { GetResourcesCommand, ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
 import { AssumeRoleCommand } from '@aws-sdk/client-sts';
 import { type Test, test } from 'tap';
 import { withActions } from '../../scripts/permission-list.ts';
+import { type OperationName, operationNames, type ReadName, readTable } from '../../src/domain/operations.ts';
+import { probesOfReads, probesOfWrites } from '../../src/kms/operations.ts';
 import type { ProviderCheck } from '../../src/schemas/provider.ts';
 import { samples } from '../support/key-pairs.ts';
 import { ownPolicyOf, tags } from '../support/kms-truth.ts';
@@ -134,7 +121,7 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   t.match(key.arn, new RegExp(`^arn:aws:kms:us-east-1:${account}:key/`), 'in the account of the role');
   const { policy: _policy, ...held } = samples;
   for (const change of [
-    ...Object.entries(held).map(([name, values]) => ({ [name]: values.at(-1) })),
+    ...Object.entries(held).flatMap(([name, values]) => values.slice(-2).map((value) => ({ [name]: value }))),
     { policy: ownPolicyOf(account, 'Changed') },
     { tags: { team: 'ops' } },
     { enable_key_rotation: false, rotation_period_in_days: null },
@@ -207,30 +194,44 @@ function without({ Statement: statements, ...rest }: Policy, sid: string, action
   return { ...rest, Statement: less };
 }
 
+type Attempt = (kms: KMSClient, KeyId: string) => Promise<unknown>;
+
+const team = { TagKey: 'team', TagValue: 'x' };
+const writeNames = operationNames.filter((name) => name !== 'CreateKey');
+
 /** A call that needs each action; those that change a key. */
-const writes: Record<string, (kms: KMSClient, KeyId: string) => Promise<unknown>> = {
-  'kms:UpdateKeyDescription': (kms, KeyId) => kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'x' })),
-  'kms:PutKeyPolicy': (kms, KeyId) =>
-    kms.send(new PutKeyPolicyCommand({ KeyId, Policy: JSON.stringify(ownPolicyOf(account, 'x')) })),
-  'kms:EnableKey': (kms, KeyId) => kms.send(new EnableKeyCommand({ KeyId })),
-  'kms:EnableKeyRotation': (kms, KeyId) => kms.send(new EnableKeyRotationCommand({ KeyId })),
-  'kms:DisableKeyRotation': (kms, KeyId) => kms.send(new DisableKeyRotationCommand({ KeyId })),
-  'kms:RotateKeyOnDemand': (kms, KeyId) => kms.send(new RotateKeyOnDemandCommand({ KeyId })),
-  'kms:TagResource': (kms, KeyId) =>
-    kms.send(new TagResourceCommand({ KeyId, Tags: [{ TagKey: 'team', TagValue: 'x' }] })),
-  'kms:UntagResource': (kms, KeyId) => kms.send(new UntagResourceCommand({ KeyId, TagKeys: ['team'] })),
-  'kms:DisableKey': (kms, KeyId) => kms.send(new DisableKeyCommand({ KeyId })),
-  'kms:ScheduleKeyDeletion': (kms, KeyId) => kms.send(new ScheduleKeyDeletionCommand({ KeyId })),
-  'kms:CancelKeyDeletion': (kms, KeyId) => kms.send(new CancelKeyDeletionCommand({ KeyId })),
-};
+const writes: Record<string, Attempt> = Object.fromEntries(
+  writeNames.map((name) => [`kms:${name}`, (kms: KMSClient, KeyId: string) => probeOf(name, KeyId).send(kms)]),
+);
+
+function probeOf(name: OperationName, keyId: string) {
+  const probe = probesOfWrites(keyId, team).find(({ operation }) => operation === name);
+  if (probe === undefined) throw new Error(`${name} is not asked about`);
+  return probe;
+}
+
+/** Does to a key what may come before a write, so that there is something to be undone. */
+async function prepare(admin: KMSClient, KeyId: string, action: string): Promise<void> {
+  const index = Math.max(
+    writeNames.findIndex((name) => `kms:${name}` === action),
+    0,
+  );
+  for (const name of writeNames.slice(0, index))
+    await probeOf(name, KeyId)
+      .send(admin)
+      .catch(() => {});
+}
 
 const others: typeof writes = {
-  'kms:ListKeys': (kms) => kms.send(new ListKeysCommand({})),
-  'kms:DescribeKey': (kms, KeyId) => kms.send(new DescribeKeyCommand({ KeyId })),
-  'kms:GetKeyPolicy': (kms, KeyId) => kms.send(new GetKeyPolicyCommand({ KeyId })),
-  'kms:GetKeyRotationStatus': (kms, KeyId) => kms.send(new GetKeyRotationStatusCommand({ KeyId })),
-  'kms:ListKeyRotations': (kms, KeyId) => kms.send(new ListKeyRotationsCommand({ KeyId })),
-  'kms:ListResourceTags': (kms, KeyId) => kms.send(new ListResourceTagsCommand({ KeyId })),
+  ...Object.fromEntries(
+    (Object.keys(readTable) as ReadName[]).map((name): [string, Attempt] => [
+      `kms:${name}`,
+      async (kms, KeyId) =>
+        probesOfReads(KeyId)
+          .find(({ operation }) => operation === name)
+          ?.send(kms),
+    ]),
+  ),
   'kms:CreateKey': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')] })),
   'CreateAndClaimKeys kms:TagResource': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')] })),
   'iam:CreateServiceLinkedRole': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')], MultiRegion: true })),
@@ -255,9 +256,14 @@ test('each action of each statement is needed', async (t) => {
       continue;
     }
     const { KeyId } = await createKey(admin, { Tags: [ownership('ours')] });
-    if (action === 'kms:CancelKeyDeletion') await admin.send(new ScheduleKeyDeletionCommand({ KeyId }));
+    await prepare(admin, KeyId, action);
     await register(policy);
-    await t.resolves(attempt(kms, KeyId), `${Sid} ${action}`);
+    // Whether KMS can do it with this key is another question.
+    const error = await attempt(kms, KeyId).then(
+      () => null,
+      (reason: Error) => reason,
+    );
+    t.not(error?.name, 'AccessDeniedException', `${Sid} ${action}`);
     await register(without(policy, Sid, action));
     await refuses(t, attempt(kms, KeyId), 'AccessDeniedException', new RegExp(`not authorized to perform: ${action} `));
   }

@@ -4,6 +4,7 @@ import { test } from 'tap';
 import { afterCreate, afterStep } from '../../src/domain/after-step.ts';
 import { differences } from '../../src/domain/drift.ts';
 import { enabledIn } from '../../src/domain/key-state.ts';
+import { operationTable } from '../../src/domain/operations.ts';
 import { plan, planWithin } from '../../src/domain/planner.ts';
 import { isWithin, scopeOf } from '../../src/domain/scope.ts';
 import type { DesiredKey, ObservedKey, Step, Tags } from '../../src/domain/types.ts';
@@ -61,6 +62,24 @@ test('I4, 10,000 pairs: the plan meets no refusal, and what it leads to needs no
       const { reached } = carryOut(desired, observed);
       assert.deepEqual(plan(desired, reached), []);
       if (reached !== null) assert.deepEqual(differences(desired, reached), []);
+    }),
+    { numRuns: 10_000 },
+  );
+});
+
+test('10,000 pairs: each write changes the fields that its entry names, and no others', async () => {
+  fc.assert(
+    fc.property(pair, ({ desired, observed }) => {
+      let key = observed;
+      for (const step of observed === null ? [] : plan(desired, observed)) {
+        const after = key === null || step.operation === 'CreateKey' ? null : afterStep(key, step);
+        if (after === null || key === null) throw new Error(`${step.operation} of a key that exists`);
+        // What the state says of it goes along.
+        const { changes } = operationTable[step.operation];
+        const named = Object.fromEntries(changes.map((field) => [field, after[field]]));
+        assert.deepEqual({ ...key, ...named, enabled: after.enabled }, after);
+        key = after;
+      }
     }),
     { numRuns: 10_000 },
   );

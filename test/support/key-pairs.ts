@@ -1,31 +1,42 @@
 /** Keys as they may be declared and as KMS may hold them, for tests of properties. */
 import fc from 'fast-check';
-import { type DesiredKey, type HeldName, type ObservedKey, toldArguments } from '../../src/domain/arguments.ts';
+import {
+  argumentTable,
+  type DesiredKey,
+  type HeldName,
+  type ObservedKey,
+  standardRotationPeriod,
+  toldArguments,
+  toldNames,
+} from '../../src/domain/arguments.ts';
 import { keySpecs, usagesBySpec } from '../../src/domain/key-specs.ts';
 import { enabledIn } from '../../src/domain/key-state.ts';
 import { mergeTags } from '../../src/domain/tags.ts';
 import type { Tags } from '../../src/domain/values.ts';
+import { valuesOf } from './argument-values.ts';
 import { usualKey } from './keys.ts';
 
 const policies = ['A', 'B', 'C'].map((Sid) => ({ Version: '2012-10-17', Statement: [{ Sid }] }));
 
-/** Values of each argument that KMS holds and calls change. Tags are drawn apart: there are many under one name. */
-export const samples: { [Name in Exclude<HeldName, 'tags'>]: DesiredKey[Name][] } = {
-  description: ['', 'a', 'b'],
-  is_enabled: [false, true],
-  enable_key_rotation: [false, true],
-  rotation_period_in_days: [90, 365, 2560],
-  policy: [null, ...policies],
-};
+type SampledName = Exclude<HeldName, 'tags'>;
+const sampledNames = toldNames.filter(
+  (name): name is SampledName => argumentTable[name].kind === 'held' && name !== 'tags',
+);
 
-type Sampled = Pick<DesiredKey, keyof typeof samples>;
+/** Values of each argument that KMS holds and calls change. Tags are drawn apart: there are many under one name. */
+export const samples = Object.fromEntries(
+  sampledNames.map((name) => [name, name === 'policy' ? [null, ...policies] : valuesOf(name)]),
+) as { [Name in SampledName]: DesiredKey[Name][] };
+
+type Sampled = Pick<DesiredKey, SampledName>;
 
 /** @param rotates whether rotation applies. A key that does not rotate has no period. */
 function anyHeld(rotates: boolean): fc.Arbitrary<Sampled> {
   const arbitraries = Object.entries(samples).map(([name, values]) => [name, fc.constantFrom<unknown>(...values)]);
   return (fc.record(Object.fromEntries(arbitraries)) as unknown as fc.Arbitrary<Sampled>).map((held) => {
     const enable_key_rotation = rotates && held.enable_key_rotation;
-    const rotation_period_in_days = enable_key_rotation ? held.rotation_period_in_days : null;
+    const period = held.rotation_period_in_days ?? standardRotationPeriod;
+    const rotation_period_in_days = enable_key_rotation ? period : null;
     return { ...held, enable_key_rotation, rotation_period_in_days };
   });
 }
@@ -33,7 +44,7 @@ function anyHeld(rotates: boolean): fc.Arbitrary<Sampled> {
 /** The usual key as it is seen while it holds these values; null leaves it as it is. */
 function holding(held: Sampled): ObservedKey {
   let key = usualKey;
-  for (const name of Object.keys(samples) as (keyof typeof samples)[]) {
+  for (const name of sampledNames) {
     const value = held[name];
     const argument = toldArguments[name];
     if (value !== null) key = { ...key, ...(argument.holding?.(value, key) ?? { [argument.shownIn]: value }) };

@@ -1,8 +1,15 @@
 /** A key of the usual kind, as it is declared and seen, for tests of pure rules: what a test is about, it says itself. */
-import { type DesiredKey, nothingDeclared, nothingTold, type ObservedKey } from '../../src/domain/arguments.ts';
+import {
+  type DesiredKey,
+  newlyMade,
+  nothingDeclared,
+  nothingTold,
+  type ObservedKey,
+} from '../../src/domain/arguments.ts';
 
 export const usualKey: ObservedKey = {
   ...nothingTold,
+  ...newlyMade,
   key_usage: 'ENCRYPT_DECRYPT',
   customer_master_key_spec: 'SYMMETRIC_DEFAULT',
   arn: 'arn:aws:kms:us-east-1:111122223333:key/k',
@@ -12,7 +19,6 @@ export const usualKey: ObservedKey = {
   origin: 'AWS_KMS',
   description: '',
   policy: {},
-  rotation: { enabled: false, period_in_days: null },
   tags: { 'keyward:id': 'x' },
 };
 

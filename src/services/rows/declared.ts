@@ -14,9 +14,18 @@ export type { DeclaredKey };
 
 const declaredNames = Object.keys(nothingDeclared) as (keyof DeclaredKey)[];
 
+/** A column for each argument, which is null only where the argument may be. Of JSON, the type of the column does not tell. */
+type Columns = {
+  [Name in keyof DeclaredKey]: null extends DeclaredKey[Name]
+    ? unknown
+    : Name extends 'tags'
+      ? unknown
+      : NonNullable<unknown>;
+};
+
 /** What the row declares. */
 export function declaredOf(row: KeyRow): DeclaredKey {
-  const columns: Record<keyof DeclaredKey, unknown> = row;
+  const columns: Columns = row;
   return Object.fromEntries(declaredNames.map((name) => [name, columns[name]])) as DeclaredKey;
 }
 
