@@ -15,6 +15,7 @@ import idempotency from './plugins/idempotency.ts';
 import limits from './plugins/limits.ts';
 import metrics from './plugins/metrics.ts';
 import parameters from './plugins/parameters.ts';
+import reference from './plugins/reference.ts';
 import routing from './plugins/routing.ts';
 import serialization from './plugins/serialization.ts';
 import validation from './plugins/validation.ts';
@@ -114,7 +115,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   // Before every plugin with routes of its own: what it gives a request, those that came before would lack.
   await app.register(idempotency);
   await app.register(caching);
-  if (role !== 'worker') await app.register(docs);
+  if (role !== 'worker') await app.register(docs).register(reference);
   await app.register(health);
   await app.register(metrics);
   if (role === 'worker') return app;

@@ -1,8 +1,7 @@
-/** The OpenAPI document, made from the schemas of the routes, and a page to read and try it. */
+/** The OpenAPI document, made from the schemas of the routes, and the pages of problems. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import fp from 'fastify-plugin';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { complete } from './openapi.ts';
@@ -59,14 +58,6 @@ export default fp(
         buildLocalReference: (schema, _base, _fragment, index) =>
           typeof schema['$id'] === 'string' ? schema['$id'] : `Schema${index}`,
       },
-    });
-    await app.register(swaggerUi, {
-      routePrefix: '/docs',
-      uiConfig: { displayRequestDuration: true, persistAuthorization: false },
-      staticCSP: true,
-      // Nothing comes from elsewhere; and where it is served without TLS, as on a laptop, there is nothing to upgrade to.
-      transformStaticCSP: (policy) =>
-        policy.replaceAll(/;?\s*upgrade-insecure-requests| https:| validator\.swagger\.io/g, ''),
     });
     const hidden = { schema: { hide: true } };
     app.get('/openapi.json', hidden, async () => app.swagger());

@@ -180,7 +180,7 @@ export const KeyResolution = Type.Object(
 
 export const Drift = Type.Object(
   {
-    field: Type.String({ description: 'The argument that differs; of one tag: tags.<name>.' }),
+    field: Type.String({ description: 'The argument that differs; of one tag: `tags.<name>`.' }),
     desired: Type.Unsafe<unknown>({ description: 'As declared; null: it is not to be there.' }),
     observed: Type.Unsafe<unknown>({ description: 'As KMS has it; null: it is not there.' }),
     since: timestamp('When it was first seen.'),

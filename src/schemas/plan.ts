@@ -9,7 +9,7 @@ export const PlanStep = Type.Object(
     operation: Type.String({ description: "KMS's operation.", examples: ['CreateKey', 'PutKeyPolicy'] }),
     parameters: ref(Fields, {
       description:
-        "KMS's own parameters, as they would be sent. The id of a key that does not exist yet stands as <key_id>, that of its record as <id>.",
+        "KMS's own parameters, as they would be sent. The id of a key that does not exist yet stands as `<key_id>`, that of its record as `<id>`.",
     }),
     field: nullable(Type.String({ description: 'The argument that the step brings in line; null: all of them.' })),
   },

@@ -16,7 +16,9 @@ export const Recovery = Type.Object(
 
 const HeldDifference = Type.Object(
   {
-    field: Type.String({ description: 'As in drift; key_id: the key itself; tags.<ownership tag>: it was let go of.' }),
+    field: Type.String({
+      description: 'As in drift; key_id: the key itself; `tags.<ownership tag>`: it was let go of.',
+    }),
     recorded: Type.Unsafe<unknown>({ description: 'As the database has it; null: it does not.' }),
     observed: Type.Unsafe<unknown>({ description: 'As KMS has it; null: it does not.' }),
   },

@@ -47,7 +47,7 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
   const { body: yaml } = await call<string>('GET', '/openapi.yaml');
   t.same(parse(yaml), document, 'as YAML it says the same');
 
-  for (const page of ['/docs', '/docs/', '/docs/static/swagger-ui.css', '/problems/conflict']) {
+  for (const page of ['/docs', '/docs/', '/docs/page.js', '/docs/scalar.js', '/docs/icon.svg', '/problems/conflict']) {
     t.equal((await call('GET', page)).status, 200, page);
   }
 

@@ -14,7 +14,7 @@ const etagHeader = {
   ETag: {
     type: 'string',
     description:
-      '"<generation>.<n>"; n moves when only the status does. Of one key, `.` and some letters more where the caller may not do everything with it.',
+      '`"<generation>.<n>"`; n moves when only the status does. Of one key, `.` and some letters more where the caller may not do everything with it.',
   },
 };
 const preferenceHeader = {
