@@ -6,8 +6,8 @@
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { failureSwitches } from '../src/config.ts';
 import { stopWithNpm } from '../src/orphan.ts';
+import { failureSwitches } from '../src/variables.ts';
 import { checkAtRest, experiment, type World } from './experiment.ts';
 import { historiesIn } from './history.ts';
 import { violations } from './invariants.ts';

@@ -1,5 +1,5 @@
 /** The table of environment variables, out of their definitions. */
-import { variables } from '../src/config.ts';
+import { variables } from '../src/variables.ts';
 
 const section = /(<!-- variables: [^\n]*-->\n)[\s\S]*?(<!-- \/variables -->)/;
 

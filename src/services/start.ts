@@ -20,7 +20,6 @@ import { searchByListing, searchByTaggingApi } from '../kms/ownership.ts';
 import { writeTimes } from '../kms/permit.ts';
 import { Limiter } from '../kms/quotas.ts';
 import { Directory } from './access/directory.ts';
-import { openVerifier } from './access/issuer.ts';
 import { openCallers } from './access/sign-in.ts';
 import { takeBootstrapToken } from './access/tokens.ts';
 import { openChangeFeed } from './changes.ts';
@@ -202,6 +201,8 @@ async function openAccess(config: Config, database: Database, notifications: Not
   const { JWT_ISSUERS: issuers, JWT_AUDIENCE: audience, JWT_GROUPS_CLAIM: groupsClaim } = config;
   if (!modes.includes('jwt') || issuers === null || audience === null) return openCallers(modes, directory, null);
   const rules = { issuers, audience, groupsClaim };
+  // Loaded where it is asked for alone: no other set-up needs what reads JWTs.
+  const { openVerifier } = await import('./access/issuer.ts');
   return openCallers(modes, directory, { ...rules, verify: openVerifier(rules, log) });
 }
 

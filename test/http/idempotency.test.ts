@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { test } from 'tap';
 import { allKeyIds } from '../support/kms-truth.ts';
-import { type Service, startBackends, startProcess } from '../support/process.ts';
+import { startBackends, startProcess } from '../support/process.ts';
 import {
   eventually,
   kmsClient,
@@ -153,11 +153,11 @@ test('Idempotency-Key', async (t) => {
 test('50 identical POSTs with one Idempotency-Key at two replicas at once make one key', async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t);
   const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl };
-  const replicas = await Promise.all([startProcess(t, environment), startProcess(t, environment)]);
+  const replicas = await Promise.all([startService(t, environment), startService(t, environment)]);
   const headers = { 'idempotency-key': randomUUID() };
   const answers = await Promise.all(
     Array.from({ length: 50 }, (_, index) =>
-      (replicas[index % 2] as Service).call<{ id: string }>('POST', '/v1/keys', { description: 'once' }, headers),
+      replicas[index % 2 === 0 ? 0 : 1].call<{ id: string }>('POST', '/v1/keys', { description: 'once' }, headers),
     ),
   );
   const created = answers.filter(({ status }) => status === 201);
@@ -183,7 +183,7 @@ test('a replica that dies between record and answer: the repeat goes on with the
   const headers = { 'idempotency-key': randomUUID() };
   const body = { description: 'survivor', enable_key_rotation: true };
   const lost = first.call('POST', '/v1/keys', body, { ...headers, prefer: 'wait=60' }).catch(() => 'lost');
-  const second = await startProcess(t, environment);
+  const second = await startService(t, environment);
   const recorded = await eventually('it is recorded', async () => {
     const { body: page } = await second.call<{ items: { id: string; key_id: string | null }[] }>('GET', '/v1/keys');
     return page.items.find(({ key_id }) => key_id !== null);

@@ -1,12 +1,12 @@
 import { Client } from 'pg';
 import { test } from 'tap';
-import { startBackends, startProcess, startProxy } from '../support/process.ts';
+import { startBackends, startProxy } from '../support/process.ts';
 import { eventually, type Problem, startService } from '../support/service.ts';
 
 test('while PostgreSQL is away: 503 with Retry-After, and the service recovers by itself', async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t);
   const proxy = await startProxy(t, new URL(databaseUrl));
-  const { call } = await startProcess(t, { DATABASE_URL: proxy.url, KMS_ENDPOINT: kmsUrl, LOG_LEVEL: 'silent' });
+  const { call } = await startService(t, { DATABASE_URL: proxy.url, KMS_ENDPOINT: kmsUrl });
   const { body: key } = await call('POST', '/v1/keys', {});
   proxy.cut();
   for (const [method, path, body] of [
@@ -34,7 +34,7 @@ test('while PostgreSQL is away: 503 with Retry-After, and the service recovers b
 test('connections to PostgreSQL that are lost without a word: the service and its worker come back by themselves', async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t);
   const proxy = await startProxy(t, new URL(databaseUrl));
-  const { call } = await startProcess(t, { DATABASE_URL: proxy.url, KMS_ENDPOINT: kmsUrl, LOG_LEVEL: 'silent' });
+  const { call } = await startService(t, { DATABASE_URL: proxy.url, KMS_ENDPOINT: kmsUrl });
   const { body: key } = await call('POST', '/v1/keys', {});
   const path = `/v1/keys/${key.id}`;
   proxy.blackhole();

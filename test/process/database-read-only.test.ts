@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import { test } from 'tap';
-import { startBackends, startProcess } from '../support/process.ts';
-import { eventually, type Problem } from '../support/service.ts';
+import { startBackends } from '../support/process.ts';
+import { eventually, type Problem, startService } from '../support/service.ts';
 
 test('a database that takes no writes for a while, as a standby: 503, and the service comes back by itself', async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t);
@@ -11,7 +11,7 @@ test('a database that takes no writes for a while, as a standby: 503, and the se
   const database = new Client({ connectionString: outside.href });
   await database.connect();
   t.teardown(() => database.end());
-  const { call } = await startProcess(t, { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl, LOG_LEVEL: 'silent' });
+  const { call } = await startService(t, { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl });
   const { body: key } = await call('POST', '/v1/keys', {});
   const turn = (mode: 'on' | 'off') =>
     database.query(`ALTER DATABASE ${name} SET default_transaction_read_only = ${mode}`);

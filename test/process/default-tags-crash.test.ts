@@ -3,7 +3,7 @@ import type { Key } from '../../src/schemas/key.ts';
 import type { Provider } from '../../src/schemas/provider.ts';
 import { tags } from '../support/kms-truth.ts';
 import { startBackends, startProcess } from '../support/process.ts';
-import { eventually, kmsClient, kmsControl } from '../support/service.ts';
+import { eventually, kmsClient, kmsControl, startService } from '../support/service.ts';
 
 const count = 30;
 
@@ -24,7 +24,7 @@ test('kill -9 in the middle of a change of default_tags, and another change afte
   first.child.kill('SIGKILL');
   await first.ended;
 
-  const second = await startProcess(t, environment);
+  const second = await startService(t, environment);
   const left = await progress(second.call);
   t.ok(left.keys_pending > 0, `${left.keys_pending} keys were left`);
   t.ok(left.started_at !== null && left.expected_until !== null);

@@ -4,7 +4,7 @@ import type { Revision } from '../../src/schemas/history.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import { allKeyIds } from '../support/kms-truth.ts';
 import { startBackends, startProcess } from '../support/process.ts';
-import { type Call, eventually, kmsClient, type Problem } from '../support/service.ts';
+import { type Call, eventually, kmsClient, type Problem, startService } from '../support/service.ts';
 
 const missing = {
   Version: '2012-10-17',
@@ -72,7 +72,7 @@ test('a replica that dies between record and answer: the repeat is answered as t
   first.child.kill('SIGKILL');
   t.same(new Set(await lost), new Set(['lost']));
 
-  const second = await startProcess(t, environment);
+  const second = await startService(t, environment);
   const overtaken = runs.find(({ name }) => name === 'overtaken PATCH');
   t.equal((await second.call('PATCH', overtaken?.path ?? '', { description: 'theirs' })).status, 200);
   await Promise.all(

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { test } from 'tap';
+import { type Test, test } from 'tap';
 import { readConfig } from '../../src/config.ts';
 import { run, startBackends, startProcess, temporaryFolder } from '../support/process.ts';
-import { eventually } from '../support/service.ts';
+import { eventually, kmsControl, startService } from '../support/service.ts';
 
 async function postgresPid(dataDir: string): Promise<number> {
   return Number((await readFile(path.join(dataDir, 'postgres/postmaster.pid'), 'utf8')).split('\n')[0]);
@@ -65,63 +65,62 @@ test('a bad variable stops the service with one line', async (t) => {
   );
 });
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`${signal} ends a service cleanly, and a restart finds everything`, async (t) => {
-    const DATA_DIR = await temporaryFolder(t);
-    const first = await startProcess(t, { DATA_DIR });
-    t.match(first.stdout(), /^Keyward serves on http:\S+; documentation: http:\S+\/docs; local KMS [^\n]+\n$/);
-    const { body: made } = await first.call('POST', '/v1/keys', { description: 'kept', tags: { a: '1' } });
-    const { body: key } = await first.call('GET', `/v1/keys/${made.id}`);
-    const postgres = await postgresPid(DATA_DIR);
-    t.ok(isAlive(postgres));
-    first.child.kill(signal);
-    t.same(await first.ended, { code: 0, signal: null });
-    t.notOk(isAlive(postgres), 'PostgreSQL is stopped');
-
-    const second = await startProcess(t, { DATA_DIR });
-    t.same((await second.call('GET', `/v1/keys/${key.id}`)).body, key);
-    const { body: synced } = await second.call('POST', `/v1/keys/${key.id}/sync`);
-    t.match(synced.status, { state: 'in_sync', drift: [] });
-    second.child.kill(signal);
-    await second.ended;
-  });
-}
-
-test('a request that waits when the stop comes gets its answer', async (t) => {
-  const service = await startProcess(t, { DATA_DIR: await temporaryFolder(t) });
-  await fetch(`${service.kmsUrl}/_local/faults`, {
-    method: 'POST',
-    body: JSON.stringify({ operation: 'CreateKey', kind: 'throttle', times: null }),
-  });
-  const waiting = service.call('POST', '/v1/keys', {}, { prefer: 'wait=60' });
-  await eventually('the request waits', async () => {
-    const { body } = await service.call<{ items: unknown[] }>('GET', '/v1/keys');
-    return body.items.length === 1;
-  });
-  service.child.kill('SIGTERM');
-  const { status, body } = await waiting;
-  t.equal(status, 202);
-  t.equal(body.status.state, 'creating');
-  t.equal((await service.ended).code, 0);
-});
-
-test('a data directory that is in use is not taken over', async (t) => {
+/** Each signal in turn, since to start a service is what takes the time. */
+test('a service that is ended leaves nothing running, answers who waits, and a restart finds everything', async (t) => {
   const DATA_DIR = await temporaryFolder(t);
-  await startProcess(t, { DATA_DIR });
-  const second = run(t, 'src/server.ts', { DATA_DIR, PORT: '0', LOCAL_KMS_PORT: '0' });
-  t.equal((await second.ended).code, 1);
-  t.match(second.stderr(), /in use by another Keyward process/);
+  const first = await startProcess(t, { DATA_DIR });
+  t.match(first.stdout(), /^Keyward serves on http:\S+; documentation: http:\S+\/docs; local KMS [^\n]+\n$/);
+  const { body: made } = await first.call('POST', '/v1/keys', { description: 'kept', tags: { a: '1' } });
+  const { body: key } = await first.call('GET', `/v1/keys/${made.id}`);
+
+  const intruder = run(t, 'src/server.ts', { DATA_DIR, PORT: '0', LOCAL_KMS_PORT: '0' });
+  t.equal((await intruder.ended).code, 1, 'a data directory that is in use is not taken over');
+  t.match(intruder.stderr(), /in use by another Keyward process/);
+
+  const postgres = await postgresPid(DATA_DIR);
+  t.ok(isAlive(postgres));
+  first.child.kill('SIGTERM');
+  t.same(await first.ended, { code: 0, signal: null });
+  t.notOk(isAlive(postgres), 'PostgreSQL is stopped');
+
+  const second = await startProcess(t, { DATA_DIR });
+  t.same((await second.call('GET', `/v1/keys/${key.id}`)).body, key);
+  const { body: synced } = await second.call('POST', `/v1/keys/${key.id}/sync`);
+  t.match(synced.status, { state: 'in_sync', drift: [] });
+  await kmsControl(second.kmsUrl ?? '').fault({ operation: 'CreateKey', kind: 'throttle', times: null });
+  const waiting = second.call('POST', '/v1/keys', {}, { prefer: 'wait=60' });
+  await eventually('the request waits', async () => {
+    const { body } = await second.call<{ items: unknown[] }>('GET', '/v1/keys');
+    return body.items.length === 2;
+  });
+  second.child.kill('SIGINT');
+  const { status, body: waited } = await waiting;
+  t.equal(status, 202);
+  t.equal(waited.status.state, 'creating');
+  t.same(await second.ended, { code: 0, signal: null });
+
+  const third = await startProcess(t, { DATA_DIR });
+  t.equal((await third.call('GET', `/v1/keys/${key.id}`)).body.arn, key.arn);
+  await eventually('what was accepted is carried out', async () => {
+    return (await third.call('GET', `/v1/keys/${waited.id}`)).body.status.state === 'in_sync';
+  });
+  third.child.kill('SIGINT');
+  await third.ended;
 });
 
 test('replicas that start at once on an empty database all start', async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t, { empty: true });
   const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl };
-  const replicas = await Promise.all([1, 2, 3].map(() => startProcess(t, environment)));
-  const { body: key } = await (replicas[0] as (typeof replicas)[0]).call('POST', '/v1/keys', {});
+  const replicas = await Promise.all([
+    startProcess(t, environment),
+    startProcess(t, environment),
+    ...[1, 2].map(() => startService(t, environment)),
+  ]);
+  const { body: key } = await replicas[0].call('POST', '/v1/keys', {});
   for (const { call } of replicas) t.equal((await call('GET', `/v1/keys/${key.id}`)).status, 200);
 });
 
-test('npm run migrate applies migrations alone; without them a service that may not migrate says so', async (t) => {
+test('npm run migrate applies migrations alone; without them a service says so; an api process leaves the work to a worker', async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t, { empty: true });
   const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl, MIGRATE_ON_START: 'false' };
   const early = run(t, 'src/server.ts', { ...environment, PORT: '0' });
@@ -132,14 +131,11 @@ test('npm run migrate applies migrations alone; without them a service that may 
     t.equal((await migration.ended).code, 0);
     t.match(migration.stdout(), wanted);
   }
-  const { call } = await startProcess(t, environment);
-  t.equal((await call('POST', '/v1/keys', {})).status, 201);
+  await leavesWorkToWorker(t, environment);
 });
 
-test('roles: an api process leaves the work to a worker', async (t) => {
-  const { databaseUrl, kmsUrl } = await startBackends(t);
-  const environment = { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl };
-  const api = await startProcess(t, { ...environment, ROLE: 'api' });
+async function leavesWorkToWorker(t: Test, environment: Record<string, string>): Promise<void> {
+  const api = await startService(t, { ...environment, ROLE: 'api' });
   const { status, body: key } = await api.call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
   t.equal(status, 202);
   const worker = await startProcess(t, { ...environment, ROLE: 'worker' });
@@ -150,4 +146,4 @@ test('roles: an api process leaves the work to a worker', async (t) => {
   t.equal((await api.call('POST', '/v1/keys', {})).status, 201, 'the api process hears of the end');
   t.equal((await worker.call('GET', '/livez')).status, 200);
   t.equal((await worker.call('GET', '/v1/keys')).status, 404, 'a worker serves health, no keys');
-});
+}

@@ -104,7 +104,7 @@ test('a change whose process is killed goes on, and one that takes its place beg
   first.child.kill('SIGKILL');
   await first.ended;
   t.equal(await answer, null, 'nobody was answered');
-  const second = await startProcess(t, environment);
+  const second = await startService(t, environment);
   t.match((await second.call<Provider>('GET', `/v1/providers/${provider}`)).body, prod, 'it was recorded');
   await release();
   await eventually('it reaches all', async () => (await other.counts()).along === count);

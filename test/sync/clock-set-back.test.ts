@@ -3,7 +3,7 @@ import { test } from 'tap';
 import { installClock, stepClock } from '../../chaos/database-clock.ts';
 import { metadata } from '../support/kms-truth.ts';
 import { startBackends, startProcess } from '../support/process.ts';
-import { eventually, kmsClient, kmsControl } from '../support/service.ts';
+import { eventually, kmsClient, kmsControl, startService } from '../support/service.ts';
 
 test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had in hand does not wait until then", async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t);
@@ -45,7 +45,7 @@ test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had i
   await control.clearFaults();
   await stepClock(database, 0);
 
-  const { call } = await startProcess(t, environment);
+  const { call } = await startService(t, environment);
   const held = await eventually('the change is carried out', async () => {
     const { body } = await call('GET', `/v1/keys/${key.id}`);
     return body.status.state === 'in_sync' && body;

@@ -1,7 +1,8 @@
 /** Who is behind a request's credentials. */
-import type { AuthMode } from '../../config.ts';
+
 import { type Access, unlimited } from '../../domain/access.ts';
 import { isTokenForm } from '../../domain/api-token.ts';
+import type { AuthMode } from '../../variables.ts';
 import { ProblemError } from '../problems.ts';
 import type { Binding, Directory } from './directory.ts';
 import type { Identity, JwtRules, JwtVerifier } from './issuer.ts';
