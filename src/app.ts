@@ -8,6 +8,7 @@ import auth from './plugins/auth.ts';
 import bodies, { bodyLimit } from './plugins/bodies.ts';
 import browsers from './plugins/browsers.ts';
 import caching from './plugins/caching.ts';
+import deprecation from './plugins/deprecation.ts';
 import docs from './plugins/docs.ts';
 import errors, { answerUnreadable, sendProblem } from './plugins/errors.ts';
 import health from './plugins/health.ts';
@@ -15,6 +16,7 @@ import idempotency from './plugins/idempotency.ts';
 import limits from './plugins/limits.ts';
 import metrics from './plugins/metrics.ts';
 import parameters from './plugins/parameters.ts';
+import problemPages from './plugins/problem-pages.ts';
 import reference from './plugins/reference.ts';
 import routing from './plugins/routing.ts';
 import serialization from './plugins/serialization.ts';
@@ -31,6 +33,7 @@ import write from './routes/keys/write.ts';
 import providers from './routes/providers.ts';
 import recovery from './routes/recovery.ts';
 import unmanaged from './routes/unmanaged.ts';
+import { type Deprecations, deprecations as deprecationTable } from './schemas/deprecations.ts';
 import type { Services } from './services/context.ts';
 import { ProblemError } from './services/problems.ts';
 
@@ -45,6 +48,8 @@ export type AppOptions = {
   logger: FastifyServerOptions['loggerInstance'];
   /** A worker serves its health only. */
   role?: 'all' | 'api' | 'worker';
+  /** Operations that go. */
+  deprecations?: Deprecations;
 };
 
 /** What a caller may send as X-Request-Id and get back. */
@@ -75,7 +80,7 @@ const resources = [
 ];
 
 /** Builds the application; `ready()` or `listen()` is the caller's. */
-export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
+export async function buildApp({ services, logger, role = 'all', deprecations = deprecationTable }: AppOptions) {
   const app = fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     bodyLimit,
@@ -86,7 +91,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
     logController: new LogController({ disableRequestLogging: true }),
     // Node itself bounds a path; one that names no key is 404, however long.
     routerOptions: { ignoreTrailingSlash: false, maxParamLength: 100_000 },
-    clientErrorHandler: answerUnreadable,
+    clientErrorHandler: (error, socket) => answerUnreadable(error, socket, services.web.publicUrl),
     frameworkErrors: (error, request, reply) => {
       const detail = `The path can't be read: ${error.message}.`;
       sendProblem(request, reply, new ProblemError('malformed-request', detail));
@@ -103,6 +108,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   });
   endConnectionsWithTheirLastAnswer(app);
   await app.register(errors);
+  await app.register(deprecation, { deprecations });
   await app.register(routing);
   await app.register(limits);
   await app.register(browsers);
@@ -116,6 +122,7 @@ export async function buildApp({ services, logger, role = 'all' }: AppOptions) {
   await app.register(idempotency);
   await app.register(caching);
   if (role !== 'worker') await app.register(docs).register(reference);
+  await app.register(problemPages);
   await app.register(health);
   await app.register(metrics);
   if (role === 'worker') return app;

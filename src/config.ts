@@ -112,6 +112,7 @@ export function webOf(config: Config) {
     corsOrigins: config.CORS_ORIGINS ?? [],
     names: config.AUTH_MODE.includes('none') ? namesOf(config) : null,
     trustedProxies: config.TRUSTED_PROXIES,
+    publicUrl: config.PUBLIC_URL,
     limits: {
       reads: config.RATE_LIMIT_READS,
       writes: config.RATE_LIMIT_WRITES,

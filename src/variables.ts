@@ -17,6 +17,11 @@ const asNumber = (text: string) => (/^\d+$/.test(text) ? Number(text) : text);
 const asFraction = (text: string) => (/^\d*\.?\d+$/.test(text) ? Number(text) : text);
 /** @returns null: it is none. */
 const asEndpoint = (text: string) => (text === 'local' || text === 'aws' || endpointFault(text) === null ? text : null);
+/** @returns false: it is a URL that has more to it, or none. */
+const asOrigin = (text: string) => {
+  const url = URL.parse(text);
+  return url !== null && url.href === `${url.origin}/` ? url.origin : false;
+};
 const asBoolean = (text: string) => (text === 'true' ? true : text === 'false' ? false : text);
 
 function variable<Schema extends TSchema>(
@@ -244,8 +249,15 @@ export const variables = {
     Type.Union([Type.Null(), Type.Array(Type.String({ pattern: '^[0-9a-fA-F.:/]+$' }), { minItems: 1 })]),
     null,
     'addresses or ranges, separated by commas',
-    'proxies whose X-Forwarded-For is believed, in events and limits by address',
+    'proxies whose X-Forwarded-For is believed, in events and limits by address, and whose X-Forwarded-Host and -Proto are where PUBLIC_URL is unset',
     asList,
+  ),
+  PUBLIC_URL: variable(
+    Type.Union([Type.Null(), Type.String({ pattern: '^https?:' })]),
+    null,
+    'a URL without a path, such as https://keyward.example.com',
+    'where callers reach the service: of the types of problems, and of the server in OpenAPI; unset: where each request says that it was sent',
+    asOrigin,
   ),
   RATE_LIMIT_READS: perMinute(0, 'reads of one caller in a minute; 0: any'),
   RATE_LIMIT_WRITES: perMinute(600, 'writes of one caller in a minute; 0: any'),

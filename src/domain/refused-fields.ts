@@ -19,14 +19,33 @@ const argumentsByCode: [code: RegExp, argument: ArgumentName][] = [
   [/^Xks/, 'xks_key_id'],
 ];
 
+/** As KMS's words on a value that is not right name them: `… at 'description' failed to satisfy constraint`. */
+const argumentsByName: Record<string, ArgumentName> = {
+  description: 'description',
+  policy: 'policy',
+  tags: 'tags',
+  keyUsage: 'key_usage',
+  keySpec: 'customer_master_key_spec',
+  multiRegion: 'multi_region',
+  customKeyStoreId: 'custom_key_store_id',
+  xksKeyId: 'xks_key_id',
+};
+
+/** What of a CreateKey a refusal is about. */
+function argumentOfCreate(code: string, message: string): ArgumentName | undefined {
+  const ofCode = argumentsByCode.find(([pattern]) => pattern.test(code))?.[1];
+  const [, name = ''] = (code === 'ValidationException' && /(?: at '|\bThe )(\w+)/.exec(message)) || [];
+  return ofCode ?? (Object.hasOwn(argumentsByName, name) ? argumentsByName[name] : undefined);
+}
+
 /** Where in the body the cause is; empty where that can't be told. @param message KMS's own. */
 export function violationsBy(
   call: RefusedCall | null,
   { code, message }: { code: string; message: string },
 ): Violation[] {
   if (call === null) return [];
-  const ofCode = argumentsByCode.find(([pattern]) => pattern.test(code))?.[1];
-  const field = call.operation === 'CreateKey' ? ofCode : operationOf(call.operation)?.argument;
+  const field =
+    call.operation === 'CreateKey' ? argumentOfCreate(code, message) : operationOf(call.operation)?.argument;
   if (field == null) return [];
   const isPrincipal = field === 'policy' && /invalid principals?/i.test(message);
   const detail = isPrincipal ? `KMS knows no such principal: ${suspects(call)}.` : `KMS refused it: ${message}`;

@@ -10,6 +10,7 @@ import type { Caller } from '../services/access/sign-in.ts';
 import type { Actor } from '../services/context.ts';
 import { ProblemError } from '../services/problems.ts';
 import { providerNotFound } from '../services/providers/commands.ts';
+import { badHeader } from './parameters.ts';
 import { originOf } from './requests.ts';
 
 type Need = (typeof operationNeeds)[string];
@@ -129,10 +130,7 @@ function onBehalfOf(request: FastifyRequest, { access }: Caller): string | null 
   // Node reads headers as Latin-1; names outside of it come as UTF-8.
   const text = Buffer.from(String(header), 'latin1').toString('utf8').trim();
   if (!/^[^\p{Cc}\uFFFD\u202A-\u202E\u2066-\u2069]{1,256}$/u.test(text) || withoutCredentials(text) !== text) {
-    throw new ProblemError(
-      'malformed-request',
-      'Keyward-On-Behalf-Of: 1 to 256 characters of UTF-8 are right, and no credentials.',
-    );
+    throw badHeader('Keyward-On-Behalf-Of', '1 to 256 characters of UTF-8 are right, and no credentials.');
   }
   if (!access.hasSomewhere('access:on-behalf-of')) throw forbidden('access:on-behalf-of');
   return text;

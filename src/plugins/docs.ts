@@ -1,9 +1,6 @@
-/** The OpenAPI document, made from the schemas of the routes, and the pages of problems. */
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
+/** The OpenAPI document, made from the schemas of the routes. */
 import swagger from '@fastify/swagger';
 import fp from 'fastify-plugin';
-import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { complete } from './openapi.ts';
 
 const introduction = `Keeps AWS KMS keys in the state that their owners declared: the arguments, defaults and limits are those of
@@ -12,8 +9,6 @@ Terraform's \`aws_kms_key\`.
 - A write is recorded, and waits for KMS: 200, 201 or 204 when that is done, 202 while it goes on (\`Prefer: wait=N\`).
 - Every error is a problem by RFC 9457. Whatever the operation, a method that a path does not take is 405 with \`Allow\`.
 - New fields in answers, and new values of fields with \`x-extensible-enum\`, come without notice: see docs/versioning.md.`;
-
-const problemPages = path.resolve(import.meta.dirname, '../../docs/problems');
 
 export default fp(
   async (app) => {
@@ -38,7 +33,9 @@ export default fp(
           { name: 'Access', description: 'Who may do what: tokens, roles, bindings.' },
           { name: 'Service', description: 'The service itself: is it up, can it work, what does it measure.' },
         ],
-        servers: [{ url: '/', description: 'The service that this document comes from.' }],
+        servers: [
+          { url: app.services.web.publicUrl ?? '/', description: 'The service that this document comes from.' },
+        ],
         components: {
           securitySchemes: {
             bearer: {
@@ -64,12 +61,6 @@ export default fp(
     app.get('/openapi.yaml', hidden, async (_request, reply) => {
       const { stringify } = await import('yaml');
       return reply.type('application/yaml').send(stringify(app.swagger(), { aliasDuplicateObjects: false }));
-    });
-    app.get<{ Params: { kind: string } }>('/problems/:kind', hidden, async (request, reply) => {
-      const { kind } = request.params;
-      if (!Object.hasOwn(problemKinds, kind)) throw new ProblemError('not-found', `There is no problem ${kind}.`);
-      const page = await readFile(path.join(problemPages, `${kind as ProblemKind}.md`), 'utf8');
-      return reply.type('text/markdown; charset=utf-8').send(page);
     });
   },
   { name: 'docs' },

@@ -7,7 +7,7 @@ import { isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
 import { withoutCredentials } from '../domain/credentials.ts';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { badParameters } from './parameters.ts';
-import { pathOf } from './requests.ts';
+import { addressOf, pathOf, reachedAt } from './requests.ts';
 import { parameterFaults } from './validation.ts';
 
 /** Seconds after which it makes sense to try again. */
@@ -61,7 +61,7 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
       // Not by its schema: Fastify would answer in its own words where a problem lacks something.
       .serializer((shown: object) => withoutCredentials(JSON.stringify(shown)))
       .send({
-        type: `/problems/${problem.kind}`,
+        type: `${reachedAt(request)}${typeOf(problem.kind)}`,
         title,
         status,
         detail: problem.message,
@@ -74,21 +74,36 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
   );
 }
 
+/** A type without the host at which its page is: the same for every caller. */
+const typeOf = (kind: ProblemKind) => `/problems/${kind}`;
+
+/** The text of a problem as it is kept: it may be shown to who reaches the service by another name. */
+export function withoutHost(text: string, kind: ProblemKind): string {
+  return JSON.stringify({ ...JSON.parse(text), type: typeOf(kind) });
+}
+
+/** The text of a problem that was kept, for this caller. */
+export function withHost(text: string, request: FastifyRequest): string {
+  const problem = JSON.parse(text);
+  return JSON.stringify({ ...problem, type: `${reachedAt(request)}${problem.type}` });
+}
+
 /** Answers a request that is no HTTP, or more of it than is taken, and ends the connection. */
-export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket, publicUrl: string | null): void {
   if (socket.destroyed || error.code === 'ECONNRESET') return void socket.destroy();
   const [status, reason] = unreadable[error.code ?? ''] ?? [400, 'Bad Request'];
   const { title } = problemKinds['malformed-request'];
   const detail = `The request can't be read as HTTP: ${error.message}.`;
+  const id = randomUUID();
   const body = JSON.stringify({
-    type: '/problems/malformed-request',
+    type: `${publicUrl ?? addressOf(socket)}${typeOf('malformed-request')}`,
     title,
     status,
     detail,
     instance: '',
-    request_id: randomUUID(),
+    request_id: id,
   });
-  const headers = `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  const headers = `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-Id: ${id}`;
   socket.end(`HTTP/1.1 ${status} ${reason}\r\n${headers}\r\nConnection: close\r\n\r\n${body}`);
 }
 

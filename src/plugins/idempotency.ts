@@ -2,8 +2,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { beginRequest, fingerprintOf, type RunningRequest, type StoredAnswer } from '../services/idempotency.ts';
-import { ProblemError, type ProblemKind } from '../services/problems.ts';
+import type { ProblemKind } from '../services/problems.ts';
 import { callerOf } from './auth.ts';
+import { withHost, withoutHost } from './errors.ts';
+import { badHeader } from './parameters.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -24,7 +26,7 @@ export default fp(
       if (key === null) return;
       const fingerprint = fingerprintOf(request.method, request.url, request.body);
       const begun = await beginRequest(app.services, { actor: ownerOf(request), key, fingerprint });
-      if ('status' in begun) return replay(reply, begun);
+      if ('status' in begun) return replay(request, reply, begun);
       request.idempotency = begun;
     });
     app.addHook('onSend', async (request, reply, payload) => {
@@ -57,15 +59,16 @@ function keyOf(request: FastifyRequest): string | null {
   // The draft has a quoted string; most clients send the bare text.
   const key = /^"(.*)"$/.exec(text)?.[1] ?? text;
   if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
-  throw new ProblemError('malformed-request', 'Idempotency-Key: 1 to 255 visible ASCII characters are right.');
+  throw badHeader('idempotency-key', '1 to 255 visible ASCII characters are right.');
 }
 
-function replay(reply: FastifyReply, { status, headers, body }: StoredAnswer): FastifyReply {
+function replay(request: FastifyRequest, reply: FastifyReply, { status, headers, body }: StoredAnswer): FastifyReply {
+  const isProblem = headers['content-type']?.startsWith('application/problem+json');
   return reply
     .code(status)
     .headers(headers)
     .header('idempotent-replayed', 'true')
-    .send(body ?? undefined);
+    .send(body !== null && isProblem ? withHost(body, request) : (body ?? undefined));
 }
 
 /**
@@ -86,5 +89,6 @@ function settle(
     const value = reply.getHeader(name);
     return value === undefined ? [] : [[name, String(value)]];
   });
-  return running.finish({ status: reply.statusCode, headers: Object.fromEntries(headers), body });
+  const kept = problem === null || body === null ? body : withoutHost(body, problem);
+  return running.finish({ status: reply.statusCode, headers: Object.fromEntries(headers), body: kept });
 }

@@ -1,4 +1,5 @@
 /** What several plugins read off a request, and count requests by. */
+import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { withoutCredentials } from '../domain/credentials.ts';
 
@@ -16,6 +17,23 @@ export function isRead({ method }: Pick<FastifyRequest, 'method'>): boolean {
 /** The path that was asked for, without the query. */
 export function pathOf({ url }: Pick<FastifyRequest, 'url'>): string {
   return url.split('?')[0] ?? url;
+}
+
+/**
+ * Where the caller reaches the service, without a slash at the end: as it is configured, else as the request has it. Whoever
+ * sends a false Host is told it again, and nobody else: what is kept of an answer has no host.
+ */
+export function reachedAt({ server, protocol, host, raw }: FastifyRequest): string {
+  const { publicUrl } = server.services.web;
+  if (publicUrl !== null) return publicUrl;
+  const url = URL.parse(`${protocol}://${host}`);
+  return url !== null && /^https?:$/.test(url.protocol) ? url.origin : addressOf(raw.socket);
+}
+
+/** The address at which a connection came in. */
+export function addressOf({ localAddress = '127.0.0.1', localPort = 80 }: Socket): string {
+  const host = localAddress.includes(':') ? `[${localAddress}]` : localAddress;
+  return new URL(`http://${host}:${localPort}`).origin;
 }
 
 /** Which request it is, for whom, and where it comes from, as events have it. */

@@ -11,6 +11,7 @@ import { ProblemError } from '../services/problems.ts';
 import { assertValidBody, jsonAnswer, writeHeaders } from './keys/shared.ts';
 
 const tags = ['Access'];
+const notKept = { 'Cache-Control': { type: 'string', description: 'no-store: it is a secret.' } };
 const headers = { type: 'object', properties: { 'idempotency-key': writeHeaders.properties['idempotency-key'] } };
 const gone = { 204: { type: 'null', description: 'It is gone.' } };
 
@@ -78,7 +79,9 @@ const roleRoutes: FastifyPluginAsyncTypebox = async (app) => {
       assertValidBody(request);
       const { name } = request.params;
       if (request.body.name !== undefined && request.body.name !== name) {
-        throw new ProblemError('malformed-request', 'The body names another role than the path.');
+        const detail = 'The body names another role than the path.';
+        const errors = [{ pointer: '/name', code: 'invalid_value' as const, detail }];
+        throw new ProblemError('malformed-request', detail, { errors });
       }
       const wanted = { name, permissions: request.body.permissions };
       const { role, isNew } = await bindings.putRole(app.services, wanted, actorOf(request));
@@ -192,7 +195,10 @@ const tokenRoutes: FastifyPluginAsyncTypebox = async (app) => {
         description: 'It is shown this once, and kept nowhere: a repeat finds the name taken.',
         headers,
         body: ref(TokenCreate),
-        response: { 201: jsonAnswer('The token.', 'NewToken'), ...problems(409, 413, 415, 422) },
+        response: {
+          201: { ...jsonAnswer('The token.', 'NewToken'), headers: notKept },
+          ...problems(409, 413, 415, 422),
+        },
       },
     },
     async (request, reply) => {

@@ -2,10 +2,12 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import fastify from 'fastify';
 import { test } from 'tap';
+import { readConfig, webOf } from '../../src/config.ts';
 import errors from '../../src/plugins/errors.ts';
 import validation from '../../src/plugins/validation.ts';
 import { keyAnswer } from '../../src/routes/keys/shared.ts';
 import { problems } from '../../src/schemas/common.ts';
+import type { Services } from '../../src/services/context.ts';
 import { type KmsError, ProblemError } from '../../src/services/problems.ts';
 import { type Problem, startService } from '../support/service.ts';
 
@@ -53,7 +55,7 @@ test('the HTTP contract', async (t) => {
       const { status: actual, headers, body } = await answer;
       t.equal(actual, status, kind);
       t.match(headers.get('content-type'), /^application\/problem\+json/);
-      t.match(body, { type: `/problems/${kind}`, status, title: String, detail: /\S/ });
+      t.match(body, { type: `${url}/problems/${kind}`, status, title: String, detail: /\S/ });
       t.match(body.instance, /^\/v1\//);
       t.equal(body.request_id, headers.get('x-request-id'));
     }
@@ -202,6 +204,7 @@ test('the HTTP contract', async (t) => {
 
 test('an answer that breaks its own schema is a problem, and so is a problem that does', async (t) => {
   const app = fastify();
+  app.decorate('services', { web: webOf(readConfig({})) } as Services);
   await app.register(errors);
   await app.register(validation);
   const response = { 200: keyAnswer('A key.'), ...problems(422) };

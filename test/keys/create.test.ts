@@ -233,7 +233,7 @@ test('POST /v1/keys', async (t) => {
     const locked = { Version: '2012-10-17', Statement: [{ ...root, Action: 'kms:Decrypt' }] };
     const { status, body } = await call<Problem>('POST', '/v1/keys', { policy: locked, description: 'refused' });
     t.equal(status, 422);
-    t.equal(body.type, '/problems/refused-by-kms');
+    t.match(body.type, /\/problems\/refused-by-kms$/);
     t.same(body.kms_error, {
       code: 'MalformedPolicyDocumentException',
       message: 'The new key policy will not allow you to update the key policy in the future.',

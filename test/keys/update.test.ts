@@ -194,7 +194,7 @@ test('PATCH /v1/keys/{id}', async (t) => {
     t.equal((await call('PATCH', `/v1/keys/${id}`, { description: 'a' }, { 'if-match': etag })).status, 200);
     const stale = await call<Problem>('PATCH', `/v1/keys/${id}`, { description: 'b' }, { 'if-match': etag });
     t.equal(stale.status, 412);
-    t.equal(stale.body.type, '/problems/stale-generation');
+    t.match(stale.body.type, /\/problems\/stale-generation$/);
     t.equal((await call('PATCH', `/v1/keys/${id}`, { description: 'c' }, { 'if-match': '*' })).status, 200);
     t.equal((await call('PATCH', `/v1/keys/${id}`, { description: 'd' }, { 'if-match': '"x", "3"' })).status, 200);
     t.equal((await call('DELETE', `/v1/keys/${id}`, undefined, { 'if-match': etag })).status, 412);

@@ -20,7 +20,7 @@ test('a database that takes no writes for a while, as a standby: 503, and the se
   for (const description of ['one', 'two']) {
     const { status, body } = await call<Problem>('PATCH', `/v1/keys/${key.id}`, { description });
     t.equal(status, 503);
-    t.equal(body.type, '/problems/temporarily-unavailable');
+    t.match(body.type, /\/problems\/temporarily-unavailable$/);
   }
   t.equal((await call('GET', '/readyz')).status, 503);
   await turn('off');

@@ -86,7 +86,9 @@ export async function createBinding(
   const subject = checkedSubject(wanted.subject, issuers);
   const unstorable = [wanted.providers ?? [], Object.entries(wanted.tags ?? {}), Object.values(subject)].flat(2);
   if (unstorable.some((text) => typeof text === 'string' && unstorableText(text))) {
-    throw invalidInput([{ pointer: '', detail: 'A value has a character in it that is not text.' }]);
+    throw invalidInput([
+      { pointer: '', code: 'invalid_text', detail: 'A value has a character in it that is not text.' },
+    ]);
   }
   const row = await database.prisma.$transaction(async (transaction) => {
     await assertMayGive(transaction, wanted.role, by, '/role');
@@ -99,18 +101,20 @@ export async function createBinding(
 function checkedSubject(subject: BindingSubject, issuers: readonly string[]): BindingSubject {
   const pointer = '/subject';
   const named = [subject.token, subject.user, subject.group].filter((name) => name !== undefined);
-  if (named.length !== 1) throw invalidInput([{ pointer, detail: 'Name one of token, user and group.' }]);
+  if (named.length !== 1)
+    throw invalidInput([{ pointer, code: 'invalid_value', detail: 'Name one of token, user and group.' }]);
   const issuer = subject.issuer ?? null;
   if (subject.token !== undefined) {
-    if (issuer !== null) throw invalidInput([{ pointer: '/subject/issuer', detail: 'A token has no issuer.' }]);
+    if (issuer !== null)
+      throw invalidInput([{ pointer: '/subject/issuer', code: 'incompatible', detail: 'A token has no issuer.' }]);
     return { token: subject.token };
   }
   if (issuer !== null && !issuers.includes(issuer)) {
-    throw invalidInput([{ pointer: '/subject/issuer', detail: 'It is none of JWT_ISSUERS.' }]);
+    throw invalidInput([{ pointer: '/subject/issuer', code: 'invalid_value', detail: 'It is none of JWT_ISSUERS.' }]);
   }
   if (issuer === null && issuers.length > 1) {
     const detail = 'There are several issuers, and each names people as it likes: say which one vouches for this name.';
-    throw invalidInput([{ pointer: '/subject/issuer', detail }]);
+    throw invalidInput([{ pointer: '/subject/issuer', code: 'required', detail }]);
   }
   return { ...subject, issuer: issuer ?? issuers[0] ?? null };
 }
@@ -180,7 +184,9 @@ export async function putRole(
 ): Promise<{ role: Role; isNew: boolean }> {
   assertOwn(name);
   if (!/^[a-z][a-z0-9-]{0,62}$/.test(name)) {
-    throw invalidInput([{ pointer: '/name', detail: 'Small letters, digits and -, at most 63, a letter first.' }]);
+    throw invalidInput([
+      { pointer: '/name', code: 'invalid_format', detail: 'Small letters, digits and -, at most 63, a letter first.' },
+    ]);
   }
   assertHas(by, permissions);
   const wanted = [...new Set(permissions)];

@@ -28,10 +28,10 @@ export async function createToken({ database }: Stored, wanted: TokenCreate, by:
   const { role, providers, tags, name } = wanted;
   const expiresAt = wanted.expires_at == null ? null : new Date(wanted.expires_at);
   if (expiresAt !== null && expiresAt.getTime() <= Date.now()) {
-    throw invalidInput([{ pointer: '/expires_at', detail: 'It must be in the future.' }]);
+    throw invalidInput([{ pointer: '/expires_at', code: 'out_of_range', detail: 'It must be in the future.' }]);
   }
   if (role == null && (providers != null || tags != null)) {
-    throw invalidInput([{ pointer: '/role', detail: 'Providers and tags limit a role: name one.' }]);
+    throw invalidInput([{ pointer: '/role', code: 'required', detail: 'Providers and tags limit a role: name one.' }]);
   }
   const token = tokenOf(randomBytes(32).toString('base64url'));
   const row = await database.prisma.$transaction(async (transaction) => {

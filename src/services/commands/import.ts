@@ -171,5 +171,5 @@ function declaredByKms(observed: ObservedKey, settings: ProviderSettings, owners
 }
 
 function invalid(pointer: string, detail: string): ProblemError {
-  return invalidInput([{ pointer, detail }]);
+  return invalidInput([{ pointer, code: 'incompatible', detail }]);
 }

@@ -67,7 +67,9 @@ function assertInQuestion(row: KeyRow, keyId: string): void {
     throw conflict("It is in no question which KMS key is the record's: status.error names none.", row.id);
   }
   if (error.message.split(/[\s:,]+/).includes(keyId)) return;
-  throw invalidInput([{ pointer: '/key_id', detail: `The key is not one of those in question: ${error.message}` }]);
+  throw invalidInput([
+    { pointer: '/key_id', code: 'invalid_value', detail: `The key is not one of those in question: ${error.message}` },
+  ]);
 }
 
 function fail(error: unknown, keyId: string): never {
@@ -82,7 +84,7 @@ async function describeOwn(services: Services, kms: Kms, row: KeyRow, keyId: str
     described.customer_master_key_spec === row.customer_master_key_spec && described.key_usage === row.key_usage;
   if (elsewhere !== null || !isAlike || described.key_manager === 'AWS' || described.is_replica) {
     const detail = `${described.arn} can't be what this record's CreateKey made: it is ${elsewhere ?? 'a key of another kind'}.`;
-    throw invalidInput([{ pointer: '/key_id', detail }]);
+    throw invalidInput([{ pointer: '/key_id', code: 'incompatible', detail }]);
   }
   await assertUnmanaged(services, described.arn);
   return described;

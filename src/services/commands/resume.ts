@@ -65,7 +65,9 @@ async function assertHeld({ database }: Services, ids: string[], gap: number): P
   const violations = ids.flatMap((id, index) => {
     const row = known.get(id.toLowerCase());
     if (row === undefined) throw keyNotFound(id);
-    return isHeldBack(row, gap) ? [] : [{ pointer: `/keys/${index}`, detail: `The key ${id} is not held.` }];
+    return isHeldBack(row, gap)
+      ? []
+      : [{ pointer: `/keys/${index}`, code: 'invalid_value' as const, detail: `The key ${id} is not held.` }];
   });
   if (violations.length > 0) throw invalidInput(violations);
 }

@@ -44,7 +44,7 @@ function assertRotatable(row: KeyRow): void {
   if (row.customer_master_key_spec === 'SYMMETRIC_DEFAULT' && row.custom_key_store_id === null) return;
   const kind = row.custom_key_store_id === null ? row.customer_master_key_spec : 'a key in a custom key store';
   const detail = `KMS rotates only symmetric encryption keys (SYMMETRIC_DEFAULT) with key material of its own; this is ${kind}.`;
-  throw invalidInput([{ pointer: '', detail }]);
+  throw invalidInput([{ pointer: '', code: 'incompatible', detail }]);
 }
 
 /** An observation is asked for along with it: a sync that is under way then comes back to the key. */

@@ -109,10 +109,9 @@ function toUnmanagedKey({ ownershipTagName }: Services, provider: string, { key,
 
 function problemOf({ code, message }: KmsFailure, cursor: string | undefined): ProblemError {
   if (code === 'InvalidMarkerException' && cursor !== undefined) {
-    return new ProblemError(
-      'malformed-request',
-      'cursor: KMS does not know this page (any more): start from the first.',
-    );
+    const detail = 'KMS does not know this page (any more): start from the first.';
+    const errors = [{ parameter: 'cursor', code: 'invalid_value' as const, detail }];
+    return new ProblemError('malformed-request', `cursor: ${detail}`, { errors });
   }
   return new ProblemError('temporarily-unavailable', `KMS can't be asked now: ${code}: ${message}`);
 }
