@@ -29,8 +29,7 @@ function columnFilters(query: KeyFilters): Prisma.Sql[] {
 
 function textFilter(text: string): Prisma.Sql {
   const pattern = `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
-  return Prisma.sql`(keys.description ILIKE ${pattern} OR keys.arn ILIKE ${pattern} OR keys.key_id ILIKE ${pattern}
-    OR EXISTS (SELECT FROM jsonb_each_text(keys.tags_all) tag WHERE tag.key ILIKE ${pattern} OR tag.value ILIKE ${pattern}))`;
+  return Prisma.sql`key_search_text(keys.description, keys.arn, keys.key_id, keys.tags_all) ILIKE ${pattern}`;
 }
 
 /** `name:value` or `name`; the name ends at the first colon that has no backslash before it. */
