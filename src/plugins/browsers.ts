@@ -9,6 +9,7 @@ import { ProblemError } from '../services/problems.ts';
 const exposedHeaders = [
   ...['ETag', 'Location', 'Preference-Applied', 'Idempotent-Replayed', 'Retry-After'],
   ...['RateLimit', 'RateLimit-Policy', 'X-Request-Id', 'WWW-Authenticate', 'Keyward-Warning'],
+  ...['Deprecation', 'Sunset'],
 ];
 const allowedHeaders = [
   ...['Authorization', 'Content-Type', 'If-Match', 'If-None-Match', 'Idempotency-Key', 'Prefer'],

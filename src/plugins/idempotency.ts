@@ -59,7 +59,7 @@ function keyOf(request: FastifyRequest): string | null {
   // The draft has a quoted string; most clients send the bare text.
   const key = /^"(.*)"$/.exec(text)?.[1] ?? text;
   if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
-  throw badHeader('idempotency-key', '1 to 255 visible ASCII characters are right.');
+  throw badHeader('Idempotency-Key', '1 to 255 visible ASCII characters are right.');
 }
 
 function replay(request: FastifyRequest, reply: FastifyReply, { status, headers, body }: StoredAnswer): FastifyReply {

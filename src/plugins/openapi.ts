@@ -3,7 +3,10 @@
  * generated clients get one type for it.
  */
 import type { OpenAPIV3_1 } from 'openapi-types';
+import { commaSeparated } from '../schemas/common.ts';
 import { answerExamples, bodyExamples, parameterExamples, problemExamples } from '../schemas/examples.ts';
+import { headersOfAnswer, headersOfProblem, usedHeaders } from './openapi-headers.ts';
+import { link } from './openapi-links.ts';
 
 type Document = OpenAPIV3_1.Document;
 type Operation = OpenAPIV3_1.OperationObject;
@@ -18,6 +21,10 @@ const problemAnswers: Record<number, [name: string, description: string]> = {
   401: ['Unauthorized', 'The request says not, or not rightly, who asks.'],
   403: ['Forbidden', 'The caller may not do this.'],
   404: ['NotFound', 'There is no such thing, or the caller may not know of it.'],
+  405: [
+    'MethodNotAllowed',
+    'The path takes other methods: Allow lists them. Whoever calls this operation never gets it.',
+  ],
   408: ['RequestTimeout', 'The request took too long to arrive.'],
   409: ['Conflict', 'The request is at odds with the state of what it is about, or a request with the same key runs.'],
   412: [
@@ -37,49 +44,30 @@ const problemAnswers: Record<number, [name: string, description: string]> = {
 };
 
 /** What any request can get, whatever it asks for. */
-const always = [400, 408, 431];
-const mayTellWhen = [409, 429, 503];
-
-const retryAfter = {
-  description: 'Seconds after which the same request may have another answer.',
-  schema: { type: 'integer', minimum: 0 },
-  example: 5,
-} as const;
-const requestId = {
-  description: 'Of the request, in the log and in the history too: the one that it came with, or a new one.',
-  schema: { type: 'string', minLength: 1, maxLength: 128 },
-  example: '3f0c7a52-6d0e-4f43-9a55-0d6f0f7a7c11',
-} as const;
-const replayed = {
-  description: 'true: the answer of an earlier request with this Idempotency-Key.',
-  schema: { type: 'string' },
-  example: 'true',
-} as const;
-const authenticate = { description: 'How to say who asks.', schema: { type: 'string' }, example: 'Bearer' } as const;
-
-const headerRef = (name: string) => ({ $ref: `#/components/headers/${name}` });
+const always = [400, 405, 408, 431];
 
 /** Completes the document that was made of the routes' schemas. */
 export function complete(document: Document): Document {
   const used = new Set<number>();
   const { schemas = {}, ...rest } = document.components ?? {};
-  for (const { method, operation, route } of operationsOf(document)) {
+  const operations = operationsOf(document);
+  const links = link(operations);
+  for (const { method, operation, route } of operations) {
     if (method === 'get' && route.startsWith('/v1/')) declareTag(operation);
     declareProblems(operation, method);
     completeOperation(operation, schemas, used);
   }
+  const isAnyDeprecated = operations.some(({ operation }) => operation.deprecated);
+  const problems = [...used].sort().map((status) => [nameOf(status), problemAnswer(status, isAnyDeprecated)]);
+  const responses: Record<string, Response> = Object.fromEntries(problems);
   return {
     ...document,
     components: {
       ...rest,
       schemas: Object.fromEntries(Object.entries(schemas).sort(([one], [other]) => one.localeCompare(other))),
-      responses: Object.fromEntries([...used].sort().map((status) => [nameOf(status), problemAnswer(status)])),
-      headers: {
-        'X-Request-Id': requestId,
-        'Retry-After': retryAfter,
-        ...(used.has(401) ? { 'WWW-Authenticate': authenticate } : {}),
-        'Idempotent-Replayed': replayed,
-      },
+      responses,
+      headers: usedHeaders([document.paths, responses]),
+      links,
     },
   };
 }
@@ -102,6 +90,9 @@ const ifNoneMatch: OpenAPIV3_1.ParameterObject = {
   description: 'An ETag; 304 while it is current.',
   schema: { type: 'string' },
 };
+
+/** With the quotes of the draft. plugins/idempotency.ts sees to it: what is wrong with a body comes with what is wrong with headers. */
+const idempotencyKey = { type: 'string', minLength: 1, maxLength: 257 } as const;
 
 /** What plugins/caching.ts does for answers that have no tag of their own. */
 function declareTag(operation: Operation): void {
@@ -131,11 +122,12 @@ function declareProblems(operation: Operation, method: string): void {
 
 function completeOperation(operation: Operation, schemas: Schemas, used: Set<number>): void {
   const parameters = (operation.parameters ?? []) as OpenAPIV3_1.ParameterObject[];
-  const isKept = parameters.some(({ name }) => name === 'idempotency-key');
   for (const parameter of parameters) {
     const example = parameterExamples[parameter.name];
     if (example !== undefined) parameter.example = example;
     const { description } = schemas[nameIn(parameter.schema)] ?? {};
+    if (parameter.name === 'idempotency-key') parameter.schema = idempotencyKey;
+    if (commaSeparated.has(parameter.name)) Object.assign(parameter, { style: 'form', explode: false });
     if (parameter.description === undefined && description !== undefined) parameter.description = description;
     if (parameter.in === 'header') parameter.name = headerName(parameter.name);
   }
@@ -144,7 +136,7 @@ function completeOperation(operation: Operation, schemas: Schemas, used: Set<num
   const entries = Object.entries(operation.responses ?? {}) as [string, Response][];
   const answers = entries.map(([status, answer]): [string, Response | Reference] => {
     if (answer.content?.['application/problem+json'] === undefined) {
-      return [status, completeAnswer(answer, isKept, operation.operationId)];
+      return [status, completeAnswer(answer, operation)];
     }
     used.add(Number(status));
     return [status, { $ref: `#/components/responses/${nameOf(Number(status))}` }];
@@ -157,14 +149,9 @@ function headerName(name: string): string {
   return name.replaceAll(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase());
 }
 
-function completeAnswer(answer: Response, isKept: boolean, operationId: string | undefined): Response {
-  for (const media of Object.values(answer.content ?? {})) illustrate(media, answerExamples, operationId);
-  const headers = {
-    ...answer.headers,
-    ...(isKept ? { 'Idempotent-Replayed': headerRef('Idempotent-Replayed') } : {}),
-    'X-Request-Id': headerRef('X-Request-Id'),
-  };
-  return { ...answer, headers };
+function completeAnswer(answer: Response, operation: Operation): Response {
+  for (const media of Object.values(answer.content ?? {})) illustrate(media, answerExamples, operation.operationId);
+  return { ...answer, headers: { ...answer.headers, ...headersOfAnswer(operation) } };
 }
 
 /** An operation's own example, or that of the schema. */
@@ -179,16 +166,12 @@ function nameIn(schema: unknown): string {
   return $ref.slice('#/components/schemas/'.length);
 }
 
-function problemAnswer(status: number): Response {
+function problemAnswer(status: number, isAnyDeprecated: boolean): Response {
   const [, description = 'Error.'] = problemAnswers[status] ?? [];
   const example = problemExamples[status];
   return {
     description,
-    headers: {
-      ...(mayTellWhen.includes(status) ? { 'Retry-After': headerRef('Retry-After') } : {}),
-      ...(status === 401 ? { 'WWW-Authenticate': headerRef('WWW-Authenticate') } : {}),
-      'X-Request-Id': headerRef('X-Request-Id'),
-    },
+    headers: headersOfProblem(status, isAnyDeprecated),
     content: {
       'application/problem+json': {
         schema: { $ref: '#/components/schemas/Problem' },

@@ -1,42 +1,40 @@
 /** Providers: accounts and Regions, and what holds for all keys in them. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply } from 'fastify';
+import { isCurrent } from '../domain/entity-tag.ts';
 import { actorOf, rightsOf } from '../plugins/auth.ts';
 import { acceptJson, refuseBody } from '../plugins/bodies.ts';
 import { problems, ref } from '../schemas/common.ts';
 import { ProviderCreate, ProviderListQuery, ProviderParams, ProviderPatch } from '../schemas/provider.ts';
 import { checkProvider } from '../services/providers/check.ts';
-import {
-  createProvider,
-  deleteProvider,
-  type ProviderRow,
-  providerTag,
-  updateProvider,
-} from '../services/providers/commands.ts';
-import { findProvider, listProviders, showProvider } from '../services/providers/list.ts';
-import { inputOf, jsonAnswer } from './keys/shared.ts';
+import { createProvider, deleteProvider, type ProviderRow, updateProvider } from '../services/providers/commands.ts';
+import { findProvider, listProviders, providerTag, showProvider } from '../services/providers/list.ts';
+import { idempotencyKeyText, inputOf, jsonAnswer, notModified, readHeaders } from './keys/shared.ts';
 
 const idempotencyHeader = {
   'idempotency-key': {
     type: 'string',
-    description: 'A repeat with the same key and body within 24 hours gets the first answer and does nothing twice.',
+    description: idempotencyKeyText,
   },
 };
 const writeHeaders = { type: 'object', properties: idempotencyHeader };
 const conditionalHeaders = {
   type: 'object',
-  properties: { ...idempotencyHeader, 'if-match': { type: 'string', description: 'An ETag; 412 when it is stale.' } },
+  properties: {
+    ...idempotencyHeader,
+    'if-match': { type: 'string', description: 'An ETag; 412 when its version is not the current one.' },
+  },
 };
-const etag = { ETag: { type: 'string', description: 'Moves with every change of the settings.' } };
+const etag = {
+  ETag: { type: 'string', description: '`"<version>.<digest>"`; the version moves with every change of the settings.' },
+};
 const location = { Location: { type: 'string', description: 'The path of the provider.' } };
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  const send = async (reply: FastifyReply, row: ProviderRow, status: number) =>
-    reply
-      .code(status)
-      .header('etag', providerTag(row))
-      .type('application/json')
-      .send(await showProvider(app.services, row, rightsOf(reply.request).access));
+  const send = async (reply: FastifyReply, row: ProviderRow, status: number) => {
+    const shown = await showProvider(app.services, row, rightsOf(reply.request).access);
+    return reply.code(status).header('etag', providerTag(row, shown)).type('application/json').send(shown);
+  };
 
   app.get(
     '/providers',
@@ -86,12 +84,20 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Get a provider, and how far a change of its tags has come',
         description: 'Its credentials are in the environment of the service, and not shown.',
         params: ProviderParams,
-        response: { 200: { ...jsonAnswer('The provider.', 'Provider'), headers: etag }, ...problems(404) },
+        headers: readHeaders,
+        response: {
+          200: { ...jsonAnswer('The provider.', 'Provider'), headers: etag },
+          304: notModified('provider', etag),
+          ...problems(404),
+        },
       },
     },
     async (request, reply) => {
       const { row, shown } = await findProvider(app.services, request.params.name, rightsOf(request).access);
-      return reply.header('etag', providerTag(row)).type('application/json').send(shown);
+      const tag = providerTag(row, shown);
+      reply.header('etag', tag);
+      if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send();
+      return reply.type('application/json').send(shown);
     },
   );
 

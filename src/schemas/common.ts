@@ -53,6 +53,9 @@ export function timestamp(description: string) {
 /** Keyward's id of a key. */
 export const KeyId = { format: 'uuid', examples: ['01980e6c-7a4b-7c1e-9f00-3b5e8d1c2a10'] };
 
+/** Parameters whose values come in one text, with commas between them. */
+export const commaSeparated: ReadonlySet<string> = new Set(['fields']);
+
 /** What every list takes. */
 export const page = {
   limit: Type.Optional(
@@ -113,7 +116,11 @@ export const KmsError = Type.Object(
 /** RFC 9457. */
 export const Problem = Type.Object(
   {
-    type: Type.String({ format: 'uri-reference', description: 'The kind of problem; a page that explains it.' }),
+    type: Type.String({
+      format: 'uri',
+      description:
+        'The kind of problem: a page of the service that explains it. Programs go by its path: hosts have several names.',
+    }),
     title: Type.String({ description: 'The kind in words.' }),
     status: Type.Integer({ description: 'The HTTP status.' }),
     detail: Type.String({ description: 'What happened, and what to do about it.' }),

@@ -197,6 +197,8 @@ export const answerExamples: Record<string, unknown> = {
   ...accessAnswers,
   Key: key,
   KeyList: page({ ...key, etag: '"1.4"' }, cursor),
+  KeyPartial: { id, status: key.status },
+  KeyPartialList: page({ id, status: key.status, etag: '"1.4"' }, cursor),
   KeySummary: {
     total: 12,
     by_state: { in_sync: 11, drifted: 1 },
@@ -230,6 +232,7 @@ export const parameterExamples: Record<string, unknown> = {
   key: id,
   sort: '-updated_at',
   q: 'payments',
+  fields: ['id', 'status', 'etag'],
   'idempotency-key': '7d9f2b1e-0c6a-4a55-8f2b-5b7c1d2e3f40',
   'if-match': etag,
   'if-none-match': etag,
@@ -246,7 +249,15 @@ function problem(
   rest: Partial<ProblemExample> = {},
 ): ProblemExample {
   const instance = rest.errors?.[0]?.parameter === 'limit' ? '/v1/keys' : `/v1/keys/${id}`;
-  return { type: `/problems/${kind}`, title, status, detail, instance, request_id: requestId, ...rest };
+  return {
+    type: `https://keyward.example.com/problems/${kind}`,
+    title,
+    status,
+    detail,
+    instance,
+    request_id: requestId,
+    ...rest,
+  };
 }
 
 const notNow = 'The database is away. Nothing was recorded.';
@@ -261,6 +272,12 @@ export const problemExamples: Record<number, ProblemExample> = {
   401: problem('unauthenticated', 401, 'Unauthenticated', 'The request says not who asks.'),
   403: problem('forbidden', 403, 'Forbidden', 'The caller has no permission keys:update on this key.', { id }),
   404: problem('not-found', 404, 'Not found', `There is no key with the id "${id}".`),
+  405: problem(
+    'method-not-allowed',
+    405,
+    'Method not allowed',
+    `POST is not possible at /v1/keys/${id}; DELETE, GET, HEAD, OPTIONS, PATCH, PUT are.`,
+  ),
   408: problem('malformed-request', 408, 'Malformed request', 'The request took too long.', { instance: '' }),
   409: problem(
     'conflict',

@@ -1,9 +1,10 @@
 /** Lists of keys: which keys, in which order, and how many. */
 import { type Static, Type } from 'typebox';
 import { page, pageOf, ref, stringEnum } from './common.ts';
-import { DriftPolicy, Key, KeySpec, KeyUsage, SyncState } from './key.ts';
+import { DriftPolicy, fields, Key, KeyPartial, KeySpec, KeyUsage, SyncState } from './key.ts';
 
 export const KeyList = pageOf(Key, 'KeyList', 'keys');
+export const KeyPartialList = pageOf(KeyPartial, 'KeyPartialList', 'keys, with some of their fields');
 
 export const keySorts = ['created_at', 'updated_at', 'description', 'state'] as const;
 
@@ -58,6 +59,7 @@ export const KeyListQuery = Type.Object(
       }),
     ),
     ...filters,
+    fields,
   },
   { additionalProperties: false },
 );
@@ -99,4 +101,4 @@ export type KeySort = Static<typeof KeySort>;
 export type KeySummary = Static<typeof KeySummary>;
 export type KeyListQuery = Static<typeof KeyListQuery>;
 
-export const keyListSchemas = [KeySort, KeyList, Counts, KeySummary];
+export const keyListSchemas = [KeySort, KeyList, KeyPartialList, Counts, KeySummary];

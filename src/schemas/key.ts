@@ -243,6 +243,29 @@ export const Key = Type.Object(
   { $id: 'Key', description: "A key: Terraform's aws_kms_key, and how it is doing in KMS." },
 );
 
+/** A key with some of its fields. */
+export const KeyPartial = Type.Object(
+  Object.fromEntries(Object.entries(Key.properties).map(([name, schema]) => [name, Type.Optional(schema)])),
+  { $id: 'KeyPartial', description: 'A key, with those of its fields alone that `fields` asks for.' },
+);
+
+/** A media type of its own: an answer of application/json is a whole key, and the types of generated clients say so. */
+export const partialType = 'application/vnd.keyward.partial+json';
+
+export const KeyField = stringEnum(Object.keys(Key.properties) as (keyof Key)[], {
+  $id: 'KeyField',
+  description: 'A field of a key.',
+});
+
+export const fields = Type.Optional(
+  Type.Array(ref(KeyField), {
+    minItems: 1,
+    description: `Only these fields, with commas between them. The answer is then of type ${partialType}; default: all, and application/json.`,
+  }),
+);
+
+export const KeyQuery = Type.Object({ fields }, { additionalProperties: false });
+
 export const DeletionQuery = Type.Object(
   {
     deletion_window_in_days: Type.Optional(
@@ -260,6 +283,7 @@ export type KeyPatch = Static<typeof KeyPatch>;
 export type KeyImport = Static<typeof KeyImport>;
 export type KeyResolution = Static<typeof KeyResolution>;
 export type Key = Static<typeof Key>;
+export type KeyField = keyof Key;
 export type Drift = Static<typeof Drift>;
 export type SyncError = Static<typeof SyncError>;
 
@@ -276,4 +300,6 @@ export const keySchemas = [
   SyncError,
   KeyStatus,
   Key,
+  KeyPartial,
+  KeyField,
 ];

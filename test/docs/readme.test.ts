@@ -39,7 +39,11 @@ for (const curl of ['of the machine', 'of our own, for machines without']) {
     const answers = stdout.split(`\n${divider}\n`);
     for (const [index, { command, answer }] of session.entries()) {
       if (answer === '') continue;
-      t.match(realAnswer(answers[index] ?? ''), shownAnswer(answer), command);
+      t.match(
+        realAnswer(answers[index] ?? ''),
+        shownAnswer(answer.replaceAll('http://127.0.0.1:3000', service.url)),
+        command,
+      );
     }
   });
 }

@@ -4,7 +4,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import type { KeySummary } from '../../src/schemas/key-list.ts';
-import { startService } from '../support/service.ts';
+import { type Problem, startService } from '../support/service.ts';
 
 type Page = { items: Key[]; next_cursor: string | null };
 
@@ -90,6 +90,49 @@ test('what a portal needs of lists', async (t) => {
     await call('PATCH', `/v1/keys/${watched.id}`, { tags: { team: 'b' } });
     const changed = await call('GET', '/v1/keys', undefined, { 'if-none-match': headers.get('etag') ?? '' });
     t.equal(changed.status, 200);
+  });
+
+  t.test('`fields` asks for some of the fields of keys', async (t) => {
+    const ask = async (path: string) => {
+      const { headers, body } = await call<Page>('GET', path);
+      t.match(headers.get('content-type'), /^application\/vnd\.keyward\.partial\+json/, path);
+      return body;
+    };
+    const [whole] = (await call<Page>('GET', '/v1/keys?limit=1')).body.items;
+    const page = await ask('/v1/keys?limit=1&fields=status,id,etag');
+    t.same(page.items, [{ id: whole?.id, status: whole?.status, etag: whole?.etag }]);
+    t.ok(page.next_cursor, 'pages go on');
+    const one = await ask(`/v1/keys/${plain.id}?fields=id&fields=tags`);
+    t.same(one, { id: plain.id, tags: { b: '1' } });
+    const answer = await call('GET', `/v1/keys/${plain.id}?fields=id,allowed_actions,updated_at`);
+    t.ok(answer.body.allowed_actions?.length);
+    t.equal(answer.headers.get('etag'), (await call('GET', `/v1/keys/${plain.id}`)).headers.get('etag'));
+    for (const [bad, code] of [
+      ['id,colour', 'invalid_value'],
+      ['', 'invalid_value'],
+      ['status.state', 'invalid_value'],
+      ['id,', 'invalid_value'],
+    ] as const) {
+      for (const path of ['/v1/keys', `/v1/keys/${plain.id}`]) {
+        const { status, body } = await call<Problem>('GET', `${path}?fields=${bad}`);
+        t.equal(status, 400, bad);
+        t.match(body.errors, [{ parameter: 'fields', code }]);
+      }
+    }
+  });
+
+  t.test('a provider is 304 until something of it changes, be it how many keys it has', async (t) => {
+    const first = await call('GET', '/v1/providers/default');
+    const tag = first.headers.get('etag') ?? '';
+    const again = await call('GET', '/v1/providers/default', undefined, { 'if-none-match': `W/${tag}` });
+    t.same([again.status, again.body as unknown, again.headers.get('etag')], [304, '', tag]);
+    t.equal((await call('HEAD', '/v1/providers/default')).headers.get('etag'), tag);
+    await create({ description: 'one more' });
+    const more = await call('GET', '/v1/providers/default', undefined, { 'if-none-match': tag });
+    t.equal(more.status, 200);
+    t.not(more.headers.get('etag'), tag);
+    const change = await call('PATCH', '/v1/providers/default', { drift_policy: 'enforce' }, { 'if-match': tag });
+    t.equal(change.status, 200, 'what it is declared to be has not changed');
   });
 
   t.test('a large answer is compressed as the client likes it, and says the same', async (t) => {

@@ -43,7 +43,7 @@ test('providers: made, read, changed and deleted', async (t) => {
     const least = await call<Provider>('POST', path, { name: 'a', region: 'us-west-2' });
     t.match(least, { status: 201, body: { ...standard, name: 'a', region: 'us-west-2' } });
     t.equal(least.headers.get('location'), `${path}/a`);
-    t.equal(least.headers.get('etag'), '"1"');
+    t.match(least.headers.get('etag'), /^"1\.[\w-]{11}"$/);
     const most = await call<Provider>('POST', path, full);
     const { external_id: secret, ...role } = full.assume_role;
     t.match(most, { status: 201, body: { ...full, assume_role: role } });
@@ -134,10 +134,10 @@ test('providers: made, read, changed and deleted', async (t) => {
         ignore_tags: { keys: ['seen'], key_prefixes: [] },
       },
     });
-    t.equal(changed.headers.get('etag'), '"2"');
+    t.match(changed.headers.get('etag'), /^"2\./);
     t.equal((await call('PATCH', `${path}/payments-prod`, { endpoint: null }, { 'if-match': '"1"' })).status, 412);
     const same = await call<Provider>('PATCH', `${path}/payments-prod`, {});
-    t.equal(same.headers.get('etag'), '"2"', 'nothing was changed');
+    t.equal(same.headers.get('etag'), changed.headers.get('etag'), 'nothing was changed');
     t.equal((await call('PATCH', `${path}/nobody`, {})).status, 404);
     t.equal((await call('PATCH', `${path}/payments-prod`, { name: 'new' })).status, 422);
     t.equal((await call('PATCH', `${path}/payments-prod`, { region: null })).status, 422);

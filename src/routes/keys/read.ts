@@ -5,7 +5,7 @@ import { markOf } from '../../domain/access.ts';
 import { isCurrent, tagFor } from '../../domain/entity-tag.ts';
 import { rightsOf } from '../../plugins/auth.ts';
 import { problems } from '../../schemas/common.ts';
-import { KeyParams } from '../../schemas/key.ts';
+import { type Key, type KeyField, KeyParams, KeyQuery, partialType } from '../../schemas/key.ts';
 import { KeyFilters, KeyListQuery, KeyLookup } from '../../schemas/key-list.ts';
 import { placeOf } from '../../services/access/keys.ts';
 import { findKey } from '../../services/keys/find.ts';
@@ -14,27 +14,33 @@ import { findKeyByName } from '../../services/keys/look-up.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
 import { summarizeKeys } from '../../services/keys/summary.ts';
 import type { KeyRow } from '../../services/rows/key-row.ts';
-import { jsonAnswer, keyAnswer } from './shared.ts';
-
-const readHeaders = {
-  type: 'object',
-  properties: {
-    'if-none-match': { type: 'string', description: 'An ETag; 304 while it is current.' },
-  },
-};
+import { etagHeader, jsonAnswer, notModified, readHeaders } from './shared.ts';
 
 const keyAnswers = {
-  200: keyAnswer('The key.'),
-  304: { description: 'The key is as the ETag says.', type: 'null' },
+  200: { ...jsonAnswer('The key.', 'Key'), headers: etagHeader },
+  304: notModified('key', etagHeader),
 };
 
-function sendRead(request: FastifyRequest, reply: FastifyReply, row: KeyRow) {
+/** @param fields those that are asked for; undefined: all. */
+function sendRead(request: FastifyRequest, reply: FastifyReply, row: KeyRow, fields?: KeyField[]) {
   const { gap } = reply.server.services.watch;
   const allowed_actions = rightsOf(request).access.permissionsFor(placeOf(row));
   const tag = tagFor(entityTag(row, gap), markOf(allowed_actions));
   reply.header('etag', tag);
   if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send();
-  return reply.type('application/json').send({ ...toKey(row, gap), allowed_actions });
+  const key = { ...toKey(row, gap), allowed_actions };
+  return fields === undefined
+    ? reply.type('application/json').send(key)
+    : reply.type(partialType).send(only(key, fields));
+}
+
+function only(key: Key, fields: KeyField[]): Partial<Key> {
+  return Object.fromEntries(Object.entries(key).filter(([name]) => fields.includes(name as KeyField)));
+}
+
+/** An answer that has all fields in it, or those that were asked for. */
+function orPartial<Answer extends { content: object }>(answer: Answer, name: string) {
+  return { ...answer, content: { ...answer.content, [partialType]: { schema: { $ref: `${name}#` } } } };
 }
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
@@ -46,18 +52,22 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Keys'],
         summary: 'List keys',
         description:
-          'Newest first, unless `sort` says otherwise. All filters must hold. Deleted keys are listed only with `state=deleted`.',
+          'Newest first, unless `sort` says otherwise. All filters must hold. Deleted keys are listed only with `state=deleted`. Whoever walks through all pages meets each key exactly once that is there throughout and keeps what it is sorted and filtered by, whatever becomes of others meanwhile.',
         querystring: KeyListQuery,
         response: {
-          200: { description: 'A page.', content: { 'application/json': { schema: { $ref: 'KeyList#' } } } },
+          200: orPartial(jsonAnswer('A page.', 'KeyList'), 'KeyPartialList'),
           ...problems(),
         },
       },
     },
-    async (request) => {
-      const { rows, nextCursor } = await listKeys(app.services, request.query, rightsOf(request).access);
+    async (request, reply) => {
+      const { fields, ...query } = request.query;
+      const { rows, nextCursor } = await listKeys(app.services, query, rightsOf(request).access);
       const { gap } = app.services.watch;
-      return { items: rows.map((row) => ({ ...toKey(row, gap), etag: entityTag(row, gap) })), next_cursor: nextCursor };
+      const keys = rows.map((row) => ({ ...toKey(row, gap), etag: entityTag(row, gap) }));
+      const items = fields === undefined ? keys : keys.map((key) => only(key, fields));
+      reply.type(fields === undefined ? 'application/json' : partialType);
+      return reply.send({ items, next_cursor: nextCursor });
     },
   );
 
@@ -103,15 +113,13 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Read a key',
         description: 'As it is on record, without asking KMS: `status.last_observed_at` says how old that is.',
         params: KeyParams,
+        querystring: KeyQuery,
         headers: readHeaders,
-        response: {
-          ...keyAnswers,
-          ...problems(404),
-        },
+        response: { ...keyAnswers, 200: orPartial(keyAnswers[200], 'KeyPartial'), ...problems(404) },
       },
     },
     async (request, reply) => {
-      return sendRead(request, reply, await findKey(app.services, request.params.id));
+      return sendRead(request, reply, await findKey(app.services, request.params.id), request.query.fields);
     },
   );
 };

@@ -10,20 +10,15 @@ import { entityTag, toKey } from '../../services/keys/representation.ts';
 import { type Input, invalidInput, ProblemError } from '../../services/problems.ts';
 import { applyPreference } from '../preferences.ts';
 
-const etagHeader = {
+export const etagHeader = {
   ETag: {
     type: 'string',
     description:
       '`"<generation>.<n>"`; n moves when only the status does. Of one key, `.` and some letters more where the caller may not do everything with it.',
   },
 };
-const preferenceHeader = {
-  'Preference-Applied': { type: 'string', description: 'What of Prefer was applied.' },
-  'Idempotent-Replayed': {
-    type: 'string',
-    description: 'true: the answer of an earlier request with this Idempotency-Key.',
-  },
-};
+export const idempotencyKeyText =
+  '1 to 255 visible ASCII characters. A repeat with the same key and body within 24 hours gets the first answer and does nothing twice.';
 
 /** The headers of a write, for the OpenAPI document. */
 export const writeHeaders = {
@@ -32,7 +27,7 @@ export const writeHeaders = {
     prefer: { type: 'string', description: 'wait=N (seconds, default 10, at most 60) or respond-async.' },
     'idempotency-key': {
       type: 'string',
-      description: 'A repeat with the same key and body within 24 hours gets the first answer and does nothing twice.',
+      description: idempotencyKeyText,
     },
   },
 };
@@ -44,11 +39,23 @@ export const conditionalWriteHeaders = {
   },
 };
 
+/** The headers of a read whose answer has an ETag of its own. */
+export const readHeaders = {
+  type: 'object',
+  properties: {
+    'if-none-match': { type: 'string', description: 'An ETag; 304 while it is current.' },
+  },
+};
+
+export function notModified(what: string, headers: object) {
+  return { description: `The ${what} is as the ETag says.`, headers, type: 'null' };
+}
+
 /** An answer that is a key. */
 export function keyAnswer(description: string, headers: object = {}) {
   return {
     description,
-    headers: { ...etagHeader, ...preferenceHeader, ...headers },
+    headers: { ...etagHeader, ...headers },
     content: { 'application/json': { schema: { $ref: 'Key#' } } },
   };
 }
@@ -58,13 +65,22 @@ export function jsonAnswer(description: string, schemaName: string) {
   return { description, content: { 'application/json': { schema: { $ref: `${schemaName}#` } } } };
 }
 
+const recorded = 'Recorded; the sync goes on. `status` tells how.';
+
 /** The answers of a write that leaves a key. */
 export function writeAnswers(done: number, description: string, ...problemStatuses: number[]) {
   return {
     [done]: keyAnswer(description),
-    202: keyAnswer('Recorded; the sync goes on. `status` tells how.'),
+    202: keyAnswer(recorded),
     ...problems(422, ...problemStatuses),
   };
+}
+
+const location = { Location: { type: 'string', description: 'The path of the key.' } };
+
+/** The answers of a write that may make a key, where it has made one. */
+export function newKeyAnswers(description: string) {
+  return { 201: keyAnswer(description, location), 202: keyAnswer(recorded, location) };
 }
 
 /** Who asks, and what is asked of a write in its headers. */

@@ -13,6 +13,7 @@ import {
   conditionalWriteHeaders,
   inputOf,
   keyAnswer,
+  newKeyAnswers,
   sendKey,
   writeAnswers,
   writeHeaders,
@@ -28,7 +29,6 @@ const putHeaders = {
     },
   },
 };
-const location = { Location: { type: 'string', description: 'The path of the key.' } };
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
@@ -45,7 +45,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         body: ref(KeyCreate),
         response: {
           ...writeAnswers(201, 'KMS holds the key.', 409, 413, 415),
-          201: keyAnswer('KMS holds the key.', location),
+          ...newKeyAnswers('KMS holds the key.'),
         },
       },
     },
@@ -69,7 +69,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         body: ref(KeyImport),
         response: {
           ...writeAnswers(201, 'The key is managed.', 404, 409, 413, 415),
-          201: keyAnswer('The key is managed.', location),
+          ...newKeyAnswers('The key is managed.'),
         },
       },
     },
@@ -96,7 +96,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         body: ref(KeyCreate),
         response: {
           ...writeAnswers(200, 'The key was there, and KMS holds what is declared.', 404, 409, 412, 413, 415),
-          201: keyAnswer('The key is new, and KMS holds it.', location),
+          ...newKeyAnswers('The key is new, and KMS holds it.'),
         },
       },
     },

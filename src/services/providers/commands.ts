@@ -76,7 +76,7 @@ export async function updateProvider(
 /** @throws ProblemError invalid-input */
 function assertEndpointAllowed({ rules }: Services, { endpoint }: ProviderSettings): void {
   const detail = rules.endpointFault(endpoint);
-  if (detail !== null) throw invalidInput([{ pointer: '/endpoint', detail }]);
+  if (detail !== null) throw invalidInput([{ pointer: '/endpoint', code: 'invalid_value', detail }]);
 }
 
 /** What a change is to do with the provider's keys. */
@@ -194,17 +194,12 @@ async function assertNoKeys(
   );
 }
 
-/** The ETag of a provider. */
-export function providerTag({ version }: Pick<ProviderRow, 'version'>): string {
-  return `"${version}"`;
-}
-
-function assertMatches(row: ProviderRow, ifMatch: string | undefined): void {
+/** If-Match compares the version alone. Proxies weaken the tags of answers that they compress: those name it as well. */
+function assertMatches({ version }: ProviderRow, ifMatch: string | undefined): void {
   if (ifMatch === undefined || ifMatch.trim() === '*') return;
-  // Proxies weaken the tags of answers that they compress.
-  const tags = ifMatch.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-  if (tags.includes(providerTag(row))) return;
-  throw new ProblemError('stale-generation', `The provider is at ${providerTag(row)}; If-Match names ${ifMatch}.`);
+  const versions = [...ifMatch.matchAll(/"(\d+)(?:\.[\w-]+)?"/g)].map(([, named]) => Number(named));
+  if (versions.includes(version)) return;
+  throw new ProblemError('stale-generation', `The provider is at version ${version}; If-Match names ${ifMatch}.`);
 }
 
 function columnsOf(settings: ProviderSettings) {

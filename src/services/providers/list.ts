@@ -1,4 +1,5 @@
 /** Providers, as the HTTP contract shows them, with how far a change of their tags has come. */
+import { createHash } from 'node:crypto';
 import { Prisma, type ProviderRow } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
 import type { Rates } from '../../domain/request-quotas.ts';
@@ -20,6 +21,12 @@ export async function findProvider(
   const row = await findProviderRow(services, name);
   if (row === null) throw providerNotFound(name);
   return { row, shown: await showProvider(services, row, access) };
+}
+
+/** `"<version>.<digest>"`: the digest moves with all that is shown, as how far a change has come. */
+export function providerTag({ version }: Pick<ProviderRow, 'version'>, shown: Provider): string {
+  const digest = createHash('sha256').update(JSON.stringify(shown)).digest('base64url');
+  return `"${version}.${digest.slice(0, 11)}"`;
 }
 
 /** The representation of one; keys that the caller may not see do not count. */

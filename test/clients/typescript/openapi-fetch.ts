@@ -4,7 +4,9 @@ import createClient from 'openapi-fetch';
 import type { components, paths } from './keyward.js';
 import { laterUrl, step, token, url } from './step.js';
 
-const keyward = createClient<paths>({ baseUrl: url, headers: { Authorization: `Bearer ${token}` } });
+/** With `fields` answers are of another media type, and their types too. */
+type Media = 'application/json' | 'application/problem+json';
+const keyward = createClient<paths, Media>({ baseUrl: url, headers: { Authorization: `Bearer ${token}` } });
 
 const created = await keyward.POST('/v1/keys', {
   params: { header: { Prefer: 'wait=20' } },
