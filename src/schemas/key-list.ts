@@ -8,8 +8,17 @@ export const KeyPartialList = pageOf(KeyPartial, 'KeyPartialList', 'keys, with s
 
 export const keySorts = ['created_at', 'updated_at', 'description', 'state'] as const;
 
+/** What generated clients call the values: some make no name of one that begins with `-`. */
+const sortNames: Record<(typeof keySorts)[number], string> = {
+  created_at: 'CreatedAt',
+  updated_at: 'UpdatedAt',
+  description: 'Description',
+  state: 'State',
+};
+
 export const KeySort = stringEnum([...keySorts, ...keySorts.map((name) => `-${name}` as const)], {
   $id: 'KeySort',
+  'x-enum-varnames': ['', 'Descending'].flatMap((order) => keySorts.map((sort) => `${sortNames[sort]}${order}`)),
   description:
     'The order of a list of keys; `-`: descending. Of descriptions the first 100 characters count, in either case of ASCII letters.',
 });

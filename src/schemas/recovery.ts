@@ -47,19 +47,29 @@ const ResumeAs = stringEnum(['observed', 'declared'], {
 });
 const AllKeys = stringEnum(['all'], { $id: 'AllKeys', description: 'Every key that was compared and differs.' });
 
-const KeysToResume = Type.Unsafe<'all' | string[]>({
-  $id: 'KeysToResume',
-  anyOf: [ref(AllKeys), { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: most }],
-  description: 'all: every key that was compared with KMS and differs; or the ids of some.',
-});
-
-export const RecoveryResume = Type.Object(
+const ResumeAllKeys = Type.Object(
+  { keys: ref(AllKeys), as: ref(ResumeAs) },
   {
-    keys: ref(KeysToResume),
+    $id: 'ResumeAllKeys',
+    additionalProperties: false,
+    description: 'All keys that were compared and differ, and how to go on.',
+  },
+);
+
+const ResumeSomeKeys = Type.Object(
+  {
+    keys: Type.Array(Type.String(), { minItems: 1, maxItems: most, description: "Keyward's ids of the keys." }),
     as: ref(ResumeAs),
   },
-  { $id: 'RecoveryResume', additionalProperties: false, description: 'Which held keys to go on with, and how.' },
+  { $id: 'ResumeSomeKeys', additionalProperties: false, description: 'Some held keys, and how to go on.' },
 );
+
+/** Two objects, and not one with two types of keys: what is made for Java does not compile where a list is one of two choices. */
+export const RecoveryResume = Type.Unsafe<Static<typeof ResumeAllKeys> | Static<typeof ResumeSomeKeys>>({
+  $id: 'RecoveryResume',
+  anyOf: [ref(ResumeAllKeys), ref(ResumeSomeKeys)],
+  description: 'Which held keys to go on with, and how.',
+});
 
 /** The most refusals that one answer tells of. */
 export const mostRefusals = 100;
@@ -99,12 +109,13 @@ export type RecoveryResume = Static<typeof RecoveryResume>;
 export type RecoveryResumed = Static<typeof RecoveryResumed>;
 
 export const recoverySchemas = [
-  KeysToResume,
+  AllKeys,
+  ResumeAllKeys,
+  ResumeSomeKeys,
   Recovery,
   HeldDifference,
   HeldKey,
   HeldKeyList,
-  AllKeys,
   ResumeAs,
   RecoveryResume,
   RefusedResume,

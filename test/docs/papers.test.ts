@@ -62,6 +62,9 @@ test('the statements of docs/debugging.md run, and find a key that was created, 
 const clients = {
   'openapi-typescript and openapi-fetch': ['typescript/openapi-fetch.ts'],
   '@hey-api/openapi-ts': ['typescript/hey-api.ts'],
+  'openapi-python-client': ['python/main.py'],
+  'oapi-codegen': ['go/main.go', 'go/oapi-codegen.yaml'],
+  'openapi-generator': ['java/src/Main.java', 'java/pom.xml'],
 };
 
 for (const [heading, files] of Object.entries(clients)) {

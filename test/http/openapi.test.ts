@@ -121,6 +121,19 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
       t.notOk(types.includes('object'), `${at}: an object`);
       t.ok(types.length < 2 && choices.length < 2, `${at}: a choice`);
     }
+    for (const [name, schema] of Object.entries(document.components.schemas)) {
+      const choices = [schema['anyOf'] ?? []].flat() as Schema[];
+      t.ok(
+        choices.every(
+          ({ $ref }) =>
+            $ref !== undefined && document.components.schemas[$ref?.split('/').at(-1) ?? '']?.type !== 'array',
+        ),
+        `${name} is a choice of what has a name, and no list is among it: no class of Java can hold that`,
+      );
+      const values = [schema['enum'] ?? []].flat() as string[];
+      const haveNames = schema['x-enum-varnames'] !== undefined || values.every((value) => /^[A-Za-z]/.test(value));
+      t.ok(haveNames, `${name}: each value makes a name`);
+    }
   });
 
   t.test('the document that is committed is this one', async (t) => {
