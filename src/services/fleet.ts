@@ -17,6 +17,8 @@ const noticed = heartbeat * 1.5;
 const forgottenAfter = '10 minutes';
 /** Milliseconds by which the last sign of life may be later than now: statements that wait begin early. */
 const clockSlack = 5000;
+/** Milliseconds after which everything is over that was being put on record: a transaction lasts ten seconds at most. */
+const underWay = 12_000;
 /** The number of an advisory lock; any that nothing else uses. */
 const joiningLock = 0x6b65_7977;
 
@@ -29,9 +31,15 @@ type Queryable = Pick<Pool | ClientBase, 'query'>;
 type Fleet = {
   limiter: Limiter;
   watch: GapWatch;
-  /** Called when PostgreSQL's clock was set back, with the milliseconds; until it has succeeded once, again. */
+  /**
+   * Called when PostgreSQL's clock was set back, with the milliseconds; until it has succeeded once, again. And once more when
+   * what was under way then is over: it may have put times to come on record by the clock of before.
+   */
   onClockSetBack(client: Queryable, setBack: number): Promise<void>;
 };
+
+/** When a clock that was set back is to be dealt with once more, by performance.now(). */
+type Echo = { setBack: number; at: number };
 
 /**
  * Has this process count, and its limiter know of the others.
@@ -45,13 +53,14 @@ export async function joinFleet(
 ): Promise<Membership> {
   const { limiter, watch } = fleet;
   const me: [string, string, number] = [randomUUID(), role, silence];
-  const counted = await joinPatiently(pool, fleet, me);
+  const echo: Echo = { setBack: 0, at: Number.POSITIVE_INFINITY };
+  const counted = await joinPatiently(pool, fleet, echo, me);
   limiter.fleet = { ...counted, isJoining: counted.readers > 1 };
   let isLeaving = false;
   const beat = async () => {
     try {
       await watch.check(pool);
-      await noticeClock(fleet, pool);
+      await noticeClock(fleet, pool, echo);
       const { rows } = await pool.query<Counts>(signOfLife, me);
       if (rows[0] !== undefined) limiter.fleet = { ...rows[0], isJoining: false };
     } catch (error) {
@@ -83,10 +92,10 @@ export async function joinFleet(
 const joinAttempts = 6;
 
 /** A machine on which much starts at once may be slow to connect. */
-async function joinPatiently(pool: Pool, fleet: Fleet, me: [string, ...unknown[]]): Promise<Counts> {
+async function joinPatiently(pool: Pool, fleet: Fleet, echo: Echo, me: [string, ...unknown[]]): Promise<Counts> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await join(pool, fleet, me);
+      return await join(pool, fleet, echo, me);
     } catch (error) {
       if (attempt === joinAttempts || !isDatabaseAway(error)) throw error;
     }
@@ -94,14 +103,14 @@ async function joinPatiently(pool: Pool, fleet: Fleet, me: [string, ...unknown[]
 }
 
 /** Of two processes that join at once, one sees the other. */
-async function join(pool: Pool, fleet: Fleet, me: [string, ...unknown[]]): Promise<Counts> {
+async function join(pool: Pool, fleet: Fleet, echo: Echo, me: [string, ...unknown[]]): Promise<Counts> {
   const client = await pool.connect();
   try {
     await client.query('BEGIN');
     await client.query('SELECT pg_advisory_xact_lock($1)', [joiningLock]);
     await client.query(`DELETE FROM workers WHERE heartbeat_at < now() - interval '${forgottenAfter}'`);
     await fleet.watch.join(client, pool, me[0]);
-    await noticeClock(fleet, client);
+    await noticeClock(fleet, client, echo);
     const { rows } = await client.query<Counts>(signOfLife, me);
     await client.query('COMMIT');
     client.release();
@@ -117,9 +126,15 @@ async function join(pool: Pool, fleet: Fleet, me: [string, ...unknown[]]): Promi
  * The last sign of life of any process is later than now where PostgreSQL's clock was set back since. What this one has put on
  * record by the clock of before is no older than its last look.
  */
-async function noticeClock({ watch, onClockSetBack }: Fleet, client: Queryable): Promise<void> {
+async function noticeClock({ watch, onClockSetBack }: Fleet, client: Queryable, echo: Echo): Promise<void> {
   const setBack = Math.max(-watch.silence * 1000, watch.setBack);
-  if (setBack > clockSlack) await onClockSetBack(client, setBack);
+  if (setBack > clockSlack) {
+    await onClockSetBack(client, setBack);
+    Object.assign(echo, { setBack, at: performance.now() + underWay });
+  } else if (performance.now() > echo.at) {
+    await onClockSetBack(client, echo.setBack);
+    echo.at = Number.POSITIVE_INFINITY;
+  }
   watch.dealtWithSetBack();
 }
 

@@ -56,4 +56,16 @@ test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had i
     "SELECT 1 FROM idempotent_requests WHERE claimed_until > now() + interval '21 s'",
   );
   t.same(rows, [], 'the request can be repeated soon');
+
+  t.test(
+    'what is put on record by the clock of before, while the new one is dealt with, does not wait either',
+    async () => {
+      const late = "UPDATE work SET attempts = 1, due_at = now() + interval '11 minutes' WHERE key_ref = $1";
+      await database.query(late, [key.id]);
+      await eventually('the key is looked at', async () => {
+        const { rows } = await database.query('SELECT 1 FROM work WHERE key_ref = $1 AND attempts = 0', [key.id]);
+        return rows.length === 1;
+      });
+    },
+  );
 });
