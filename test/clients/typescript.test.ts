@@ -7,6 +7,7 @@ import { adminToken, withTokens } from '../support/access.ts';
 import { startService } from '../support/service.ts';
 import { documented } from './documented.ts';
 import { startLaterService } from './later.ts';
+import { follow, readPage, writeFiles } from './pages.ts';
 import { steps } from './steps.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -45,9 +46,21 @@ test('clients in TypeScript, as they are generated, do the main job in strict mo
     const { commands } = await documented(heading, url);
     for (const command of commands.filter((line) => line.startsWith('npx '))) await run(...(await ofPackage(command)));
   }
+  const pages = [await readPage('tutorial'), await readPage('cookbook')];
+  await writeFiles(path.join(folder, 'portal'), pages);
   await run(path.join(root, 'node_modules/typescript/bin/tsc'), ['--project', folder]);
 
   const environment = { KEYWARD_URL: url, KEYWARD_TOKEN: adminToken, KEYWARD_LATER_URL: laterUrl };
+  for (const page of pages) {
+    t.test(`docs/${page.name}.md, as a reader works through it`, async (t) => {
+      const { commands } = await documented(clients['openapi-fetch']);
+      if (page.name === 'tutorial') for (const command of commands) t.ok(page.text.includes(`\n${command}\n`), command);
+      for (const file of Object.keys(page.files))
+        if (file.startsWith('use-')) t.ok(page.text.includes(`$ node ${file}\n`));
+      const followed = await follow(page, ([file = '', ...args]) => run(`portal/${file}`, args, environment));
+      for (const { command, printed, shown } of followed) t.equal(printed, shown, command);
+    });
+  }
   for (const name of Object.keys(clients)) {
     t.test(name, async (t) => {
       const printed = await run(path.join(root, '.tap/clients', `${name}.js`), [], environment);
