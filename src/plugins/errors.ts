@@ -57,7 +57,7 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
     reply
       .code(status)
       .header('x-request-id', request.id)
-      .type('application/problem+json; charset=utf-8')
+      .type('application/problem+json')
       // Not by its schema: Fastify would answer in its own words where a problem lacks something.
       .serializer((shown: object) => withoutCredentials(JSON.stringify(shown)))
       .send({

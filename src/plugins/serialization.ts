@@ -19,6 +19,12 @@ export default fp(
         return serialize(answer);
       };
     });
+    // JSON is UTF-8, and its types have no charset (RFC 8259), which Fastify adds. Where an operation has answers of several types,
+    // what oapi-codegen generates takes a type for itself alone.
+    app.addHook('onSend', async (_request, reply) => {
+      const [type = '', charset] = String(reply.getHeader('content-type') ?? '').split(';');
+      if (charset !== undefined && type.endsWith('json')) reply.header('content-type', type);
+    });
   },
   { name: 'serialization', dependencies: ['validation'] },
 );

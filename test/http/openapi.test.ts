@@ -98,6 +98,17 @@ test('the OpenAPI document is one that client generators can read', async (t) =>
     }
   });
 
+  t.test('the type of an answer is that of the document, to the letter', async (t) => {
+    const { body: key } = await call('POST', '/v1/keys', {});
+    for (const [at, type] of [
+      [`/v1/keys/${key.id}`, 'application/json'],
+      [`/v1/keys/${key.id}?fields=id`, 'application/vnd.keyward.partial+json'],
+      ['/v1/keys/none', 'application/problem+json'],
+    ] as const) {
+      t.equal((await call('GET', at)).headers.get('content-type'), type, at);
+    }
+  });
+
   t.test('a set of values has one name', async (t) => {
     const { Key, KeyCreate, Provider, KeyStatus, Problem } = document.components.schemas as Record<
       string,

@@ -87,7 +87,7 @@ func goOn(client *keyward.ClientWithResponses, created *keyward.CreateKeyRespons
 	check(nobody.ApplicationproblemJSON401.Status == 401, string(nobody.Body))
 	ok("says who it is")
 
-	check(created.StatusCode() == 201 && key.Status.State == keyward.InSync)
+	check(created.StatusCode() == 201 && key.Status.State == keyward.SyncStateInSync)
 	check(strings.HasPrefix(key.Arn.MustGet(), "arn:aws:kms:"))
 	ok("creates a key, and waits for KMS")
 
@@ -126,13 +126,13 @@ func goOn(client *keyward.ClientWithResponses, created *keyward.CreateKeyRespons
 	ok("plans a change and a key")
 
 	reported := must(client.UpdateKeyWithResponse(ctx, id, nil, keyward.KeyPatch{
-		DriftPolicy: nullable.NewNullableWithValue(keyward.Report),
+		DriftPolicy: nullable.NewNullableWithValue(keyward.DriftPolicyReport),
 	}))
-	check(reported.JSON200.DriftPolicy == keyward.Report, string(reported.Body))
+	check(reported.JSON200.DriftPolicy == keyward.DriftPolicyReport, string(reported.Body))
 	back := must(client.UpdateKeyWithResponse(ctx, id, nil, keyward.KeyPatch{
 		DriftPolicy: nullable.NewNullNullable[keyward.DriftPolicy](),
 	}))
-	check(back.JSON200.DriftPolicy == keyward.Enforce, string(back.Body))
+	check(back.JSON200.DriftPolicy == keyward.DriftPolicyEnforce, string(back.Body))
 	ok("brings a default back with null")
 
 	tags := nullable.NewNullableWithValue(keyward.Tags{"client": "go"})
@@ -140,15 +140,15 @@ func goOn(client *keyward.ClientWithResponses, created *keyward.CreateKeyRespons
 		create(client, keyward.KeyCreate{Tags: tags}).Id.String(),
 		create(client, keyward.KeyCreate{
 			Tags:                  tags,
-			KeyUsage:              nullable.NewNullableWithValue(keyward.SIGNVERIFY),
-			CustomerMasterKeySpec: nullable.NewNullableWithValue(keyward.ECCNISTP256),
+			KeyUsage:              nullable.NewNullableWithValue(keyward.KeyUsageSIGNVERIFY),
+			CustomerMasterKeySpec: nullable.NewNullableWithValue(keyward.KeySpecECCNISTP256),
 		}).Id.String(),
 	}
 	found := []string{}
 	query := keyward.ListKeysParams{
-		State: &[]keyward.SyncState{keyward.InSync, keyward.Updating},
+		State: &[]keyward.SyncState{keyward.SyncStateInSync, keyward.SyncStateUpdating},
 		Tag:   &[]string{"client:go"},
-		Sort:  ptr(keyward.CreatedAt),
+		Sort:  ptr(keyward.KeySortCreatedAtDescending),
 		Limit: ptr(1),
 	}
 	for {
@@ -161,14 +161,15 @@ func goOn(client *keyward.ClientWithResponses, created *keyward.CreateKeyRespons
 		}
 		query.Cursor = ptr(page.NextCursor.MustGet())
 	}
+	slices.Reverse(found)
 	check(slices.Equal(found, made), found, made)
 	ok("lists by state and tag, page by page")
 
 	deleted := must(client.DeleteKeyWithResponse(ctx, id, &keyward.DeleteKeyParams{DeletionWindowInDays: ptr(7)}))
-	check(deleted.JSON202.Status.State == keyward.PendingDeletion, string(deleted.Body))
+	check(deleted.JSON202.Status.State == keyward.SyncStatePendingDeletion, string(deleted.Body))
 	check(!deleted.JSON202.Status.DeletionDate.MustGet().IsZero())
 	restored := must(client.RestoreKeyWithResponse(ctx, id, nil))
-	check(restored.JSON200.Status.State == keyward.InSync && restored.JSON200.IsEnabled, string(restored.Body))
+	check(restored.JSON200.Status.State == keyward.SyncStateInSync && restored.JSON200.IsEnabled, string(restored.Body))
 	ok("schedules a deletion, and takes it back")
 
 	quotas := keyward.QuotasInput{}
@@ -178,24 +179,24 @@ func goOn(client *keyward.ClientWithResponses, created *keyward.CreateKeyRespons
 	provider := must(client.CreateProviderWithResponse(ctx, nil, keyward.ProviderCreate{
 		Name:        "go",
 		Region:      "eu-west-1",
-		DriftPolicy: nullable.NewNullableWithValue(keyward.Report),
+		DriftPolicy: nullable.NewNullableWithValue(keyward.DriftPolicyReport),
 		Quotas:      nullable.NewNullableWithValue(quotas),
 	}))
 	check(provider.JSON201 != nil, string(provider.Body))
 	given := create(client, keyward.KeyCreate{Provider: nullable.NewNullableWithValue("go")})
-	check(given.DriftPolicy == keyward.Report, given)
+	check(given.DriftPolicy == keyward.DriftPolicyReport, given)
 	ok("leaves drift_policy to the provider")
 
-	looked := must(client.GetProviderWithResponse(ctx, "go")).JSON200
+	looked := must(client.GetProviderWithResponse(ctx, "go", nil)).JSON200
 	check(looked.Region == "eu-west-1", looked)
 	shown := looked.Quotas.MustGet()
 	check(must(shown.AsProviderQuotas()).RequestsPerSecond["CreateKey"] == 20, looked)
-	check(quotas.FromQuotaRule(keyward.None) == nil)
+	check(quotas.FromQuotaRule(keyward.QuotaRuleNone) == nil)
 	without := must(client.UpdateProviderWithResponse(ctx, "go", nil, keyward.ProviderPatch{
 		Quotas: nullable.NewNullableWithValue(quotas),
 	}))
 	shown = without.JSON200.Quotas.MustGet()
-	check(must(shown.AsQuotaRule()) == keyward.None, string(without.Body))
+	check(must(shown.AsQuotaRule()) == keyward.QuotaRuleNone, string(without.Body))
 	ok("looks at a provider")
 
 	revisions := must(client.ListKeyRevisionsWithResponse(ctx, id, nil)).JSON200
