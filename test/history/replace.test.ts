@@ -1,6 +1,7 @@
-import { ScheduleKeyDeletionCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
+import { CancelKeyDeletionCommand, ScheduleKeyDeletionCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Event, Revision } from '../../src/schemas/history.ts';
+import type { Key } from '../../src/schemas/key.ts';
 import type { Plan } from '../../src/schemas/plan.ts';
 import { allKeyIds, metadata, tags } from '../support/kms-truth.ts';
 import { eventually, type Problem, startService } from '../support/service.ts';
@@ -178,6 +179,23 @@ test('replacement', async (t) => {
     const { body } = await call<{ items: { key_id: string }[] }>('GET', '/v1/unmanaged-keys?limit=200');
     t.notOk(body.items.some(({ key_id }) => key_id === old.key_id));
     t.not((await call('POST', '/v1/keys/import', { key_id: old.key_id })).status, 201);
+  });
+
+  t.test('a former key that somebody wants back becomes a record of its own', async (t) => {
+    const old = await create({ description: 'wanted back' });
+    const { body: key } = await replace(old.id, ecc);
+    const KeyId = old.key_id ?? '';
+    const importIt = () => call<Key & Problem>('POST', '/v1/keys/import', { key_id: KeyId });
+    t.match((await importIt()).body, { status: 422, errors: [{ detail: /cancel the deletion, then import it/ }] });
+    await kms.send(new CancelKeyDeletionCommand({ KeyId }));
+    const { status, body: back } = await importIt();
+    t.equal(status, 201, JSON.stringify(back));
+    t.match(back, { key_id: KeyId, description: 'wanted back', status: { state: 'in_sync' } });
+    t.not(back.id, key.id);
+    t.same(await owned(back.id), [KeyId]);
+    t.same(await owned(key.id), [key.key_id]);
+    t.match((await call('POST', `/v1/keys/${key.id}/sync`)).body, { key_id: key.key_id, status: { state: 'in_sync' } });
+    t.equal((await call('DELETE', `/v1/keys/${back.id}`)).status, 202, 'and is deleted as one');
   });
 
   t.test('a key that is gone for good is made anew on demand only, and what that means is said', async (t) => {

@@ -142,7 +142,8 @@ function assertImportable(key: DescribedKey, guessesStates: boolean): void {
 }
 
 /**
- * A key that already carries an ownership tag keeps the id in it: its record was lost, or never written.
+ * A key that already carries an ownership tag keeps the id in it: its record was lost, or never written. One that a record had
+ * before, and that somebody wants back, becomes a record of its own.
  * @throws ProblemError conflict when that id is another key's.
  */
 async function idFor(services: Services, observed: ObservedKey, newId: string): Promise<string> {
@@ -156,6 +157,8 @@ async function idFor(services: Services, observed: ObservedKey, newId: string): 
   const claimant = await services.database.prisma.key.findUnique({ where: { id: claimed }, select: { arn: true } });
   // A key that was let go of, and whose tag somebody has put back: its generations are over.
   if (claimant === null) return (await hasHistory(services, claimed)) ? newId : claimed;
+  const ofClaimant = { key_ref: claimed, arn: observed.arn };
+  if ((await services.database.prisma.formerKey.findFirst({ where: ofClaimant })) !== null) return newId;
   throw conflict(`${observed.arn} carries the ownership tag of the managed key ${claimed}.`, claimed);
 }
 
