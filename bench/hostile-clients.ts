@@ -3,7 +3,7 @@ import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const [attack = '', url = '', token = ''] = process.argv.slice(2);
+const [attack = '', url = '', token = '', id = ''] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
 const authorization = `Authorization: Bearer ${token}\r\n`;
 const answers = new Map<string, number>();
@@ -52,7 +52,7 @@ function ask(agent: Agent, method: string, path: string, headers: Record<string,
 /** More headers than are taken, and nearly as many as are, on a new connection each time. */
 async function flood(index: number): Promise<void> {
   const lines = index % 2 === 0 ? 2000 : 450;
-  const head = `GET /v1/keys HTTP/1.1\r\nHost: ${hostname}\r\n${authorization}`;
+  const head = `GET /v1/access/me HTTP/1.1\r\nHost: ${hostname}\r\n${authorization}`;
   const socket = connect(Number(port), hostname);
   socket.on('error', () => {});
   const closed = new Promise((resolve) => socket.once('close', resolve));
@@ -64,20 +64,6 @@ async function flood(index: number): Promise<void> {
   socket.write(`${head}${floods}\r\n`);
   await closed;
   await delay(100);
-}
-
-/** Asks for a large answer, and does not take it. */
-async function leaveUnread(): Promise<void> {
-  const socket = connect(Number(port), hostname);
-  socket.on('error', () => {});
-  const closed = new Promise((resolve) => socket.once('close', resolve));
-  socket.once('data', (data) => {
-    count(String(data).slice(9, 12));
-    socket.pause();
-    if (String(data).startsWith('HTTP/1.1 429')) setTimeout(() => socket.destroy(), 1000);
-  });
-  socket.write(`GET /v1/keys?limit=200 HTTP/1.1\r\nHost: ${hostname}\r\n${authorization}\r\n`);
-  await closed;
 }
 
 /** What takes longest to read, to validate and to complain of, within 512 KiB. */
@@ -92,8 +78,7 @@ const attacks: Record<string, { clients: number; act: (index: number, agent: Age
   waiting: { clients: 500, act: (_index, agent) => ask(agent, 'POST', '/v1/keys', { prefer: 'wait=60' }, '{}') },
   bodies: { clients: 21, act: (index, agent) => ask(agent, 'POST', '/v1/keys', {}, bodies[index % bodies.length]) },
   headers: { clients: 20, act: flood },
-  unread: { clients: 200, act: leaveUnread },
-  reads: { clients: 500, act: (_index, agent) => ask(agent, 'GET', '/v1/keys?limit=200') },
+  reads: { clients: 500, act: (_index, agent) => ask(agent, 'GET', `/v1/keys/${id}`) },
 };
 
 process.once('SIGTERM', () => {

@@ -19,7 +19,7 @@ export default fp(
     acceptJson(app, 'application/json');
     app.addHook('onRequest', refuseEncoded);
   },
-  { name: 'bodies' },
+  { name: 'bodies', dependencies: ['limits'] },
 );
 
 /** @throws ProblemError for a body that is compressed. Source: RFC 9110, 15.5.16 and 12.5.3. */
@@ -35,21 +35,28 @@ async function refuseEncoded(request: FastifyRequest, reply: FastifyReply): Prom
 /** Lets the routes of this instance take bodies of a JSON media type. An empty body counts as none. */
 export function acceptJson(app: FastifyInstance, mediaType: string): void {
   const parse = app.getDefaultJsonParser('error', 'error');
-  const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
-  app.addContentTypeParser(mediaType, { parseAs: 'buffer' }, (request, body, done) => {
-    if (body.length === 0) return done(null, undefined);
-    let text: string;
-    try {
-      text = utf8.decode(body as Buffer);
-    } catch {
-      return done(new ProblemError('malformed-request', 'The body is not valid UTF-8.'), undefined);
-    }
-    parse(request, text, (error, value) => {
-      if (error !== null) return done(unreadable(text), undefined);
-      const losses = lossesIn(text, mostParts);
-      return losses.length > 0 ? done(invalidInput(losses), undefined) : done(null, value);
+  app.addContentTypeParser(mediaType, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+    if (body.length === 0) return undefined;
+    await app.countBody(request, body.length);
+    const text = textOf(body);
+    const value = await new Promise((resolve, reject) => {
+      parse(request, text, (error, parsed) => (error === null ? resolve(parsed) : reject(unreadable(text))));
     });
+    const losses = lossesIn(text, mostParts);
+    if (losses.length > 0) throw invalidInput(losses);
+    return value;
   });
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+
+/** @throws ProblemError malformed-request */
+function textOf(body: Buffer): string {
+  try {
+    return utf8.decode(body);
+  } catch {
+    throw new ProblemError('malformed-request', 'The body is not valid UTF-8.');
+  }
 }
 
 /** V8 quotes what stands around the fault, which may be a secret. */

@@ -17,6 +17,8 @@ declare module 'fastify' {
     countFailedSignIn(request: FastifyRequest): Promise<void>;
     /** Counts a request of a caller that is known. @throws ProblemError too-many-requests */
     countRequest(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+    /** Counts a body before it is parsed. @throws ProblemError too-many-requests */
+    countBody(request: FastifyRequest, bytes: number): Promise<void>;
   }
 }
 
@@ -33,6 +35,9 @@ type Place = {
   hangUp(): void;
   free(): void;
 };
+
+/** Bytes of a body that count for one write: a large one takes the time of many. */
+const bytesOfWrite = 16_384;
 
 /** Milliseconds over which it is averaged how late the event loop is: longer than a start makes it late. */
 const sampleInterval = 5000;
@@ -80,6 +85,14 @@ export default fp(
       reply.header('ratelimit-policy', `"${name}";q=${seen.max};w=${limitWindow / 1000}`);
       reply.header('ratelimit', `"${name}";r=${seen.remaining};t=${seen.ttlInSeconds}`);
       if (seen.isExceeded) throw tooMany(`${name} were asked for in a minute`, seen.ttlInSeconds);
+    });
+    app.decorate('countBody', async (request, bytes) => {
+      if (request.caller === null || request.caller.kind === 'anonymous') return;
+      for (let counted = bytesOfWrite; counted < bytes; counted += bytesOfWrite) {
+        const seen = await kinds.writes.limit?.(request);
+        if (seen === undefined || seen.isAllowed || !seen.isExceeded) continue;
+        throw tooMany('writes were asked for in a minute, by their size', seen.ttlInSeconds);
+      }
     });
     app.addHook('preValidation', async (request) => request.place?.begin());
     app.addHook('onRequestAbort', async (request) => request.place?.hangUp());

@@ -47,6 +47,14 @@ test('limits', async (t) => {
     t.equal((await waiting('POST', '/v1/keys', { no_such_field: 1 })).status, 422, 'a place is free again');
   });
 
+  t.test('a large body counts as many writes, before it is parsed', async (t) => {
+    const { token } = await addToken(admin, { role: 'editor' });
+    const call = callerWith(url, token);
+    t.equal((await call('POST', '/v1/keys', `{"description":"${'d'.repeat(16_000)}"}`)).status, 422);
+    t.equal((await call('POST', '/v1/keys', `{${'x'.repeat(140_000)}`)).status, 429);
+    t.equal((await call('POST', '/v1/keys', {})).status, 429, 'they are used up');
+  });
+
   t.test('who hangs up leaves its place to the work that it asked for', async (t) => {
     const { token } = await addToken(admin, { role: 'editor', tags: { team: 'hasty' } });
     await control.fault({ kind: 'throttle', operation: 'CreateKey', times: null });
