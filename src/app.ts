@@ -55,6 +55,9 @@ export type AppOptions = {
 /** What a caller may send as X-Request-Id and get back. */
 const requestId = /^[\w.:-]{1,128}$/;
 
+/** Headers of a request that are looked at. Each takes time, and no client has as many. */
+const mostHeaders = 100;
+
 /** Milliseconds. The longest wait for an answer is a minute. */
 const slowClients = {
   /** For a whole request to arrive. */
@@ -103,6 +106,7 @@ export async function buildApp({ services, logger, role = 'all', deprecations = 
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.decorate('services', services);
+  app.server.maxHeadersCount = mostHeaders;
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });

@@ -5,7 +5,7 @@ import fp from 'fastify-plugin';
 import { withoutCredentials } from '../domain/credentials.ts';
 import type { AccessEvent } from '../domain/events.ts';
 import { recordEvent } from '../services/history/log.ts';
-import { isRead, limiterOf, originOf, pathOf } from './requests.ts';
+import { isRead, limiterOf, operationOf, originOf, pathOf } from './requests.ts';
 
 const ofEvents = new Set(['listEvents', 'listKeyEvents']);
 /** Of what would change something. */
@@ -60,10 +60,6 @@ export default fp(
   },
   { name: 'audit', dependencies: ['auth', 'limits'] },
 );
-
-function operationOf({ routeOptions: { schema } }: FastifyRequest): string {
-  return (schema as { operationId?: string } | undefined)?.operationId ?? '';
-}
 
 function eventOf(request: FastifyRequest, status: number): AccessEvent | null {
   const operation = operationOf(request);

@@ -1,16 +1,19 @@
 /** What one caller may take of the service: requests a minute, requests that wait at once, failed sign-ins. */
 import rateLimit, { normalizeIP } from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ProblemError } from '../services/problems.ts';
 import { sendProblem } from './errors.ts';
-import { isRead, limiterOf, limitWindow } from './requests.ts';
+import { Gate, type Place, placeIn, tooMany } from './places.ts';
+import { isRead, limiterOf, limitWindow, operationOf } from './requests.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Among the requests of its caller that are under way. */
     place: Place | null;
+    /** Lets the next read of the caller be worked on. */
+    leave: (() => void) | null;
   }
   interface FastifyInstance {
     /** Counts a sign-in that failed. @throws ProblemError too-many-requests */
@@ -22,19 +25,10 @@ declare module 'fastify' {
   }
 }
 
-/**
- * What is bounded: not who waits, but what is done. A caller that hangs up leaves its request to be carried out, and its place with
- * it.
- */
-type Place = {
-  /** @throws ProblemError too-many-requests */
-  take(): void;
-  /** The request is whole: from now on it ends with an answer, whether or not somebody is there to get it. */
-  begin(): void;
-  /** Frees the place of a request that will never be whole. */
-  hangUp(): void;
-  free(): void;
-};
+/** Reads of one caller that are worked on at once, half of what the database is asked at once: the others wait for each other. */
+const readsAtOnce = 8;
+/** Of what is mostly to wait for KMS, one holds up no other. */
+const askKms = new Set(['listUnmanagedKeys', 'listKeyRotations']);
 
 /** Bytes of a body that count for one write: a large one takes the time of many. */
 const bytesOfWrite = 16_384;
@@ -65,8 +59,10 @@ export default fp(
     };
     const limitFailures = limiter(limits.failedSignIns, (request) => normalizeIP(request.ip));
     const underWay = new Map<string, number>();
+    const gate = new Gate(readsAtOnce);
 
     app.decorateRequest('place', null);
+    app.decorateRequest('leave', null);
     app.decorate('countFailedSignIn', async (request) => {
       const seen = await limitFailures?.(request);
       if (seen === undefined || seen.isAllowed || !seen.isExceeded) return;
@@ -80,6 +76,7 @@ export default fp(
       request.place = placeIn(underWay, `${name} of ${ofCaller(request)}`, { name, most });
       // What broke off before this is never whole, unless it was by then.
       if (!request.raw.aborted) request.place.take();
+      if (name === 'reads' && !askKms.has(operationOf(request))) request.leave = await gate.enter(ofCaller(request));
       const seen = await limit?.(request);
       if (seen === undefined || seen.isAllowed) return;
       reply.header('ratelimit-policy', `"${name}";q=${seen.max};w=${limitWindow / 1000}`);
@@ -94,44 +91,20 @@ export default fp(
         throw tooMany('writes were asked for in a minute, by their size', seen.ttlInSeconds);
       }
     });
-    app.addHook('preValidation', async (request) => request.place?.begin());
-    app.addHook('onRequestAbort', async (request) => request.place?.hangUp());
-    app.addHook('onSend', async ({ place }, { raw }) => {
-      if (place === null) return;
-      // What nobody takes, or takes slowly, is kept in memory meanwhile.
-      if (raw.closed || raw.destroyed) place.free();
-      else raw.once('close', place.free);
-    });
+    followRequests(app);
   },
   { name: 'limits', dependencies: ['errors'] },
 );
 
-/** @param most 0: any number. */
-function placeIn(underWay: Map<string, number>, caller: string, { name, most }: { name: string; most: number }): Place {
-  let [isTaken, hasBegun] = [false, false];
-  const take = () => {
-    if (isTaken) return;
-    const count = underWay.get(caller) ?? 0;
-    if (most > 0 && count >= most) throw tooMany(`${name} are under way`, 1);
-    underWay.set(caller, count + 1);
-    isTaken = true;
-  };
-  const free = () => {
-    if (!isTaken) return;
-    isTaken = false;
-    const left = (underWay.get(caller) ?? 1) - 1;
-    if (left > 0) underWay.set(caller, left);
-    else underWay.delete(caller);
-  };
-  const begin = () => {
-    // Whoever hung up while it was looked at who that is has no place any more.
-    take();
-    hasBegun = true;
-  };
-  return { take, begin, hangUp: () => !hasBegun && free(), free };
-}
-
-function tooMany(what: string, seconds: number): ProblemError {
-  const detail = `Too many ${what}. Nothing was recorded: try again in ${seconds} s.`;
-  return new ProblemError('too-many-requests', detail, { retryAfter: Math.max(1, seconds) });
+/** Frees what a request has taken when it is over. */
+function followRequests(app: FastifyInstance): void {
+  app.addHook('preValidation', async (request) => request.place?.begin());
+  app.addHook('onRequestAbort', async (request) => request.place?.hangUp());
+  app.addHook('onSend', async ({ place, leave }, { raw }) => {
+    leave?.();
+    if (place === null) return;
+    // What nobody takes, or takes slowly, is kept in memory meanwhile.
+    if (raw.closed || raw.destroyed) place.free();
+    else raw.once('close', place.free);
+  });
 }

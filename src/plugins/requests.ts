@@ -14,6 +14,11 @@ export function isRead({ method }: Pick<FastifyRequest, 'method'>): boolean {
   return method === 'GET' || method === 'HEAD';
 }
 
+/** The operationId; empty: it is none of the API. */
+export function operationOf({ routeOptions: { schema } }: FastifyRequest): string {
+  return (schema as { operationId?: string } | undefined)?.operationId ?? '';
+}
+
 /** The path that was asked for, without the query. */
 export function pathOf({ url }: Pick<FastifyRequest, 'url'>): string {
   return url.split('?')[0] ?? url;
