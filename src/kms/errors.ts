@@ -54,7 +54,12 @@ export class KmsFailure extends Error {
 const throttling = new Set<string>(throttlingErrors);
 const credentialTrouble = new Set<string>(credentialErrors);
 const unknownOperation = new Set<string>(unknownOperationErrors);
-const stateTrouble = new Set(['KMSInvalidStateException', 'DisabledException', 'ConflictException']);
+const stateTrouble = new Set([
+  'AlreadyExistsException',
+  'KMSInvalidStateException',
+  'DisabledException',
+  'ConflictException',
+]);
 
 const accessTrouble = new Set(['AccessDenied', 'AccessDeniedException', 'NotAuthorized']);
 

@@ -41,7 +41,7 @@ function valuesIn(name: ArgumentName, schema: Schema): Json[] {
   throw new Error(`The schema of ${name} tells no values of it: give it examples`);
 }
 
-/** One that is neither the default nor null. */
-export function otherThanDefault(name: ArgumentName): Json | undefined {
-  return valuesOf(name).find((value) => value !== null && value !== nothingDeclared[name]);
+/** Those that are neither the default nor null. */
+export function othersThanDefault(name: ArgumentName): Json[] {
+  return valuesOf(name).filter((value) => value !== null && value !== nothingDeclared[name]);
 }
