@@ -76,7 +76,9 @@ test('the page at /docs', { timeout: 300_000 }, async (t) => {
       await page.getByText('Request Body').last().waitFor();
       await picture(page, `${name}-2-request`);
       const made = await send(page, 'POST', 201);
-      await page.getByText(/^201 /).last().scrollIntoViewIfNeeded();
+      await page.waitForFunction(
+        "document.querySelector('section[aria-label=Response]').getBoundingClientRect().top < 450",
+      );
       await picture(page, `${name}-3-answer`);
       t.match(made, { status: 201, body: { status: { state: 'in_sync' } } }, 'the example makes a key');
       t.match((await call('GET', `/v1/keys/${made.body.id}`)).body, { description: made.body.description });

@@ -57,7 +57,14 @@ export async function send(input, init) {
   }
   const response = await fetch(url, { method, headers, signal, body: body?.byteLength ? body : null });
   if (method === 'POST' && (response.status === 201 || response.status === 202)) await remember(url, response.clone());
+  setTimeout(showAnswer);
   return response;
+}
+
+/** On a phone it is below the form, where nobody would see that it came. */
+function showAnswer() {
+  const answer = document.querySelector('section[aria-label=Response]');
+  if (answer?.getBoundingClientRect().top > window.innerHeight / 2) answer.scrollIntoView();
 }
 
 function collectionOf(path, standIn) {
