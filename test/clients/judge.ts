@@ -17,7 +17,7 @@ import { steps } from './steps.ts';
 type Client = {
   /** Of its section in docs/clients.md. */
   heading: string;
-  /** What has to answer, for the client to be judged. */
+  /** What has to work, for the client to be judged: the programs that it needs, and where they get the rest from. */
   tools: [program: string, ...args: string[]][];
   /** In the folder of the same name: what is put beside the generated code. */
   files: string[];
@@ -34,7 +34,10 @@ const clients: Record<string, Client> = {
   },
   go: {
     heading: 'oapi-codegen',
-    tools: [['go', 'version']],
+    tools: [
+      ['go', 'version'],
+      ['go', 'list', '-m', 'github.com/oapi-codegen/runtime@latest'],
+    ],
     files: ['oapi-codegen.yaml', 'main.go'],
     command: 'go run .',
   },
@@ -42,7 +45,7 @@ const clients: Record<string, Client> = {
     heading: 'openapi-generator',
     tools: [
       ['javac', '-version'],
-      ['mvn', '-version'],
+      ['mvn', '--quiet', '--batch-mode', 'help:help'],
     ],
     files: ['pom.xml', 'src/Main.java'],
     command: 'mvn --quiet --batch-mode exec:java',
@@ -60,7 +63,7 @@ const packagesOf = (line: string) => line.slice(pip.length).split(' ');
 async function programsOf(name: string, { tools, heading }: Client): Promise<string | null> {
   for (const [program, ...args] of tools) {
     if (spawnSync(program, args).status === 0) continue;
-    say(`Not judged: ${heading}. There is no ${[program, ...args].join(' ')} here`);
+    say(`Not judged: ${heading}, since this does not work here: ${[program, ...args].join(' ')}`);
     return null;
   }
   if (name !== 'python') return '';
