@@ -1,13 +1,10 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { type CryptoKey, exportSPKI, importJWK, SignJWT } from 'jose';
-import Provider from 'oidc-provider';
 import { test } from 'tap';
 import { readConfig } from '../../src/config.ts';
 import type { AccessMe } from '../../src/schemas/access.ts';
 import { adminToken, callerWith, withTokens } from '../support/access.ts';
 import { newKey, startIssuer } from '../support/issuer.ts';
+import { client, startOidcProvider } from '../support/oidc.ts';
 import { eventually, startService } from '../support/service.ts';
 
 const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -131,36 +128,9 @@ test('JWTs of issuers', async (t) => {
   });
 
   t.test('an access token of a real OIDC server is taken', async (t) => {
-    const server = createServer();
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { issuer, stop } = await startOidcProvider();
+    t.teardown(stop);
     const resource = 'https://keyward.example';
-    const provider = new Provider(issuer, {
-      clients: [
-        {
-          client_id: 'portal',
-          client_secret: 'a-secret-of-this-test',
-          grant_types: ['client_credentials'],
-          redirect_uris: [],
-          response_types: [],
-        },
-      ],
-      features: {
-        clientCredentials: { enabled: true },
-        devInteractions: { enabled: false },
-        resourceIndicators: {
-          enabled: true,
-          getResourceServerInfo: async () => ({ scope: 'keys', audience: resource, accessTokenFormat: 'jwt' as const }),
-        },
-      },
-      extraTokenClaims: async () => ({ roles: ['portals'] }),
-    });
-    server.on('request', provider.callback());
-    t.teardown(() => {
-      server.closeAllConnections();
-      server.close();
-    });
     const keyward = await startService(t, {
       ...withJwt,
       JWT_ISSUERS: issuer,
@@ -171,7 +141,7 @@ test('JWTs of issuers', async (t) => {
     await callerWith(keyward.url, adminToken)('POST', '/v1/access/bindings', toPortals);
     const response = await fetch(`${issuer}/token`, {
       method: 'POST',
-      headers: { authorization: `Basic ${Buffer.from('portal:a-secret-of-this-test').toString('base64')}` },
+      headers: { authorization: `Basic ${Buffer.from(`${client.id}:${client.secret}`).toString('base64')}` },
       body: new URLSearchParams({ grant_type: 'client_credentials', resource }),
     });
     const { access_token: token } = (await response.json()) as { access_token: string };
