@@ -19,7 +19,7 @@ const samples = 7;
 
 /** Keys like the one that there is: a description, three tags, an ARN. */
 const multiply = `
-  WITH likeness AS (SELECT * FROM keys LIMIT 1), made AS (
+  WITH made AS (
     SELECT gen_random_uuid() AS id, gen_random_uuid()::text AS key_id, number FROM generate_series(1, $1) AS number),
   recorded AS (
     INSERT INTO keys SELECT (jsonb_populate_record(likeness, jsonb_build_object(
@@ -27,7 +27,7 @@ const multiply = `
       'description', 'Key ' || number || ' of the service ' || md5((number % 997)::text),
       'created_at', now() - number * interval '1 second',
       'tags_all', jsonb_build_object('team', 'team-' || number % 50, 'env', 'prod', 'cost-center', md5(number::text)))
-    )).* FROM likeness, made RETURNING id, provider)
+    )).* FROM keys AS likeness, made RETURNING id, provider)
   INSERT INTO work (key_ref, provider, due_at) SELECT id, provider, now() + interval '1 day' FROM recorded`;
 
 /** Milliseconds of the statement that GET /v1/keys?q= sends, by the median of some runs; and which index it went by. */

@@ -1,7 +1,7 @@
 /** Every environment variable: its schema, default and meaning, in one place. */
 import { type Static, type TSchema, Type } from 'typebox';
 import { endpointFault } from './domain/endpoint.ts';
-import { regionPattern } from './domain/regions.ts';
+import { longestRegion, regionPattern } from './domain/regions.ts';
 
 /** One variable: `schema` describes the value after parsing; `parse` turns the text into it. */
 export type Variable<Schema extends TSchema> = {
@@ -110,7 +110,7 @@ export const variables = {
     asNumber,
   ),
   AWS_REGION: variable(
-    Type.String({ pattern: regionPattern }),
+    Type.String({ maxLength: longestRegion, pattern: regionPattern }),
     'us-east-1',
     'a Region, such as eu-west-1',
     'Region of the default provider; taken at the first start',

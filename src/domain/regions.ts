@@ -3,6 +3,9 @@
 /** What a Region's name looks like, those that are not known yet too. */
 export const regionPattern = '^[a-z]{2,}(-[a-z]+)+-\\d+$';
 
+/** It is a part of host names. Source: RFC 1035, 2.3.4. */
+export const longestRegion = 63;
+
 /** By how the names of their Regions begin. */
 const partitions: readonly (readonly [prefix: string, partition: string])[] = [
   ['cn-', 'aws-cn'],

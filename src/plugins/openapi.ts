@@ -91,8 +91,8 @@ const ifNoneMatch: OpenAPIV3_1.ParameterObject = {
   schema: { type: 'string' },
 };
 
-/** With the quotes of the draft. plugins/idempotency.ts sees to it: what is wrong with a body comes with what is wrong with headers. */
-const idempotencyKey = { type: 'string', minLength: 1, maxLength: 257 } as const;
+/** plugins/idempotency.ts sees to it: what is wrong with a body comes with what is wrong with headers. */
+const idempotencyKey = { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' } as const;
 
 /** What plugins/caching.ts does for answers that have no tag of their own. */
 function declareTag(operation: Operation): void {

@@ -1,6 +1,6 @@
 /** The provider: an account and Region as Terraform's provider block has them. */
 import { type Static, Type } from 'typebox';
-import { regionPattern } from '../domain/regions.ts';
+import { longestRegion, regionPattern } from '../domain/regions.ts';
 import { type ProviderQuotas as ProviderQuotasSetting, standardQuotas } from '../domain/request-quotas.ts';
 import { nullable, nullableRef, page, pageOf, ref, stringEnum, Tags, TagsPatch, timestamp } from './common.ts';
 import { DriftPolicy } from './key.ts';
@@ -14,6 +14,7 @@ const name = Type.String({
   examples: ['payments-prod'],
 });
 const region = Type.String({
+  maxLength: longestRegion,
   pattern: regionPattern,
   description: "An AWS Region, such as eu-west-1. It can't be changed while the provider has keys.",
   examples: ['eu-west-1'],

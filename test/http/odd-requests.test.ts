@@ -72,6 +72,8 @@ test('what callers send is taken as it is meant, or refused with a word on it', 
         t.same(await pointersOf(method, path, body), ['/endpoint']);
       }
     }
+    const long = { name: 'wrong', region: `${'a'.repeat(60)}-b-1` };
+    t.same(await pointersOf('POST', '/v1/providers', long), ['/region'], 'a Region is a part of a host name');
     const secret = { name: 'secret', region: 'eu-west-1', endpoint: 'http://user:pw@host:4566' };
     const { status, body } = await call<Problem>('POST', '/v1/providers', secret);
     t.equal(status, 422);
