@@ -25,8 +25,8 @@ declare module 'fastify' {
   }
 }
 
-/** Reads of one caller that are worked on at once, half of what the database is asked at once: the others wait for each other. */
-const readsAtOnce = 8;
+/** Reads of one caller that are worked on at once: some of the connections to the database are left to others. */
+const readsAtOnce = 12;
 /** Of what is mostly to wait for KMS, one holds up no other. */
 const askKms = new Set(['listUnmanagedKeys', 'listKeyRotations']);
 
@@ -76,7 +76,10 @@ export default fp(
       request.place = placeIn(underWay, `${name} of ${ofCaller(request)}`, { name, most });
       // What broke off before this is never whole, unless it was by then.
       if (!request.raw.aborted) request.place.take();
-      if (name === 'reads' && !askKms.has(operationOf(request))) request.leave = await gate.enter(ofCaller(request));
+      if (name === 'reads' && !askKms.has(operationOf(request))) {
+        const entered = gate.enter(ofCaller(request));
+        request.leave = entered instanceof Promise ? await entered : entered;
+      }
       const seen = await limit?.(request);
       if (seen === undefined || seen.isAllowed) return;
       reply.header('ratelimit-policy', `"${name}";q=${seen.max};w=${limitWindow / 1000}`);

@@ -24,15 +24,20 @@ export class Gate {
     this.#most = most;
   }
 
-  /** @returns what is to be called once, or more often, when it is done. */
-  async enter(caller: string): Promise<() => void> {
+  /** @returns what is to be called when it is done; more often does no harm. At once, where nobody has to be waited for. */
+  enter(caller: string): (() => void) | Promise<() => void> {
     const own = this.#inside.get(caller) ?? { count: 0, waiting: [] };
     this.#inside.set(caller, own);
-    if (own.count >= this.#most) await new Promise<void>((resolve) => own.waiting.push(resolve));
-    else own.count += 1;
+    if (own.count >= this.#most) return new Promise((resolve) => own.waiting.push(() => resolve(this.#wayOut(caller))));
+    own.count += 1;
+    return this.#wayOut(caller);
+  }
+
+  #wayOut(caller: string): () => void {
     let isInside = true;
     return () => {
-      if (!isInside) return;
+      const own = this.#inside.get(caller);
+      if (!isInside || own === undefined) return;
       isInside = false;
       const next = own.waiting.shift();
       if (next !== undefined) return next();
