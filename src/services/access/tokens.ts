@@ -1,5 +1,5 @@
 /** API tokens: made, listed and revoked. */
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import type { ApiToken, Database, Transaction } from '../../database/client.ts';
 import { announceAccessChange } from '../../database/notifications.ts';
@@ -16,7 +16,7 @@ type Stored = { database: Database };
 
 /** What is kept of a token. Nobody can guess 256 bits: a digest without salt or stretching does. */
 export function digestOf(token: string): string {
-  return createHash('sha256').update(token).digest('hex');
+  return hash('sha256', token);
 }
 
 /**
