@@ -71,21 +71,24 @@ function atFirstUse(ajv: Ajv, schema: object) {
 
 /** What the schema finds wrong with a body, each with its place. */
 export function bodyViolations(errors: readonly FastifySchemaValidationError[]): Violation[] {
+  const ofValues = (errors as ErrorObject[]).filter(isOfAValue);
+  const parents = new Set(ofValues.flatMap((error) => parentsOf(pointerOf(error))));
   return distinct(
-    (errors as ErrorObject[])
-      .filter(isOfAValue)
-      .filter(isOfTheTypeThatIsMeant)
+    ofValues
+      .filter((error) => isOfTheTypeThatIsMeant(error, parents))
       .map((error) => ({ pointer: pointerOf(error), code: codeOf(error), detail: describe(error) })),
   );
 }
 
 /** What the schema finds wrong with the query, the path or a header. */
 export function parameterFaults(errors: readonly FastifySchemaValidationError[]): ParameterFault[] {
-  return bodyViolations(errors).map(({ pointer, code, detail }) => ({
+  const faults = bodyViolations(errors).map(({ pointer, code, detail }) => ({
     parameter: pointer.split('/')[1] ?? '',
-    ...(code === undefined ? {} : { code: code === 'unknown_field' ? 'unknown_parameter' : code }),
+    ...(code === undefined ? {} : { code: code === 'unknown_field' ? ('unknown_parameter' as const) : code }),
     detail,
   }));
+  // What is wrong with many values of a parameter in the same way is told once: it has no place in the list.
+  return [...new Map(faults.map((fault) => [`${fault.parameter}\n${fault.detail}`, fault])).values()];
 }
 
 /** Where a value or null is right, what is wrong with a value is all there is to say. */
@@ -94,9 +97,14 @@ function isOfAValue({ keyword, params }: ErrorObject): boolean {
 }
 
 /** What may be a text or an object, and is an object, is no bad text: what is wrong with its members is all there is to say. */
-function isOfTheTypeThatIsMeant({ keyword, instancePath }: ErrorObject, _index: number, all: ErrorObject[]): boolean {
-  if (keyword !== 'type' && keyword !== 'enum') return true;
-  return !all.some((other) => pointerOf(other).startsWith(`${instancePath}/`));
+function isOfTheTypeThatIsMeant({ keyword, instancePath }: ErrorObject, parents: Set<string>): boolean {
+  return (keyword !== 'type' && keyword !== 'enum') || !parents.has(instancePath);
+}
+
+/** The places around a place: few, as deep as the schemas are. To look for them among all faults takes a minute for a large body. */
+function parentsOf(pointer: string): string[] {
+  const names = pointer.split('/');
+  return names.slice(1).map((_name, index) => names.slice(0, index + 1).join('/'));
 }
 
 function pointerOf({ instancePath, keyword, params }: ErrorObject): string {

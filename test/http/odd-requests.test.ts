@@ -62,6 +62,24 @@ test('what callers send is taken as it is meant, or refused with a word on it', 
     }
   });
 
+  t.test('a body that is wrong in very many places, or in a very long word, holds nobody up', async (t) => {
+    const provider = { name: 'a', region: 'eu-west-1' };
+    for (const [method, path, body] of [
+      ['POST', '/v1/providers', { ...provider, allowed_account_ids: Array(19_000).fill(1) }],
+      ['POST', '/v1/keys', { ['eyJ'.repeat(30_000)]: 1 }],
+    ] as const) {
+      const begun = performance.now();
+      t.equal((await call(method, path, body)).status, 422);
+      t.ok(performance.now() - begun < 5000, `${method} ${path}`);
+    }
+  });
+
+  t.test('what is wrong with many values of a parameter is told once', async (t) => {
+    const { status, body } = await call<Problem>('GET', `/v1/keys?fields=${Array(1000).fill('colour').join()}`);
+    t.equal(status, 400);
+    t.equal(body.errors?.length, 1);
+  });
+
   t.test('an endpoint is a URL that can be called, without credentials', async (t) => {
     for (const endpoint of ['http://a:99999', 'http://[::1', 'http://:80', 'http://a b', 'ftp://host', 'http://']) {
       for (const [method, path] of [
