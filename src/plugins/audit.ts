@@ -10,6 +10,8 @@ import { isRead, limiterOf, operationOf, originOf, pathOf } from './requests.ts'
 const ofEvents = new Set(['listEvents', 'listKeyEvents']);
 /** Of what would change something. */
 const refusals = new Set([404, 409, 412, 422]);
+/** Whoever is answered otherwise was sent away before it was asked who that is. */
+const failedSignIns = new Set([401, 429]);
 const plans = new Set(['planCreateKey', 'planUpdateKey']);
 /** Of one kind from one caller or address in a minute: nobody fills the table by being refused. */
 const most = 60;
@@ -66,7 +68,8 @@ function eventOf(request: FastifyRequest, status: number): AccessEvent | null {
   // Not the query: who puts a token there has it in enough places.
   const asked = { operation, method: request.method, path: shownPathOf(request) };
   if (request.caller === null) {
-    return request.headers.authorization === undefined ? null : { type: 'access.sign_in_failed', data: asked };
+    const isSignIn = request.headers.authorization !== undefined && failedSignIns.has(status);
+    return isSignIn ? { type: 'access.sign_in_failed', data: asked } : null;
   }
   const asksForChange = !isRead(request) && !plans.has(operation);
   const isRefused = status === 403 || (asksForChange && refusals.has(status));

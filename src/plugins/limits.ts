@@ -4,7 +4,6 @@ import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ProblemError } from '../services/problems.ts';
-import { sendProblem } from './errors.ts';
 import { Gate, type Place, placeIn, tooMany } from './places.ts';
 import { isRead, limiterOf, limitWindow, operationOf } from './requests.ts';
 
@@ -43,11 +42,12 @@ export default fp(
     await app.register(underPressure, {
       maxEventLoopDelay: limits.eventLoopDelay,
       sampleInterval,
-      pressureHandler: (request, reply) => {
+      // An error, and not an answer: the plugin goes on with a request that was answered, and a write is carried out.
+      pressureHandler: async (request) => {
         if (request.routeOptions.url === '/livez') return;
         const detail =
           'There are more requests than Keyward can carry out at once. Nothing was recorded: try again later.';
-        sendProblem(request, reply, new ProblemError('temporarily-unavailable', detail));
+        throw new ProblemError('temporarily-unavailable', detail);
       },
     });
     const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string) =>

@@ -163,6 +163,32 @@ test('limits', async (t) => {
     }
   });
 
+  t.test('what is answered 503 for want of time is not carried out, and is no failed sign-in', async (t) => {
+    const web = webOf(readConfig({ AUTH_MODE: 'tokens', MAX_EVENT_LOOP_DELAY: '1' }));
+    const app = await buildApp({ services: { ...services, web }, logger: undefined });
+    t.teardown(() => app.close());
+    let carriedOut = 0;
+    app.post('/probe', { config: { need: 'public' } }, async () => {
+      carriedOut += 1;
+      return {};
+    });
+    const lag = new Int32Array(new SharedArrayBuffer(4));
+    await eventually('the event loop is late', async () => {
+      Atomics.wait(lag, 0, 0, 100);
+      return (await app.inject('/problems/not-found')).statusCode === 503;
+    });
+    const headers = { authorization: `Bearer ${adminToken}` };
+    const answer = await app.inject({ method: 'POST', url: '/probe', headers });
+    t.match({ status: answer.statusCode, ...answer.json() }, { status: 503, detail: /Nothing was recorded/ });
+    t.equal(carriedOut, 0);
+    t.equal((await app.inject('/livez')).statusCode, 200, 'it lives');
+    const failed = await admin<{ items: { data: { path: string } }[] }>(
+      'GET',
+      '/v1/events?type=access.sign_in_failed&limit=200',
+    );
+    t.notOk(failed.body.items.some(({ data }) => data.path === '/probe'));
+  });
+
   t.test('headers without end are refused', async (t) => {
     const { hostname, port } = new URL(url);
     const socket = connect(Number(port), hostname);
