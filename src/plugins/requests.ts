@@ -37,7 +37,9 @@ export function reachedAt({ server, protocol, host, raw }: FastifyRequest): stri
 
 /** The address at which a connection came in. */
 export function addressOf({ localAddress = '127.0.0.1', localPort = 80 }: Socket): string {
-  const host = localAddress.includes(':') ? `[${localAddress}]` : localAddress;
+  // A link-local address comes with its interface, which no URL has; one of IPv4 on a socket for both, as one of IPv6.
+  const [address = ''] = localAddress.replace(/^::ffff:(?=\d+\.)/, '').split('%');
+  const host = address.includes(':') ? `[${address}]` : address;
   return new URL(`http://${host}:${localPort}`).origin;
 }
 

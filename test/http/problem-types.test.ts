@@ -1,6 +1,8 @@
+import type { Socket } from 'node:net';
 import { test } from 'tap';
 import { buildApp } from '../../src/app.ts';
 import { readConfig, webOf } from '../../src/config.ts';
+import { addressOf } from '../../src/plugins/requests.ts';
 import type { Services } from '../../src/services/context.ts';
 import { problemKinds } from '../../src/services/problems.ts';
 
@@ -38,6 +40,17 @@ test('the type of a problem is a URL at which the caller finds the page of it', 
     const behindProxy = await appWith({ TRUSTED_PROXIES: '127.0.0.1' });
     const odd = await typeBy(behindProxy, { 'x-forwarded-host': 'a', 'x-forwarded-proto': 'javascript' });
     t.match(odd, /^http:/);
+  });
+
+  t.test('without a Host it is the address that was called, of whatever form', async (t) => {
+    for (const [localAddress, address] of [
+      ['127.0.0.1', '127.0.0.1'],
+      ['::1', '[::1]'],
+      ['::ffff:127.0.0.1', '127.0.0.1'],
+      ['fe80::1%eth0', '[fe80::1]'],
+    ] as const) {
+      t.equal(addressOf({ localAddress, localPort: 3000 } as Socket), `http://${address}:3000`);
+    }
   });
 
   t.test('every kind has its page, in a worker too', async (t) => {
