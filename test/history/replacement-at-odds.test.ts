@@ -242,6 +242,31 @@ test('a worker that wakes up with the answer of a CreateKey that was settled lon
     const strays = (await events(old.id)).filter(({ type }) => type === 'key.stray');
     t.equal(strays.length, 1, 'while only its tag told whose it is, it was left');
   });
+
+  t.test('leaves one alone that somebody has imported since KMS refused it', async (t) => {
+    const old = await create({ is_enabled: false });
+    const sleeper = freezeAt(service, 'after-send');
+    await replace(old.id, ecc, { prefer: 'respond-async' });
+    await sleeper.frozen;
+    await service.control.fault({ operation: 'DisableKey', ...denied });
+    await loseLease(service, old.id);
+    const { prisma } = service.services.database;
+    const left = await eventually('it is left', async () => {
+      return (await prisma.formerKey.findFirst({ where: { key_ref: old.id, deletion: 'left' } })) ?? false;
+    });
+    const { status, body: imported } = await service.call('POST', '/v1/keys/import', { key_id: left.key_id });
+    t.equal(status, 201);
+    sleeper.wake();
+    await eventually('the answer is on record', async () => {
+      return (await prisma.kmsWrite.count({ where: { key_ref: left.id, made_key_id: left.key_id } })) === 1;
+    });
+    await eventually('the former key is seen to', async () => {
+      const { former_keys_open } = await prisma.work.findUniqueOrThrow({ where: { key_ref: old.id } });
+      return !former_keys_open;
+    });
+    t.equal(await stateOf(left.key_id), 'Enabled');
+    t.match(await get(imported.id), { key_id: left.key_id, status: { state: 'in_sync' } });
+  });
 });
 
 test('a rotation', async (t) => {

@@ -1,5 +1,6 @@
 import { test } from 'tap';
 import type { Event } from '../../src/schemas/history.ts';
+import { freezeAt } from '../support/frozen.ts';
 import { metadata } from '../support/kms-truth.ts';
 import { eventually, type Problem, startService } from '../support/service.ts';
 
@@ -79,5 +80,27 @@ test('a key that KMS does not find', async (t) => {
     const { body: events } = await call<{ items: Event[] }>('GET', `/v1/keys/${alone.id}/events?limit=5`);
     t.ok(events.items.some(({ type }) => type === 'key.found'));
     t.match(await get(alone.id), { description: 'mine', status: { key_state: 'Enabled', error: null } });
+  });
+
+  t.test('is not imported while it is made anew: it may have to come back', async (t) => {
+    const body = { name: 'anew', region: 'eu-west-2' };
+    t.equal((await call('POST', '/v1/providers', body)).status, 201);
+    const { body: old } = await call('POST', '/v1/keys', { provider: 'anew' });
+    await control.fault({ ...notFound, times: null });
+    await call('POST', `/v1/keys/${old.id}/refresh`);
+    await until('it is lost', old.id, ({ state }) => state === 'failed');
+    const sleeper = freezeAt(service, 'replacement-begun');
+    const recreated = call('POST', `/v1/keys/${old.id}/recreate`);
+    await sleeper.frozen;
+    await control.clearFaults();
+    const imported = await call<Problem>('POST', '/v1/keys/import', { provider: 'anew', key_id: old.key_id });
+    t.match(imported, { status: 409, body: { id: old.id } });
+    await control.fault({ operation: 'CreateKey', kind: 'error', type: 'LimitExceededException', message: 'full' });
+    sleeper.wake();
+    t.equal((await recreated).status, 422);
+    t.match(await until('it is back', old.id, ({ state }) => state === 'in_sync'), {
+      error: { code: 'LimitExceededException' },
+    });
+    t.equal((await get(old.id)).key_id, old.key_id);
   });
 });

@@ -116,10 +116,22 @@ export async function assertUnmanaged({ database }: Services, arn: string): Prom
   const managed = await database.prisma.key.findUnique({ where: { arn }, select: { id: true } });
   if (managed !== null) throw conflict(`The key ${arn} is managed already, as ${managed.id}.`, managed.id);
   // Asked in this order: a replacement that begins in between is seen here, one that is taken back by the record's ARN.
-  const former = await database.prisma.formerKey.findFirst({ where: { arn, deletion: 'waiting' } });
+  const former = await formerInUse(database, arn);
   if (former === null) return;
   const detail = `The key ${arn} is being replaced, or is to be deleted, as a former key of ${former.key_ref}.`;
   throw conflict(detail, former.key_ref);
+}
+
+/** A former key that is to be deleted, or that comes back to its record when KMS refuses the new one, lost or not. */
+async function formerInUse({ prisma }: Services['database'], arn: string) {
+  const formers = await prisma.formerKey.findMany({ where: { arn } });
+  const replaced = await prisma.key.findMany({
+    where: { id: { in: formers.map(({ key_ref }) => key_ref) }, replacement: 'begun' },
+    select: { id: true, synced_generation: true },
+  });
+  const mayReturn = ({ key_ref, generation }: (typeof formers)[number]) =>
+    replaced.some(({ id, synced_generation }) => id === key_ref && generation > synced_generation);
+  return formers.find((former) => former.deletion === 'waiting' || mayReturn(former)) ?? null;
 }
 
 function assertImportable(key: DescribedKey, guessesStates: boolean): void {

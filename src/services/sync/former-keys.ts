@@ -54,6 +54,8 @@ export async function deleteFormerKeys(services: Services, kms: Kms, work: Work)
 
 async function deleteFormerKey(services: Services, kms: Kms, work: Work, former: FormerKey): Promise<void> {
   await closeCutOff(services, work, former);
+  // One that was left may have been imported before an answer came by which it is to be deleted: it is that record's now.
+  if (await isManaged(services, former.arn)) return settle(services, former, 'left', null);
   if (former.reason === 'refused' && !(await isMadeByUs(services, former.id, former.key_id))) {
     return leave(services, work, former);
   }
@@ -72,6 +74,10 @@ async function deleteFormerKey(services: Services, kms: Kms, work: Work, former:
     parameters,
   });
   return settle(services, former, 'scheduled', deletionDate);
+}
+
+async function isManaged({ database }: Services, arn: string): Promise<boolean> {
+  return (await database.prisma.key.findUnique({ where: { arn }, select: { id: true } })) !== null;
 }
 
 /** The write is in the journal under the former key's own id: it says nothing of the key that the record has now. */
