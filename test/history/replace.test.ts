@@ -1,9 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import { CancelKeyDeletionCommand, ScheduleKeyDeletionCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Event, Revision } from '../../src/schemas/history.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import type { Plan } from '../../src/schemas/plan.ts';
-import { allKeyIds, metadata, tags } from '../support/kms-truth.ts';
+import { allKeyIds, metadata, ownPolicy, policy, tags } from '../support/kms-truth.ts';
 import { eventually, type Problem, startService } from '../support/service.ts';
 
 type Page<Item> = { items: Item[] };
@@ -286,5 +287,21 @@ test('replacement', async (t) => {
     });
     t.equal(failed.key_id, old.key_id);
     t.equal((await call('POST', `/v1/keys/${old.id}/recreate`)).status, 200);
+  });
+
+  t.test('a policy that was left alone comes back with the old key, whatever was written to it before', async (t) => {
+    const old = await create();
+    const inPlace = () => policy(kms, old.key_id ?? '');
+    const inForce = await inPlace();
+    await control.fault({ operation: 'TagResource', kind: 'throttle', times: null });
+    const change = { policy: ownPolicy('After'), tags: { a: '1' } };
+    await call('PATCH', `/v1/keys/${old.id}`, change, { prefer: 'respond-async' });
+    await eventually('half of it is done', async () => !isDeepStrictEqual(await inPlace(), inForce));
+    await control.fault({ operation: 'CreateKey', kind: 'error', type: 'LimitExceededException', message: 'full' });
+    t.equal((await replace(old.id, ecc, { prefer: 'wait=30' })).status, 422);
+    await control.clearFaults();
+    await eventually('the old key is as it was', async () => (await get(old.id)).status.state === 'in_sync');
+    t.same(await inPlace(), inForce);
+    t.match(await get(old.id), { key_id: old.key_id, tags: {}, status: { generation: 4 } });
   });
 });

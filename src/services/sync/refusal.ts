@@ -17,7 +17,7 @@ import { immutableFieldDiffers } from './attainable.ts';
 import { isMadeByUs } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { finalError, recordFailed, refuseRevisions } from './record.ts';
-import { keyToReturnTo, recordReturn } from './replacement.ts';
+import { keyToReturnTo, latestFormerKey, recordReturn } from './replacement.ts';
 import { pauseAfterRefusal } from './retry.ts';
 import { tagsNotKept } from './tags-kept.ts';
 
@@ -67,13 +67,14 @@ async function stateToReturnTo(
   return { ...declaredOf(row), lifecycle: 'pending_deletion', pending_window_in_days: 7 };
 }
 
-/** What was there before each write that may have changed the KMS key since it was held, oldest first. */
+/** What was there before each write that may have changed the KMS key to return to since it was held, oldest first. */
 async function befores({ database }: Services, row: KeyRow): Promise<Partial<ObservedKey>[]> {
-  // The key to return to is another one.
-  if (row.replacement !== null) return [];
+  const former = row.replacement === 'begun' ? await latestFormerKey(database.prisma, row) : null;
+  // A lost key that comes back is as it is.
+  if (former?.reason === 'gone') return [];
   const writes = await database.prisma.kmsWrite.findMany({
     where: {
-      key_ref: row.id,
+      key_ref: former?.id ?? row.id,
       generation: { gt: row.synced_generation },
       OR: [{ outcome: null }, { outcome: { in: ['done', 'unknown'] } }],
     },

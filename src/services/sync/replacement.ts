@@ -121,7 +121,8 @@ export async function homeOf({ database }: Services, row: KeyRow): Promise<Pick<
   return { provider: row.provider, arn: former?.arn ?? null };
 }
 
-function latestFormerKey(
+/** The key that is being replaced, or that was lost, and may come back to the record. */
+export function latestFormerKey(
   transaction: Pick<Transaction, 'formerKey'>,
   { id, synced_generation }: KeyRow,
 ): Promise<FormerKey | null> {
