@@ -83,3 +83,23 @@ test('a new key whose maker freezes before the end of its sync is found by anoth
   const { rows } = await services.database.pool.query("SELECT 1 FROM events WHERE type = 'key.stray'");
   t.equal(rows.length, 0);
 });
+
+test('a new key is on record also where a failover has lost that KMS was asked for it', async (t) => {
+  const service = await startService(t, { SETTLE_SECONDS: '0' });
+  const { call, services } = service;
+  for (const order of ['first', 'second']) {
+    const sleeper = freezeAt(service, 'after-send');
+    const { body: key } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
+    await sleeper.frozen;
+    await services.database.prisma.kmsWrite.deleteMany({ where: { key_ref: key.id } });
+    sleeper.wake();
+    await eventually('it is in sync', async () => {
+      return (await call('GET', `/v1/keys/${key.id}`)).body.status.state === 'in_sync';
+    });
+    const { rows } = await services.database.pool.query(
+      "SELECT type FROM events WHERE type IN ('key.stray', 'key.found') AND key_ref = $1",
+      [key.id],
+    );
+    t.same(rows, [], order);
+  }
+});

@@ -240,11 +240,13 @@ async function recordIdentity(
   // The row before the journal, as everywhere: in another order two workers could wait for each other.
   const current = held ?? (await holdRow(transaction, { id: row.id }));
   const closed = await closeEntry(transaction, row, entry, 'done');
-  if (closed && current?.key_id === null) await writeHeldKey(transaction, row.id, { arn, key_id, key_state });
   // What nobody could tell of may be on record as a former key's by now.
   const before = closed ? closed.outcomeBefore : await outcomeOnRecord(transaction, entry.id);
+  // An entry that a failover has lost says nothing: nobody has closed it.
+  const isNews = closed !== null || before === null;
+  if (isNews && current?.key_id === null) await writeHeldKey(transaction, row.id, { arn, key_id, key_state });
   if (entry.madeKeyId !== undefined && before !== null) await recordMade(transaction, entry.id, entry.madeKeyId);
-  const named = current?.key_id ?? (closed ? key_id : null);
+  const named = current?.key_id ?? (isNews ? key_id : null);
   if (before !== 'done' && (current === null || named !== key_id)) {
     const data = { arn, arn_on_record: current?.arn ?? null };
     await recordEvent(transaction, { type: 'key.stray', key: row, data });
