@@ -15,15 +15,17 @@ export type TimesToCome = {
   settle: number;
 };
 
+/** In milliseconds. `from`: no time to come that is nearer than that was put on record by the clock of before. */
+export type SetBack = { by: number; from: number };
+
 /**
  * Shortens every time to come to what it can be at most by the clock as it is now. Whoever holds a lease goes by a stopwatch
- * of its own, and renews it as before. Once is enough, and twice does no harm.
- * @param setBack milliseconds.
+ * of its own, and renews it as before. Twice does no harm but that some keys are looked at early.
  */
 export async function shortenTimesToCome(
   client: Pick<Pool | ClientBase, 'query'>,
   { lease, landsWithin, settle }: TimesToCome,
-  setBack: number,
+  setBack: SetBack,
 ): Promise<void> {
   await shortenLeases(client, { lease, setBack });
   await client.query(statement, [landsWithin, settle]);

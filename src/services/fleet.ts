@@ -19,6 +19,8 @@ const forgottenAfter = '10 minutes';
 const clockSlack = 5000;
 /** Milliseconds after which everything is over that was being put on record: a transaction lasts ten seconds at most. */
 const underWay = 12_000;
+/** Milliseconds: what was under way when the clock was set back had begun no longer before it is dealt with once more. */
+const longestAgo = 30_000;
 /** The number of an advisory lock; any that nothing else uses. */
 const joiningLock = 0x6b65_7977;
 
@@ -33,9 +35,10 @@ type Fleet = {
   watch: GapWatch;
   /**
    * Called when PostgreSQL's clock was set back, with the milliseconds; until it has succeeded once, again. And once more when
-   * what was under way then is over: it may have put times to come on record by the clock of before.
+   * what was under way then is over: it may have put times to come on record by the clock of before. `from`: milliseconds from
+   * now on in which no time to come was put on record by that clock.
    */
-  onClockSetBack(client: Queryable, setBack: number): Promise<void>;
+  onClockSetBack(client: Queryable, setBack: { by: number; from: number }): Promise<void>;
 };
 
 /** When a clock that was set back is to be dealt with once more, by performance.now(). */
@@ -129,10 +132,13 @@ async function join(pool: Pool, fleet: Fleet, echo: Echo, me: [string, ...unknow
 async function noticeClock({ watch, onClockSetBack }: Fleet, client: Queryable, echo: Echo): Promise<void> {
   const setBack = Math.max(-watch.silence * 1000, watch.setBack);
   if (setBack > clockSlack) {
-    await onClockSetBack(client, setBack);
-    Object.assign(echo, { setBack, at: performance.now() + underWay });
+    await onClockSetBack(client, { by: setBack, from: 0 });
+    // Set back again before that was dealt with once more, it is set back by both.
+    const both = setBack + (echo.at === Number.POSITIVE_INFINITY ? 0 : echo.setBack);
+    Object.assign(echo, { setBack: both, at: performance.now() + underWay });
   } else if (performance.now() > echo.at) {
-    await onClockSetBack(client, echo.setBack);
+    // What was put on record since, by the clock as it is, is not meant.
+    await onClockSetBack(client, { by: echo.setBack, from: Math.max(0, echo.setBack - longestAgo) });
     echo.at = Number.POSITIVE_INFINITY;
   }
   watch.dealtWithSetBack();

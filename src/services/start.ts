@@ -24,7 +24,7 @@ import { openCallers } from './access/sign-in.ts';
 import { takeBootstrapToken } from './access/tokens.ts';
 import { openChangeFeed } from './changes.ts';
 import { openClients } from './clients.ts';
-import { shortenTimesToCome } from './clock-set-back.ts';
+import { type SetBack, shortenTimesToCome } from './clock-set-back.ts';
 import type { Services, Times } from './context.ts';
 import { type FailurePoints, openFailurePoints } from './failure-points.ts';
 import { joinFleet } from './fleet.ts';
@@ -151,8 +151,11 @@ async function openKms(config: Config, postgres: Postgres, log: FastifyBaseLogge
   const hosts = { allowed: config.ALLOWED_KMS_ENDPOINTS, takesLoopback };
   const rules = new ProviderRules({ endpoint, isBuiltIn, hosts, settle: settleTimes(config) });
   const times = timesOf(config, rules, failurePoints);
-  const onClockSetBack = async (client: Pick<ClientBase, 'query'>, setBack: number) => {
-    log.warn({ seconds: Math.round(setBack / 1000) }, "PostgreSQL's clock was set back: times to come are shortened");
+  const onClockSetBack = async (client: Pick<ClientBase, 'query'>, setBack: SetBack) => {
+    log.warn(
+      { seconds: Math.round(setBack.by / 1000) },
+      "PostgreSQL's clock was set back: times to come are shortened",
+    );
     const { rows } = await client.query<Pick<ProviderSettings, 'endpoint' | 'quotas'>>(
       'SELECT endpoint, quotas FROM providers',
     );

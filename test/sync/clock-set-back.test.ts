@@ -62,10 +62,19 @@ test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had i
     async () => {
       const late = "UPDATE work SET attempts = 1, due_at = now() + interval '11 minutes' WHERE key_ref = $1";
       await database.query(late, [key.id]);
+      const { body: other } = await call('POST', '/v1/keys', {});
+      const meant = "UPDATE work SET attempts = 1, due_at = now() + interval '5 minutes' WHERE key_ref = $1";
+      await database.query(meant, [other.id]);
       await eventually('the key is looked at', async () => {
         const { rows } = await database.query('SELECT 1 FROM work WHERE key_ref = $1 AND attempts = 0', [key.id]);
         return rows.length === 1;
       });
+      const early = "SELECT 1 FROM work WHERE key_ref = $1 AND (attempts = 0 OR due_at < now() + interval '3 minutes')";
+      t.same(
+        (await database.query(early, [other.id])).rows,
+        [],
+        'what was meant by the new clock waits as it was meant to',
+      );
     },
   );
 });
