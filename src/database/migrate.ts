@@ -148,6 +148,10 @@ function isConcurrent({ sql }: Migration): boolean {
   return /\bINDEX\s+CONCURRENTLY\b/i.test(sql);
 }
 
+/** An administrator may have made pg_trgm in a schema for extensions: its operators are found wherever they are. */
+const seeExtensions = `SELECT set_config('search_path', current_setting('search_path') || ', ' || quote_ident(nspname), false)
+  FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'pg_trgm'`;
+
 const concurrentIndex = /^CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+("[^"]+")\s+ON\s/i;
 
 /**
@@ -155,6 +159,7 @@ const concurrentIndex = /^CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+("[^"]+"
  * index is of no use, and goes first. The locks that this waits for keep nobody from reading or writing.
  */
 async function applyConcurrently(client: Client, migration: Migration): Promise<void> {
+  await client.query(seeExtensions);
   for (const statement of statementsOf(migration)) {
     const name = concurrentIndex.exec(statement)?.[1];
     if (name === undefined) {
@@ -163,6 +168,7 @@ async function applyConcurrently(client: Client, migration: Migration): Promise<
     await client.query(`DROP INDEX CONCURRENTLY IF EXISTS ${name}`);
     await client.query(statement);
   }
+  await client.query('RESET search_path');
   await record(client, migration);
 }
 

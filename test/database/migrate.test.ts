@@ -68,6 +68,15 @@ test('a migration that does not get its lock has changed nothing, and the next s
   t.same(await migrate(url, { folder }), [], 'it is on record');
 });
 
+test('an extension that an administrator made in a schema of its own is found there', async (t) => {
+  const url = await newDatabase(t, { empty: true });
+  const client = await connect(t, url);
+  await client.query('CREATE SCHEMA "of extensions"; CREATE EXTENSION pg_trgm SCHEMA "of extensions"');
+  t.ok((await migrate(url)).includes('20261127171600_key_search_text_indexes'));
+  const { rows } = await client.query("SELECT 1 FROM pg_indexes WHERE indexname = 'keys_search_text_idx'");
+  t.equal(rows.length, 1);
+});
+
 test('a migration that fails has changed nothing', async (t) => {
   const url = await newDatabase(t, { empty: true });
   const client = await connect(t, url);
