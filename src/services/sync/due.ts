@@ -5,8 +5,10 @@ import type { Services } from '../context.ts';
 import { isDue, isPlain, isUnmade, isUrgent } from '../rows/due.ts';
 import { passOverDeleted } from '../rows/gap.ts';
 
-/** How many due keys of one provider one look finds, and of one caller's to be made: another's never wait behind them. */
+/** How many due keys of one provider one look finds: another provider's never wait behind them. */
 const foundAtOnce = 200;
+/** The same of those that KMS has yet to make, for each caller: more than are made until the next look. */
+const foundToBeMade = 50;
 
 type Due = { id: string; provider: string; is_urgent: boolean; creator: string | null };
 
@@ -34,7 +36,7 @@ export async function findDueKeys(services: Services): Promise<DueKeys> {
         WHERE ${isDue(watch)} AND (${isPlain}) IS NOT TRUE
       ) AS due
     ) AS placed
-    WHERE place <= ${foundAtOnce} ORDER BY place`,
+    WHERE place <= CASE WHEN creator IS NULL THEN ${foundAtOnce} ELSE ${foundToBeMade} END ORDER BY place`,
   );
   const { rows: plain } = await database.pool.query<{ provider: string }>(
     `SELECT name AS provider FROM providers
