@@ -100,6 +100,7 @@ test('a key is drifted until it is put back, also where KMS does not let it be y
       { type: 'drift.resolved', before: { 'tags.mine': null }, after: { 'tags.mine': '1' } },
       { type: 'kms.write', data: { operation: 'TagResource' } },
       { type: 'drift.detected', before: { 'tags.mine': '1' }, after: { 'tags.mine': null } },
+      { type: 'sync.requested', origin: 'api' },
       { type: 'kms.write', origin: 'api', data: { operation: 'CreateKey' } },
       { type: 'desired_state.changed', origin: 'api' },
     ]);

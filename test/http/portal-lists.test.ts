@@ -104,6 +104,10 @@ test('what a portal needs of lists', async (t) => {
     t.ok(page.next_cursor, 'pages go on');
     const one = await ask(`/v1/keys/${plain.id}?fields=id&fields=tags`);
     t.same(one, { id: plain.id, tags: { b: '1' } });
+    const { body: told } = await call('GET', `/v1/keys/${plain.id}?fields=etag`);
+    t.match(told, { etag: /^"\d+\.\d+"$/ }, 'also what the whole answer has in a header');
+    const { body: allowed } = await call<{ items: Key[] }>('GET', '/v1/keys?limit=1&fields=allowed_actions');
+    t.ok(allowed.items[0]?.allowed_actions?.includes('keys:update'), 'and what a list has not');
     const answer = await call('GET', `/v1/keys/${plain.id}?fields=id,allowed_actions,updated_at`);
     t.ok(answer.body.allowed_actions?.length);
     t.equal(answer.headers.get('etag'), (await call('GET', `/v1/keys/${plain.id}`)).headers.get('etag'));

@@ -22,7 +22,8 @@ test('while PostgreSQL is away: 503 with Retry-After, and the service recovers b
     t.equal(status, 503, `${method} ${path}`);
     t.match(headers.get('retry-after'), /^\d+$/);
     t.match(problem.type, /\/problems\/temporarily-unavailable$/);
-    t.notMatch(JSON.stringify(problem), /SELECT|prisma|ECONN|127\.0\.0\.1/i);
+    // The type is a URL of the service's own.
+    t.notMatch(JSON.stringify({ ...problem, type: null }), /SELECT|prisma|ECONN|127\.0\.0\.1/i);
   }
   t.equal((await call('GET', '/livez')).status, 200);
   proxy.mend();

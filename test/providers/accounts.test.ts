@@ -25,6 +25,9 @@ async function untilTold(call: Call, { id }: Pick<Key, 'id'>): Promise<Key> {
   });
 }
 
+/** For as long as a busy machine may take. */
+const patiently = { prefer: 'wait=60' };
+
 test('keys of two accounts and three Regions in one service', { buffered: true }, async (t) => {
   const { call, kmsUrl } = await startService(t);
   const places = [own, other].flatMap((account) =>
@@ -37,11 +40,11 @@ test('keys of two accounts and three Regions in one service', { buffered: true }
   await Promise.all(
     places.map(async ({ account, region, name }) => {
       const kms = kmsClient(kmsUrl, account, region);
-      const { body: key, status } = await call('POST', '/v1/keys', { provider: name, description: name });
+      const { body: key, status } = await call('POST', '/v1/keys', { provider: name, description: name }, patiently);
       t.equal(status, 201, name);
       t.match(key.arn, new RegExp(`^arn:aws:kms:${region}:${account}:key/`));
       t.equal((await metadata(kms, key.key_id ?? '')).Description, name, 'it lands where its provider says');
-      t.equal((await call('PATCH', `/v1/keys/${key.id}`, { description: 'changed' })).status, 200);
+      t.equal((await call('PATCH', `/v1/keys/${key.id}`, { description: 'changed' }, patiently)).status, 200);
       t.equal((await metadata(kms, key.key_id ?? '')).Description, 'changed');
 
       const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: 'theirs' }));

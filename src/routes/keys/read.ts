@@ -31,7 +31,7 @@ function sendRead(request: FastifyRequest, reply: FastifyReply, row: KeyRow, fie
   const key = { ...toKey(row, gap), allowed_actions };
   return fields === undefined
     ? reply.type('application/json').send(key)
-    : reply.type(partialType).send(only(key, fields));
+    : reply.type(partialType).send(only({ ...key, etag: tag }, fields));
 }
 
 function only(key: Key, fields: KeyField[]): Partial<Key> {
@@ -64,8 +64,12 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const { fields, ...query } = request.query;
       const { rows, nextCursor } = await listKeys(app.services, query, rightsOf(request).access);
       const { gap } = app.services.watch;
-      const keys = rows.map((row) => ({ ...toKey(row, gap), etag: entityTag(row, gap) }));
-      const items = fields === undefined ? keys : keys.map((key) => only(key, fields));
+      const { access } = rightsOf(request);
+      const items = rows.map((row) => {
+        const key = { ...toKey(row, gap), etag: entityTag(row, gap) };
+        if (fields === undefined) return key;
+        return only({ ...key, allowed_actions: access.permissionsFor(placeOf(row)) }, fields);
+      });
       reply.type(fields === undefined ? 'application/json' : partialType);
       return reply.send({ items, next_cursor: nextCursor });
     },

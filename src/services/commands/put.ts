@@ -74,7 +74,13 @@ async function make(services: Services, id: string, input: Input, command: PutCo
   if (made !== null && made > services.now() + clockTolerance) {
     throw badId('The time in this UUIDv7 is in the future.');
   }
-  await assertNotReleased(services, id);
+  if (await wasReleased(services, id)) {
+    // The history may be that of a key which somebody has made since it was looked up.
+    if ((await lookUpKey(services, id)) !== undefined) return null;
+    throw conflict(
+      'This id was that of a key which was released. POST /v1/keys/import takes it back; a new key needs a new id.',
+    );
+  }
   try {
     return await createKey(services, input, asking(command, 'keys:create'), id);
   } catch (error) {
@@ -102,15 +108,11 @@ function assertNotExcluded({ watch }: Services, row: KeyRow, ifNoneMatch: string
 }
 
 /**
- * An id whose key was never in KMS can be used again. One whose key KMS may still have stays that one's: two KMS keys would
- * have one id and one history.
- * @throws ProblemError conflict
+ * Whether the id was that of a key which KMS may still have: two KMS keys would have one id and one history. One whose key was
+ * never in KMS can be used again.
  */
-async function assertNotReleased(services: Services, id: string): Promise<void> {
-  if (!(await hasHistory(services, id)) || (await lastEndOf(services, id)) === 'key.removed') return;
-  const detail =
-    'This id was that of a key which was released. POST /v1/keys/import takes it back; a new key needs a new id.';
-  throw conflict(detail);
+async function wasReleased(services: Services, id: string): Promise<boolean> {
+  return (await hasHistory(services, id)) && (await lastEndOf(services, id)) !== 'key.removed';
 }
 
 function badId(detail: string): ProblemError {
