@@ -68,7 +68,8 @@ export const Tags = Type.Unsafe<Record<string, string>>({
   $id: 'Tags',
   type: 'object',
   additionalProperties: { type: 'string' },
-  description: 'Tag names and their values.',
+  description:
+    'Tag names of 1 to 128 characters and values of up to 256: letters, digits, spaces and `_.:/=+-@`. No name begins with `aws:`, in either case. A key has at most 49, with the default tags of its provider.',
   examples: [{ team: 'payments' }],
 });
 
