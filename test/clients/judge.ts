@@ -78,7 +78,8 @@ async function run(line: string, cwd: string, env: NodeJS.ProcessEnv): Promise<s
       cwd,
       env,
       maxBuffer: 2 ** 26,
-      timeout: 300_000,
+      // A cache of modules that is empty yet takes its time to fill.
+      timeout: 900_000,
     });
     return stdout;
   } catch (error) {
