@@ -5,7 +5,7 @@ import { migrate } from '../src/database/migrate.ts';
 import { Store } from '../src/local/kms/store.ts';
 import { startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { type FleetKey, newRecordIds, recordKeys } from '../test/support/fleet.ts';
-import { firstLine, type Owner, run, temporaryFolder } from '../test/support/process.ts';
+import { firstUrl, type Owner, run, temporaryFolder } from '../test/support/process.ts';
 import { seedKeys } from './seed.ts';
 
 export type Fleet = { connectionString: string; database: Client; kmsUrl: string; keys: FleetKey[] };
@@ -22,7 +22,7 @@ export async function startFleet(owner: Owner, count: number, knobs: string[]): 
   const kmsFolder = path.join(folder, 'kms');
   const keys = seed(kmsFolder, count);
   const kms = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', kmsFolder, ...knobs]);
-  const [kmsUrl = ''] = /http:\/\/[^\s,]+/.exec(await firstLine(kms)) ?? [];
+  const kmsUrl = await firstUrl(kms);
   await recordKeys(database, kmsUrl, keys);
   return { connectionString, database, kmsUrl, keys };
 }

@@ -9,9 +9,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../test/support/access.ts';
-import { firstLine, type Owner, type Run, run, startProcess, temporaryFolder } from '../test/support/process.ts';
+import { firstUrl, type Owner, type Run, run, startProcess, temporaryFolder } from '../test/support/process.ts';
 import { kmsControl } from '../test/support/service.ts';
-import { runBenchmark } from './fleet.ts';
+import { print, runBenchmark } from './fleet.ts';
 import { residentMegabytes } from './memory.ts';
 import { median, quantile, reportLine } from './statistics.ts';
 
@@ -41,7 +41,7 @@ async function measure(owner: Owner): Promise<void> {
   const { connectionString, stop } = await startEmbeddedPostgres(folder);
   owner.teardown(stop);
   const kms = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', path.join(folder, 'kms')]);
-  const kmsUrl = urlIn(await firstLine(kms));
+  const kmsUrl = await firstUrl(kms);
   const service = await startProcess(owner, {
     ...withTokens,
     DATABASE_URL: connectionString,
@@ -49,7 +49,7 @@ async function measure(owner: Owner): Promise<void> {
     MAX_EVENT_LOOP_DELAY: '1000',
   });
   const control = run(owner, 'bench/control.ts', { DATABASE_URL: connectionString });
-  const controlUrl = urlIn(await firstLine(control));
+  const controlUrl = await firstUrl(control);
 
   const admin = callerWith(service.url, adminToken);
   const make = async (team: string) => (await admin('POST', '/v1/keys', { tags: { team } })).body.id;
@@ -161,16 +161,6 @@ async function memoryComesBack(service: Pick<Run, 'child'>, before: number): Pro
     now = residentMegabytes(service);
   }
   return now;
-}
-
-function urlIn(line: string): string {
-  const [url] = /http:\/\/[^\s,;]+/.exec(line) ?? [];
-  if (url === undefined) throw new Error(`No URL in ${JSON.stringify(line)}`);
-  return url;
-}
-
-function print(text: string): void {
-  process.stdout.write(text);
 }
 
 await runBenchmark(measure);

@@ -6,8 +6,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres } from '../src/local/postgres.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../test/support/access.ts';
-import { firstLine, type Owner, run, startProcess, temporaryFolder } from '../test/support/process.ts';
+import { firstUrl, type Owner, run, startProcess, temporaryFolder } from '../test/support/process.ts';
 import { measureCreates } from './creates.ts';
+import { print, runBenchmark } from './fleet.ts';
 import { residentMegabytes } from './memory.ts';
 import { measureReads } from './reads.ts';
 import { reportLine } from './statistics.ts';
@@ -27,10 +28,10 @@ async function measure(owner: Owner): Promise<void> {
   const { connectionString, stop } = await startEmbeddedPostgres(folder);
   owner.teardown(stop);
   const kms = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', path.join(folder, 'kms')]);
-  const kmsUrl = urlIn(await firstLine(kms));
+  const kmsUrl = await firstUrl(kms);
   const service = await startProcess(owner, { DATABASE_URL: connectionString, KMS_ENDPOINT: kmsUrl });
   const control = run(owner, 'bench/control.ts', { DATABASE_URL: connectionString });
-  const controlUrl = urlIn(await firstLine(control));
+  const controlUrl = await firstUrl(control);
 
   print(reportLine(['', 'Keyward', 'control', '']));
   await new Promise((resolve) => setTimeout(resolve, settleTime));
@@ -63,19 +64,4 @@ async function measureSignIn(
   return measureReads(reads, { url: `${guarded.url}${key}`, token }, { url: `${open.url}${key}` }, rounds);
 }
 
-function urlIn(line: string): string {
-  const [url] = /http:\/\/[^\s,;]+/.exec(line) ?? [];
-  if (url === undefined) throw new Error(`No URL in ${JSON.stringify(line)}`);
-  return url;
-}
-
-function print(text: string): void {
-  process.stdout.write(text);
-}
-
-const releases: (() => unknown)[] = [];
-try {
-  await measure({ teardown: (release) => releases.push(release) });
-} finally {
-  for (const release of releases.reverse()) await release();
-}
+await runBenchmark(measure);

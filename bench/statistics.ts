@@ -12,5 +12,5 @@ export function median(samples: number[]): number {
 
 /** A figure beside its control. */
 export function reportLine([name, figure, control, verdict]: [string, string, string, string]): string {
-  return `${name.padEnd(26)}${figure.padStart(24)}${control.padStart(24)}   ${verdict}\n`;
+  return `${name.padEnd(26)}${figure.padStart(24)}${control.padStart(24)}   ${verdict}`;
 }

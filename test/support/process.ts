@@ -82,6 +82,14 @@ export async function firstLine({ child, ended, stdout, stderr }: Run): Promise<
   return Promise.race([printed, died]);
 }
 
+/** The first URL in it. @throws when there is none. */
+export async function firstUrl(process: Run): Promise<string> {
+  const line = await firstLine(process);
+  const [url] = /http:\/\/[^\s,;]+/.exec(line) ?? [];
+  if (url === undefined) throw new Error(`No URL in ${JSON.stringify(line)}`);
+  return url;
+}
+
 /** A folder that is removed when the test ends. */
 export async function temporaryFolder(t: Owner): Promise<string> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'keyward-test-'));

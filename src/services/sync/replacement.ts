@@ -9,6 +9,7 @@ import type { KeyEvent } from '../../domain/events.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import type { Home } from '../providers/access.ts';
 import { declaredIn } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { type Columns, statusMoves, writeRow } from '../rows/write.ts';
@@ -115,7 +116,7 @@ export async function recordReplaced(
 }
 
 /** Where the record's KMS key is, or the one that is being replaced: its successor is to be in the same account and Region. */
-export async function homeOf({ database }: Services, row: KeyRow): Promise<Pick<KeyRow, 'provider' | 'arn'>> {
+export async function homeOf({ database }: Services, row: KeyRow): Promise<Home> {
   if (row.arn !== null || row.replacement !== 'begun') return row;
   const former = await latestFormerKey(database.prisma, row);
   return { provider: row.provider, arn: former?.arn ?? null };
