@@ -3,12 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { Client } from 'pg';
 import { test } from 'tap';
 import type { EventList } from '../../src/schemas/history.ts';
 import { extendChain, verifyChain } from '../../src/services/history/chain.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
-import { newDatabase } from '../support/postgres.ts';
+import { connectTo, newDatabase } from '../support/postgres.ts';
 import { run } from '../support/process.ts';
 import { caller, eventually, startService } from '../support/service.ts';
 
@@ -80,8 +79,7 @@ test('audit', async (t) => {
     const { token, name } = await addToken(admin, { role: 'viewer' });
     const { hostname, port } = new URL(url);
     const connections = promisify(app.server.getConnections.bind(app.server));
-    const client = await pool.connect();
-    t.teardown(() => client.release());
+    const client = await connectTo(t, DATABASE_URL);
     for (const [request, table, statement, type] of [
       ['GET /v1/events?type=key.found', 'revisions', '%LEFT JOIN revisions%', 'access.events_read'],
       ['DELETE /v1/keys/01980e6c-0000-7000-8000-000000000000', 'keys', 'SELECT provider, tags_all%', 'access.refused'],
@@ -146,8 +144,7 @@ test('audit', async (t) => {
   });
 
   t.test('tampering that goes past that is evident, and the first broken event named', async (t) => {
-    const client = await pool.connect();
-    t.teardown(() => client.release());
+    const client = await connectTo(t, DATABASE_URL);
     // As whoever owns the tables can.
     await client.query("SET session_replication_role = 'replica'");
     const age =
@@ -210,16 +207,12 @@ test('audit', async (t) => {
 
 test('a role that may not change events serves', async (t) => {
   const DATABASE_URL = await newDatabase(t);
-  const owner = new Client({ connectionString: DATABASE_URL });
-  await owner.connect();
+  const owner = await connectTo(t, DATABASE_URL);
   const page = await readFile(path.resolve(import.meta.dirname, '../../docs/operations.md'), 'utf8');
   const statements = /```sql\n(CREATE ROLE keyward_app[\s\S]*?)```/.exec(page)?.[1] ?? '';
   const role = `app_${randomUUID().replaceAll('-', '')}`;
   await owner.query(statements.replaceAll('keyward_app', role).replace('…', 'secret'));
-  t.teardown(async () => {
-    await owner.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
-    await owner.end();
-  });
+  t.teardown(() => owner.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`));
   const url = new URL(DATABASE_URL);
   [url.username, url.password] = [role, 'secret'];
   await t.test('as docs/operations.md says', async (t) => {

@@ -6,13 +6,16 @@ import { buildApp } from '../../src/app.ts';
 import { readConfig, webOf } from '../../src/config.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
+import { connectTo, newDatabase } from '../support/postgres.ts';
 import { caller, eventually, type Problem, startService } from '../support/service.ts';
 
 const portal = 'https://portal.example';
 
 test('limits', async (t) => {
+  const DATABASE_URL = await newDatabase(t);
   const { url, control, services } = await startService(t, {
     ...withTokens,
+    DATABASE_URL,
     CORS_ORIGINS: `${portal},https://other.example`,
     RATE_LIMIT_WRITES: '8',
     MAX_WRITES_UNDER_WAY: '3',
@@ -95,8 +98,7 @@ test('limits', async (t) => {
 
   t.test('so many reads of one caller wait at once', async (t) => {
     const { token } = await addToken(admin, { role: 'viewer' });
-    const client = await services.database.pool.connect();
-    t.teardown(() => client.release());
+    const client = await connectTo(t, DATABASE_URL);
     await client.query('BEGIN; LOCK TABLE providers IN ACCESS EXCLUSIVE MODE');
     const read = async () => (await callerWith(url, token)('GET', '/v1/providers')).status;
     const answers = Array.from({ length: 4 }, read);

@@ -1,8 +1,8 @@
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { test } from 'tap';
 import type { NewToken } from '../../src/schemas/access.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
-import { newDatabase } from '../support/postgres.ts';
+import { connectTo, newDatabase } from '../support/postgres.ts';
 import { run, startProcess, temporaryFolder } from '../support/process.ts';
 import { eventually } from '../support/service.ts';
 
@@ -111,9 +111,7 @@ test('neither log, answers, events nor metrics ever hold a token, an external id
   for (const authorization of [`Basic ${btoa(`a:${token}`)}`, `Bearer ${token} ${token}`, `Token ${token}`, token]) {
     await call(adminToken, 'GET', '/v1/keys', undefined, { authorization });
   }
-  const client = new Client(DATABASE_URL);
-  await client.connect();
-  t.teardown(() => client.end());
+  const client = await connectTo(t, DATABASE_URL);
   for (const table of ['providers', 'api_tokens']) {
     await client.query(`ALTER TABLE ${table} RENAME TO away`);
     const body = { ...provider, name: `made-without-${table.replace('_', '-')}` };

@@ -1,12 +1,11 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { Client } from 'pg';
 import { type Test, test } from 'tap';
 import { splitMigration } from '../../scripts/migration-files.ts';
 import { migrate } from '../../src/database/migrate.ts';
 import { nothingDeclared } from '../../src/domain/arguments.ts';
-import { newDatabase } from '../support/postgres.ts';
+import { connectTo, newDatabase } from '../support/postgres.ts';
 import { eventually, startService } from '../support/service.ts';
 
 const ours = path.resolve(import.meta.dirname, '../../prisma/migrations');
@@ -22,26 +21,19 @@ async function folderOf(t: Test, migrations: Record<string, string>): Promise<st
   return folder;
 }
 
-async function connect(t: Test, connectionString: string): Promise<Client> {
-  const client = new Client({ connectionString });
-  await client.connect();
-  t.teardown(() => client.end());
-  return client;
-}
-
 const appliedSql = 'SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL ORDER BY 1';
 
 test('a migration that waits for a lock lets requests through meanwhile, and is applied once it has it', async (t) => {
   const { call, services } = await startService(t);
   const { body: key } = await call('POST', '/v1/keys', {});
   const url = services.database.pool.options.connectionString ?? '';
-  const holder = await connect(t, url);
+  const holder = await connectTo(t, url);
   // A backup, or a report, that reads for a long time.
   await holder.query('BEGIN');
   await holder.query('SELECT 1 FROM keys LIMIT 1');
   const folder = await folderOf(t, { '1_more': 'ALTER TABLE keys ADD COLUMN more text' });
   const migrated = migrate(url, { folder });
-  const watcher = await connect(t, url);
+  const watcher = await connectTo(t, url);
   await eventually('the migration waits', async () => {
     const { rows } = await watcher.query("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted");
     return rows.length > 0;
@@ -54,7 +46,7 @@ test('a migration that waits for a lock lets requests through meanwhile, and is 
 
 test('a migration that does not get its lock has changed nothing, and the next start applies it', async (t) => {
   const url = await newDatabase(t, { empty: true });
-  const client = await connect(t, url);
+  const client = await connectTo(t, url);
   await client.query('CREATE TABLE small (id int)');
   await client.query('BEGIN');
   await client.query('SELECT 1 FROM small');
@@ -70,7 +62,7 @@ test('a migration that does not get its lock has changed nothing, and the next s
 
 test('an extension that an administrator made in a schema of its own is found there', async (t) => {
   const url = await newDatabase(t, { empty: true });
-  const client = await connect(t, url);
+  const client = await connectTo(t, url);
   await client.query('CREATE SCHEMA "of extensions"; CREATE EXTENSION pg_trgm SCHEMA "of extensions"');
   t.ok((await migrate(url)).includes('20261127171600_key_search_text_indexes'));
   const { rows } = await client.query("SELECT 1 FROM pg_indexes WHERE indexname = 'keys_search_text_idx'");
@@ -79,7 +71,7 @@ test('an extension that an administrator made in a schema of its own is found th
 
 test('a migration that fails has changed nothing', async (t) => {
   const url = await newDatabase(t, { empty: true });
-  const client = await connect(t, url);
+  const client = await connectTo(t, url);
   const folder = await folderOf(t, { '1_bad': "CREATE TABLE half (id text DEFAULT ';');\nSELECT 1/0;" });
   await t.rejects(migrate(url, { folder }), { message: '1_bad: division by zero' });
   t.same((await client.query("SELECT to_regclass('half') AS half")).rows, [{ half: null }]);
@@ -87,7 +79,7 @@ test('a migration that fails has changed nothing', async (t) => {
 
 test('indexes that are built concurrently, by replicas that start at once', async (t) => {
   const url = await newDatabase(t, { empty: true });
-  const client = await connect(t, url);
+  const client = await connectTo(t, url);
   const folder = await folderOf(t, {
     '1_table': 'CREATE TABLE big (id int);\nINSERT INTO big SELECT generate_series(1, 2);',
     '2_index':
@@ -156,7 +148,7 @@ test('a key of before its rows were two keeps what it waits for, and goes on', a
       Object.fromEntries(await Promise.all(before.map(async (name) => [name, await sql(name)]))),
     ),
   });
-  const client = await connect(t, url);
+  const client = await connectTo(t, url);
   const id = '01a20cc5-de4a-71a8-93fa-25fe7ea14fb3';
   await client.query(
     `INSERT INTO keys (id, provider, description, key_usage, customer_master_key_spec, multi_region,

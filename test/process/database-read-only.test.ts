@@ -1,5 +1,5 @@
-import { Client } from 'pg';
 import { test } from 'tap';
+import { connectTo } from '../support/postgres.ts';
 import { startBackends } from '../support/process.ts';
 import { eventually, type Problem, startService } from '../support/service.ts';
 
@@ -8,9 +8,7 @@ test('a database that takes no writes for a while, as a standby: 503, and the se
   const name = new URL(databaseUrl).pathname.slice(1);
   const outside = new URL(databaseUrl);
   outside.pathname = '/postgres';
-  const database = new Client({ connectionString: outside.href });
-  await database.connect();
-  t.teardown(() => database.end());
+  const database = await connectTo(t, outside.href);
   const { call } = await startService(t, { DATABASE_URL: databaseUrl, KMS_ENDPOINT: kmsUrl });
   const { body: key } = await call('POST', '/v1/keys', {});
   const turn = (mode: 'on' | 'off') =>

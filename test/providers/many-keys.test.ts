@@ -1,7 +1,7 @@
 /** A change of a provider that has many keys, as rows alone, which nobody syncs. */
-import { Client } from 'pg';
 import { type Test, test } from 'tap';
 import type { Provider } from '../../src/schemas/provider.ts';
+import { connectTo } from '../support/postgres.ts';
 import { startBackends, startProcess } from '../support/process.ts';
 import { addProvider } from '../support/providers.ts';
 import { type Call, eventually, type Problem, startService } from '../support/service.ts';
@@ -22,10 +22,7 @@ const insertMany = (count: number) => `
 type Counts = { all: number; along: number; twice: number };
 
 async function connect(t: Test, connectionString: string) {
-  const client = new Client({ connectionString });
-  client.on('error', () => {});
-  await client.connect();
-  t.teardown(() => client.end());
+  const client = await connectTo(t, connectionString);
   return {
     client,
     /** How many keys have the tags of the change, and how many were written twice for it. */

@@ -1,6 +1,6 @@
-import { Client } from 'pg';
 import { test } from 'tap';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
+import { connectTo } from '../support/postgres.ts';
 import { startBackends } from '../support/process.ts';
 import { addProvider } from '../support/providers.ts';
 import { caller, eventually, startService } from '../support/service.ts';
@@ -65,19 +65,14 @@ test('creates whose turns came while the database was busy go out no faster for 
   const { call, control } = await startService(t, environment);
   await call('POST', '/v1/keys', {});
   await control.clear();
-  const [locker, onlooker] = [new Client(DATABASE_URL), new Client(DATABASE_URL)];
-  await Promise.all([locker.connect(), onlooker.connect()]);
-  try {
-    const asked = Array.from({ length: 60 }, () => call('POST', '/v1/keys', {}, promptly));
-    await eventually('some are made', async () => (await control.calls()).length >= 10);
-    await Promise.all(asked);
-    await locker.query('BEGIN; LOCK TABLE kms_writes IN SHARE ROW EXCLUSIVE MODE');
-    const waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'INSERT INTO kms_writes'";
-    await eventually('many wait', async () => ((await onlooker.query(waiting)).rowCount ?? 0) >= 9);
-    await locker.query('COMMIT');
-  } finally {
-    await Promise.all([locker.end(), onlooker.end()]);
-  }
+  const [locker, onlooker] = [await connectTo(t, DATABASE_URL), await connectTo(t, DATABASE_URL)];
+  const asked = Array.from({ length: 60 }, () => call('POST', '/v1/keys', {}, promptly));
+  await eventually('some are made', async () => (await control.calls()).length >= 10);
+  await Promise.all(asked);
+  await locker.query('BEGIN; LOCK TABLE kms_writes IN SHARE ROW EXCLUSIVE MODE');
+  const waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'INSERT INTO kms_writes'";
+  await eventually('many wait', async () => ((await onlooker.query(waiting)).rowCount ?? 0) >= 9);
+  await locker.query('COMMIT');
   await eventually('all are in sync', async () => {
     const { body } = await call<{ items: object[] }>('GET', '/v1/keys?state=in_sync&limit=200');
     return body.items.length === 61;

@@ -73,6 +73,19 @@ async function template(): Promise<string> {
   return (await ofThisFile).connectionString;
 }
 
+/**
+ * A connection that outlives any pause, and is closed at the end. A service gives up one of its own pool that was quiet for some
+ * seconds, which a busy machine makes of the time between two statements of a test.
+ */
+export async function connectTo(t: Owner, connectionString: string): Promise<Client> {
+  const client = new Client({ connectionString });
+  // A database that is dropped, or a server that a test stops, ends it first.
+  client.on('error', () => {});
+  await client.connect();
+  t.teardown(() => client.end());
+  return client;
+}
+
 /** @returns the connection string of a database that has the schema of this version or nothing, and is dropped at the end. */
 export async function newDatabase(t: Owner, { empty = false } = {}): Promise<string> {
   const url = new URL(await template());

@@ -1,15 +1,13 @@
-import { Client } from 'pg';
 import { test } from 'tap';
 import { installClock, stepClock } from '../../chaos/database-clock.ts';
 import { metadata } from '../support/kms-truth.ts';
+import { connectTo } from '../support/postgres.ts';
 import { startBackends, startProcess } from '../support/process.ts';
 import { eventually, kmsClient, kmsControl, startService } from '../support/service.ts';
 
 test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had in hand does not wait until then", async (t) => {
   const { databaseUrl, kmsUrl } = await startBackends(t);
-  const database = new Client({ connectionString: databaseUrl });
-  await database.connect();
-  t.teardown(() => database.end());
+  const database = await connectTo(t, databaseUrl);
   await installClock(database);
   const environment = {
     DATABASE_URL: databaseUrl,

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Client } from 'pg';
 import { test } from 'tap';
+import { connectTo } from '../support/postgres.ts';
 import { startBackends, startProcess, temporaryFolder } from '../support/process.ts';
 import { eventually, kmsControl } from '../support/service.ts';
 
@@ -42,9 +42,7 @@ for (const hours of [1, -1]) {
     await control.fault({ operation: 'UpdateKeyDescription', kind: 'throttle', times: 2 });
     await call('PATCH', `/v1/keys/${body.id}`, { description: 'after' }, { prefer: 'respond-async' });
     await inSync();
-    const database = new Client({ connectionString: databaseUrl });
-    await database.connect();
-    t.teardown(() => database.end());
+    const database = await connectTo(t, databaseUrl);
     const { rows } = await database.query(
       "SELECT due_at > now() + interval '8 minutes' AND due_at < now() + interval '12 minutes' AS in_its_interval FROM work",
     );

@@ -1,6 +1,5 @@
-import { Client } from 'pg';
 import { test } from 'tap';
-import { newDatabase } from '../support/postgres.ts';
+import { connectTo, newDatabase } from '../support/postgres.ts';
 import { startService } from '../support/service.ts';
 
 /** Notes, of each write that goes on record, whether PostgreSQL keeps it through a crash. */
@@ -13,9 +12,7 @@ const note = `
 
 test('what goes on record before a call outlives a crash of a PostgreSQL that is set to answer before it has written', async (t) => {
   const databaseUrl = await newDatabase(t);
-  const client = new Client({ connectionString: databaseUrl });
-  await client.connect();
-  t.teardown(() => client.end());
+  const client = await connectTo(t, databaseUrl);
   await client.query(note);
   const { rows: set } = await client.query('SHOW synchronous_commit');
   t.same(set, [{ synchronous_commit: 'off' }], 'the server of the tests is such a one');
