@@ -25,6 +25,7 @@ import access from './routes/access.ts';
 import events from './routes/events.ts';
 import actions from './routes/keys/actions.ts';
 import history from './routes/keys/history.ts';
+import lines from './routes/keys/lines.ts';
 import plan from './routes/keys/plan.ts';
 import read from './routes/keys/read.ts';
 import resolve from './routes/keys/resolve.ts';
@@ -69,6 +70,7 @@ const slowClients = {
 
 const resources = [
   read,
+  lines,
   write,
   actions,
   providers,

@@ -55,11 +55,14 @@ export const violationCodes = {
 
 export type ViolationCode = keyof typeof violationCodes;
 
-/** A rule broken by input: where (RFC 6901 pointer into the body), which kind (absent: `invalid`), and what would be right. */
-export type Violation = { pointer: string; code?: ViolationCode; detail: string };
+/**
+ * A rule broken by input: where (RFC 6901 pointer into the body, or into a line of it), which kind (absent: `invalid`), and what would
+ * be right.
+ */
+export type Violation = { pointer: string; line?: number; code?: ViolationCode; detail: string };
 
 /** What is wrong with one thing of the input, as callers are told. */
-export type InputFault = { pointer?: string; parameter?: string; code: ViolationCode; detail: string };
+export type InputFault = { pointer?: string; line?: number; parameter?: string; code: ViolationCode; detail: string };
 
 /** The same with a code, in the order in which people read it. */
 export function inputFault({

@@ -19,8 +19,16 @@ const most = 60;
 const mostOfStrangers = 600;
 const longestPath = 1000;
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The status of a part of the request that was refused, while others were carried out. */
+    refusedPart: number | null;
+  }
+}
+
 export default fp(
   async (app) => {
+    app.decorateRequest('refusedPart', null);
     // Each kind of refusal for itself: nobody hides what it may not do behind what it does wrong.
     const limit = limiterOf(
       app,
@@ -49,7 +57,7 @@ export default fp(
     app.addHook('onSend', async (request, reply) => {
       // With AUTH_MODE=none nothing is refused, and nobody is told from anybody.
       if (request.caller?.kind === 'anonymous' || request.routeOptions.config.need === undefined) return;
-      const event = eventOf(request, reply.statusCode);
+      const event = eventOf(request, request.refusedPart ?? reply.statusCode);
       if (event === null) return;
       if (await isTooMuch(request, event.type)) return;
       await recordEvent(app.services.database.prisma, event, {

@@ -5,6 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { lossesIn } from '../domain/json-losses.ts';
+import type { Violation } from '../domain/types.ts';
 import { invalidInput, ProblemError } from '../services/problems.ts';
 import { isRead } from './requests.ts';
 
@@ -34,24 +35,34 @@ async function refuseEncoded(request: FastifyRequest, reply: FastifyReply): Prom
 
 /** Lets the routes of this instance take bodies of a JSON media type. An empty body counts as none. */
 export function acceptJson(app: FastifyInstance, mediaType: string): void {
-  const parse = app.getDefaultJsonParser('error', 'error');
+  const read = jsonReader(app, 'The body');
   app.addContentTypeParser(mediaType, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
     if (body.length === 0) return undefined;
     await app.countBody(request, body.length);
-    const text = textOf(body);
-    const value = await new Promise((resolve, reject) => {
-      parse(request, text, (error, parsed) => (error === null ? resolve(parsed) : reject(unreadable(text))));
-    });
-    const losses = lossesIn(text, mostParts);
+    const { value, losses } = await read(request, textOf(body));
     if (losses.length > 0) throw invalidInput(losses);
     return value;
   });
 }
 
+/**
+ * @param what it is that is read, in words.
+ * @returns reads a text of JSON, and tells what JSON.parse has changed in it; throws ProblemError malformed-request.
+ */
+export function jsonReader(app: FastifyInstance, what: string) {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  return async (request: FastifyRequest, text: string): Promise<{ value: unknown; losses: Violation[] }> => {
+    const value = await new Promise((resolve, reject) => {
+      parse(request, text, (error, parsed) => (error === null ? resolve(parsed) : reject(unreadable(text, what))));
+    });
+    return { value, losses: lossesIn(text, mostParts) };
+  };
+}
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
-/** @throws ProblemError malformed-request */
-function textOf(body: Buffer): string {
+/** Without a byte order mark. @throws ProblemError malformed-request */
+export function textOf(body: Buffer): string {
   try {
     return utf8.decode(body);
   } catch {
@@ -63,14 +74,14 @@ function textOf(body: Buffer): string {
 const quotedBody = /, (?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON$/s;
 
 /** Says what is wrong with a body: the parser calls JSON that it does not want no JSON. */
-function unreadable(text: string): ProblemError {
+function unreadable(text: string, what: string): ProblemError {
   try {
     JSON.parse(text);
   } catch (reason) {
     const words = (reason as Error).message.replace(quotedBody, '');
-    return new ProblemError('malformed-request', `The body is not valid JSON: ${words}.`);
+    return new ProblemError('malformed-request', `${what} is not valid JSON: ${words}.`);
   }
-  const detail = 'The body has a member named __proto__, or a constructor with a prototype: neither is taken.';
+  const detail = `${what} has a member named __proto__, or a constructor with a prototype: neither is taken.`;
   return new ProblemError('malformed-request', detail);
 }
 

@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import type { Static } from 'typebox';
 import { isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
 import { withoutCredentials } from '../domain/credentials.ts';
+import type { Problem } from '../schemas/common.ts';
 import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { badParameters } from './parameters.ts';
 import { addressOf, pathOf, reachedAt } from './requests.ts';
@@ -50,7 +52,7 @@ export default fp(
 
 /** Answers with a problem. */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ProblemError): FastifyReply {
-  const { status, title } = problemKinds[problem.kind];
+  const { status } = problemKinds[problem.kind];
   const seconds = problem.retryAfter ?? (status === 503 ? retryAfter : undefined);
   if (seconds !== undefined) reply.header('retry-after', seconds);
   return (
@@ -60,18 +62,24 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
       .type('application/problem+json')
       // Not by its schema: Fastify would answer in its own words where a problem lacks something.
       .serializer((shown: object) => withoutCredentials(JSON.stringify(shown)))
-      .send({
-        type: `${reachedAt(request)}${typeOf(problem.kind)}`,
-        title,
-        status,
-        detail: problem.message,
-        instance: pathOf(request),
-        request_id: request.id,
-        ...(problem.errors === undefined ? {} : { errors: problem.errors }),
-        ...(problem.keyId === undefined ? {} : { id: problem.keyId }),
-        ...(problem.kmsError === undefined ? {} : { kms_error: problem.kmsError }),
-      })
+      .send(shownProblem(request, problem))
   );
+}
+
+/** A problem as callers are shown it, whether it is the answer or a part of one. */
+export function shownProblem(request: FastifyRequest, problem: ProblemError): Static<typeof Problem> {
+  const { status, title } = problemKinds[problem.kind];
+  return {
+    type: `${reachedAt(request)}${typeOf(problem.kind)}`,
+    title,
+    status,
+    detail: problem.message,
+    instance: pathOf(request),
+    request_id: request.id,
+    ...(problem.errors === undefined ? {} : { errors: problem.errors }),
+    ...(problem.keyId === undefined ? {} : { id: problem.keyId }),
+    ...(problem.kmsError === undefined ? {} : { kms_error: problem.kmsError }),
+  };
 }
 
 /** A type without the host at which its page is: the same for every caller. */
@@ -112,7 +120,8 @@ const unreadable: Record<string, [status: number, reason: string]> = {
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
 };
 
-function toProblem(error: FastifyError, request: FastifyRequest): ProblemError {
+/** The problem that an error is. */
+export function toProblem(error: FastifyError, request: FastifyRequest): ProblemError {
   if (error instanceof ProblemError) return error;
   if (error.validation !== undefined) {
     return badParameters(parameterFaults(error.validation));
@@ -137,7 +146,8 @@ function explain(error: FastifyError, request: FastifyRequest): string {
   if (error.statusCode === 415) {
     const type = request.headers['content-type'];
     const sent = type === undefined ? 'a body without a Content-Type' : `a body of type ${JSON.stringify(type)}`;
-    return `The request has ${sent}; application/json is right${request.method === 'PATCH' ? ', or application/merge-patch+json' : ''}.`;
+    const { consumes: [right] = ['application/json'] } = (request.routeOptions.schema ?? {}) as { consumes?: string[] };
+    return `The request has ${sent}; ${right} is right${request.method === 'PATCH' ? ', or application/merge-patch+json' : ''}.`;
   }
   return `${error.message}.`.replace(/\.\.$/, '.');
 }

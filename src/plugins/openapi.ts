@@ -31,7 +31,7 @@ const problemAnswers: Record<number, [name: string, description: string]> = {
     'PreconditionFailed',
     'If-Match names a version that is no longer the current one, or If-None-Match one that is. Nothing was changed.',
   ],
-  413: ['ContentTooLarge', 'The body has more than 512 KiB.'],
+  413: ['ContentTooLarge', 'The body is too large: it has more than 512 KiB, or, of lines, 16 MiB or 5000 lines.'],
   415: ['UnsupportedMediaType', 'The body is of a media type, or compressed, as is not taken here.'],
   422: [
     'UnprocessableContent',
@@ -97,7 +97,8 @@ const idempotencyKey = { type: 'string', minLength: 1, maxLength: 255, pattern: 
 /** What plugins/caching.ts does for answers that have no tag of their own. */
 function declareTag(operation: Operation): void {
   const answer = operation.responses?.['200'] as Response | undefined;
-  if (answer === undefined || answer.headers?.['ETag'] !== undefined) return;
+  // What comes as it is read has no tag before its end.
+  if (answer?.content?.['application/json'] === undefined || answer.headers?.['ETag'] !== undefined) return;
   operation.parameters = [...(operation.parameters ?? []), { ...ifNoneMatch }] as typeof operation.parameters & object;
   operation.responses = {
     ...operation.responses,

@@ -9,6 +9,7 @@ import { accessSchemas } from '../schemas/access.ts';
 import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
 import { keySchemas } from '../schemas/key.ts';
+import { keyLineSchemas } from '../schemas/key-lines.ts';
 import { keyListSchemas } from '../schemas/key-list.ts';
 import { planSchemas } from '../schemas/plan.ts';
 import { providerSchemas } from '../schemas/provider.ts';
@@ -20,6 +21,7 @@ import type { ParameterFault } from '../services/problems.ts';
 const schemas = [
   ...sharedSchemas,
   ...keySchemas,
+  ...keyLineSchemas,
   ...keyListSchemas,
   ...historySchemas,
   ...planSchemas,
@@ -41,6 +43,13 @@ const options = {
   ...ownSchemas,
 };
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Checks values against a schema apart from requests: for each, what is wrong with it. */
+    checkerOf(schema: object): (value: unknown) => Violation[];
+  }
+}
+
 export default fp(
   async (app) => {
     const ajv = new Ajv(options);
@@ -50,6 +59,11 @@ export default fp(
       ajv.addSchema(schema);
     }
     app.setValidatorCompiler(({ schema }) => atFirstUse(ajv, schema as object));
+    app.decorate('checkerOf', (schema) => {
+      const validate = atFirstUse(ajv, schema);
+      return (value) =>
+        validate(value) ? [] : bodyViolations((validate.errors ?? []) as FastifySchemaValidationError[]);
+    });
   },
   { name: 'validation' },
 );

@@ -96,6 +96,9 @@ export const InputError = Type.Object(
   {
     pointer: Type.Optional(Type.String({ description: 'RFC 6901 pointer to the field in the body.' })),
     parameter: Type.Optional(Type.String({ description: 'The name of the parameter, in place of a pointer.' })),
+    line: Type.Optional(
+      Type.Integer({ description: 'Of a body of many lines: the line, from 1 on, in which the pointer points.' }),
+    ),
     code: openEnum(violationCodeNames, {
       description: `The kind, for programs. ${violationCodeNames.map((code) => `${code}: ${violationCodes[code]}`).join('; ')}.`,
     }),

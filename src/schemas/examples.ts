@@ -8,6 +8,7 @@ import { accessAnswers, accessBodies } from './access-examples.ts';
 import type { Problem } from './common.ts';
 import type { Event, Revision } from './history.ts';
 import type { Key, KeyCreate, KeyImport, KeyPatch, KeyResolution } from './key.ts';
+import type { ApplyResult, ExportedKey, KeyDeclaration, KeyRelease, KeyReleased } from './key-lines.ts';
 import type { Plan } from './plan.ts';
 import type { Provider, ProviderCheck, ProviderCreate, ProviderPatch } from './provider.ts';
 import type { HeldKey, Recovery, RecoveryResume, RecoveryResumed } from './recovery.ts';
@@ -37,6 +38,8 @@ const keyCreate: KeyCreate = {
 const keyPatch: KeyPatch = { description: 'Card data', tags: { env: 'prod' } };
 const keyImport: KeyImport = { key_id: keyId };
 const keyResolution: KeyResolution = { key_id: keyId, is_mine: true };
+const keyDeclaration: KeyDeclaration = { id, ...keyCreate };
+const keyRelease: KeyRelease = { ids: [id] };
 const resume: RecoveryResume = { keys: 'all', as: 'observed' };
 const providerCreate: ProviderCreate = {
   name: 'payments-prod',
@@ -52,6 +55,8 @@ export const bodyExamples: Record<string, unknown> = {
   KeyPatch: keyPatch,
   KeyImport: keyImport,
   KeyResolution: keyResolution,
+  KeyDeclarations: [keyDeclaration],
+  KeyRelease: keyRelease,
   KeyRollback: { generation: 1 },
   RecoveryResume: resume,
   ProviderCreate: providerCreate,
@@ -191,6 +196,30 @@ const rotation = {
   key_material_state: 'CURRENT',
 };
 
+const exported: ExportedKey = {
+  id,
+  provider: key.provider,
+  arn,
+  key_id: keyId,
+  ...defaults,
+  description: key.description,
+  policy,
+  enable_key_rotation: true,
+  rotation_period_in_days: 365,
+  tags: key.tags,
+  drift_policy: 'report',
+};
+const applied: ApplyResult = {
+  line: 1,
+  id,
+  outcome: 'imported',
+  pending: false,
+  generation: 1,
+  state: 'in_sync',
+  arn,
+};
+const released: KeyReleased = { items: [{ id, outcome: 'released', pending: false }] };
+
 const page = (item: unknown, next_cursor: string | null = null) => ({ items: [item], next_cursor });
 
 export const answerExamples: Record<string, unknown> = {
@@ -206,6 +235,9 @@ export const answerExamples: Record<string, unknown> = {
     by_key_usage: { ENCRYPT_DECRYPT: 12 },
     by_customer_master_key_spec: { SYMMETRIC_DEFAULT: 12 },
   },
+  ExportedKeys: [exported],
+  ApplyResults: [applied],
+  KeyReleased: released,
   Plan: plan,
   RevisionList: page(revision),
   EventList: page(event),

@@ -15,11 +15,20 @@ import { placeOf } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { lookUpKey } from '../keys/find.ts';
 import { recordNewKey } from '../keys/intents.ts';
-import { findEarlierRun, hasHistory } from '../keys/revisions.ts';
+import { findEarlierRun, hasHistory, lastEndOf, releasedArnOf } from '../keys/revisions.ts';
 import { conflict, invalidInput, ProblemError, problemOf } from '../problems.ts';
 import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider } from '../providers/settings.ts';
 import { type Accepted, type Command, settleNewKey } from './declare.ts';
+
+/** A key to import. `as`: in place of what KMS has, and of an id that is Keyward's choice. */
+export type ImportRequest = { key_id: string; provider: string; as?: ImportedAs };
+
+/** `declare`: what the key declares from now on. @throws ProblemError where that can't be had of the key that was found. */
+export type ImportedAs = { id: string; declare(observed: ObservedKey, settings: ProviderSettings): DeclaredKey };
+
+/** A key as it would be put on record. */
+export type Importable = { id: string; observed: ObservedKey; declared: DeclaredKey; settings: ProviderSettings };
 
 /**
  * Imports a key. Nothing in KMS is changed but the ownership tag.
@@ -27,30 +36,14 @@ import { type Accepted, type Command, settleNewKey } from './declare.ts';
  * @throws ProblemError not-found, conflict (with the id) when it is managed already, invalid-input when it can't be
  * managed, refused-by-kms, temporarily-unavailable.
  */
-export async function importKey(
-  services: Services,
-  request: { key_id: string; provider: string },
-  command: Command,
-): Promise<Accepted> {
+export async function importKey(services: Services, request: ImportRequest, command: Command): Promise<Accepted> {
   const earlier = await findEarlierRun(services, command);
   if (earlier !== null) {
     const recorded = await lookUpKey(services, earlier.key_ref);
     const created = { id: earlier.key_ref, generation: earlier.generation, keyId: recorded?.key_id ?? null };
     return settleNewKey(services, created, command);
   }
-  const isKnown = command.rights.access.mayAt('keys:import', request.provider);
-  const settings = isKnown ? await findSettings(services, request.provider) : null;
-  if (settings === null) throw noSuchProvider(request.provider);
-  const observed = await observeImportable(services, request, command.rights);
-  const id = await idFor(services, observed, command.commandId ?? uuidv7());
-  const declared = declaredByKms(observed, settings, services.ownershipTagName);
-  const total = Object.keys(mergeTags(settings, declared.tags)).length + 1;
-  if (total > mostTags) {
-    throw invalid(
-      '/key_id',
-      `With the provider's default tags and the ownership tag, ${observed.arn} would have ${total} tags; KMS takes ${mostTags}.`,
-    );
-  }
+  const { id, observed, declared } = await findImportable(services, request, command);
   const identity = { arn: observed.arn, key_id: observed.key_id };
   const key = { id, provider: request.provider, declared, origin: 'import' as const, identity, isNewId: false };
   const generation = await recordNewKey(services, key, command).catch(async (error) => {
@@ -58,6 +51,30 @@ export async function importKey(
     throw error;
   });
   return settleNewKey(services, { id, generation, keyId: observed.key_id }, command);
+}
+
+/** Looks at a key, and decides what it would be on record. @throws ProblemError as importKey does. */
+export async function findImportable(
+  services: Services,
+  request: ImportRequest,
+  { rights, commandId }: Pick<Command, 'rights' | 'commandId'>,
+): Promise<Importable> {
+  const isKnown = rights.access.mayAt('keys:import', request.provider);
+  const settings = isKnown ? await findSettings(services, request.provider) : null;
+  if (settings === null) throw noSuchProvider(request.provider);
+  const observed = await observeImportable(services, request, rights);
+  if (request.as !== undefined) await assertIdFree(services, request.as.id, observed.arn);
+  const id = await idFor(services, observed, commandId ?? uuidv7(), request.as?.id);
+  const { ownershipTagName } = services;
+  const declared = request.as?.declare(observed, settings) ?? declaredByKms(observed, settings, ownershipTagName);
+  const total = Object.keys(mergeTags(settings, declared.tags)).length + 1;
+  if (total > mostTags) {
+    throw invalid(
+      '/key_id',
+      `With the provider's default tags and the ownership tag, ${observed.arn} would have ${total} tags; KMS takes ${mostTags}.`,
+    );
+  }
+  return { id, observed, declared, settings };
 }
 
 /** What a failure says of a key, and not of the way to it. */
@@ -156,22 +173,34 @@ function assertImportable(key: DescribedKey, guessesStates: boolean): void {
 /**
  * A key that already carries an ownership tag keeps the id in it: its record was lost, or never written. One that a record had
  * before, and that somebody wants back, becomes a record of its own.
- * @throws ProblemError conflict when that id is another key's.
+ * @param ownId the id that the caller has chosen.
+ * @throws ProblemError conflict when that id is another key's, or the key's id is another one.
  */
-async function idFor(services: Services, observed: ObservedKey, newId: string): Promise<string> {
+async function idFor(services: Services, observed: ObservedKey, newId: string, ownId?: string): Promise<string> {
   const { ownershipTagName } = services;
   const visibleTags = Object.keys(withoutReserved(observed.tags, ownershipTagName)).length;
   if (visibleTags >= mostTags) {
     throw invalid('/key_id', `${observed.arn} has ${visibleTags} tags, so there is no room for the ownership tag.`);
   }
   const claimed = claimedIdIn(observed.tags, ownershipTagName);
-  if (claimed === null) return newId;
+  if (claimed === null || claimed === ownId) return ownId ?? newId;
+  if (ownId !== undefined) {
+    const detail = `${observed.arn} carries the ownership tag of ${claimed}, and not of ${ownId}: another installation may manage it.`;
+    throw conflict(`${detail} Release it there, or import it under that id.`);
+  }
   const claimant = await services.database.prisma.key.findUnique({ where: { id: claimed }, select: { arn: true } });
   // A key that was let go of, and whose tag somebody has put back: its generations are over.
   if (claimant === null) return (await hasHistory(services, claimed)) ? newId : claimed;
   const ofClaimant = { key_ref: claimed, arn: observed.arn };
   if ((await services.database.prisma.formerKey.findFirst({ where: ofClaimant })) !== null) return newId;
   throw conflict(`${observed.arn} carries the ownership tag of the managed key ${claimed}.`, claimed);
+}
+
+/** The history of an id is that of one KMS key. @throws ProblemError conflict */
+async function assertIdFree(services: Services, id: string, arn: string): Promise<void> {
+  if (!(await hasHistory(services, id)) || (await lookUpKey(services, id)) !== undefined) return;
+  if ((await lastEndOf(services, id)) === 'key.removed' || (await releasedArnOf(services, id)) === arn) return;
+  throw conflict(`The id ${id} was that of another KMS key, which was released: ${arn} needs a new one.`);
 }
 
 /** @throws ProblemError invalid-input: what a key is can't be guessed. */

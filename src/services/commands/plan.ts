@@ -2,10 +2,11 @@
 import type { Rights } from '../../domain/access.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { differences } from '../../domain/drift.ts';
-import { plan } from '../../domain/planner.ts';
+import { plan, planWithin } from '../../domain/planner.ts';
 import { withRecentWrites } from '../../domain/recent-writes.ts';
 import { refusalsOf } from '../../domain/refusals.ts';
-import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
+import { scopeOf } from '../../domain/scope.ts';
+import type { DesiredKey, ObservedKey, Step, Violation } from '../../domain/types.ts';
 import { inputFault } from '../../domain/values.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
@@ -17,21 +18,26 @@ import { assertManaged } from '../keys/preconditions.ts';
 import { type Input, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 import { servicesWith } from '../providers/quotas.ts';
-import { declaredOf, desiredBy, desiredOf, driftOf } from '../rows/declared.ts';
+import { type DeclaredKey, declaredOf, desiredBy, desiredOf, driftOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { withSince } from '../sync/drift.ts';
 import { believed } from '../sync/look.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
-import { declaredByCreate, declaredByReplacement, patchTarget } from './input.ts';
+import { findImportable, type ImportRequest } from './import.ts';
+import { declaredByCreate, declaredByReplacement, type PatchTarget, patchTarget } from './input.ts';
 
 /** What stands for ids that are not known before the write. */
 const unknownId = '<id>';
 const unknownKeyId = '<key_id>';
 
-/** What POST /keys would do. @throws ProblemError invalid-input, as that would. */
-export async function planCreate(services: Services, input: Input, rights: Rights): Promise<Plan> {
+/**
+ * What POST /keys would do.
+ * @param id the one that the caller has chosen.
+ * @throws ProblemError invalid-input, as that would.
+ */
+export async function planCreate(services: Services, input: Input, rights: Rights, id = unknownId): Promise<Plan> {
   const { declared, provider } = await declaredByCreate(services, input, rights);
-  const desired = desiredBy({ id: unknownId }, declared, provider.settings, services.ownershipTagName);
+  const desired = desiredBy({ id }, declared, provider.settings, services.ownershipTagName);
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
   return {
     steps: toSteps(plan(desired, null), unknownKeyId),
@@ -50,10 +56,22 @@ export async function planCreate(services: Services, input: Input, rights: Right
 export async function planUpdate(services: Services, id: string, input: Input): Promise<Plan> {
   const row = await findKey(services, id);
   assertManaged(row);
-  const before = declaredOf(row);
   const target = await patchTarget(services, row);
-  const { settings } = target.provider;
-  const { declared, immutable } = declaredByReplacement(services, target, input);
+  return planChange(services, row, target, declaredByReplacement(services, target, input));
+}
+
+/**
+ * What a change would do.
+ * @param change what is declared then, and what of it makes a replacement needed.
+ * @throws ProblemError temporarily-unavailable, refused-by-kms when KMS can't be asked.
+ */
+export async function planChange(
+  services: Services,
+  row: KeyRow,
+  { provider: { settings } }: Pick<PatchTarget, 'provider'>,
+  { declared, immutable }: { declared: DeclaredKey; immutable: Violation[] },
+): Promise<Plan> {
+  const before = declaredOf(row);
   const replacement = immutable.map(inputFault);
   const changes = changedFields(before, declared);
   const isChange = Object.keys(changes).length > 0;
@@ -71,6 +89,24 @@ export async function planUpdate(services: Services, id: string, input: Input): 
     replacement: [],
     refusals: refusalsOf(desired, observed, steps),
     drift,
+  };
+}
+
+/**
+ * What an import would do. Its steps leave alone what differs: that is drift from then on, and the drift policy's affair.
+ * @throws ProblemError as importKey does.
+ */
+export async function planImport(services: Services, request: ImportRequest, rights: Rights): Promise<Plan> {
+  const { id, observed, declared, settings } = await findImportable(services, request, { rights });
+  const desired = desiredBy({ id }, declared, settings, services.ownershipTagName);
+  const steps = planWithin(scopeOf([], [services.ownershipTagName]), desired, observed);
+  const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
+  return {
+    steps: toSteps(steps, observed.key_id),
+    changes: changedFields(null, shown),
+    replacement: [],
+    refusals: [],
+    drift: withSince(differences(desired, observed), [], services.now()),
   };
 }
 

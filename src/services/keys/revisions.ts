@@ -47,6 +47,13 @@ export async function lastEndOf({ database }: Services, id: string): Promise<'ke
   return last === null ? null : (last.type as 'key.released' | 'key.removed');
 }
 
+/** The ARN of the KMS key that the last record of that id was released from; null: it did not end so. */
+export async function releasedArnOf({ database }: Services, id: string): Promise<string | null> {
+  const ends = { key_ref: id, type: { in: ['key.released', 'key.removed', 'key.deleted'] } };
+  const last = await database.prisma.event.findFirst({ where: ends, orderBy: { seq: 'desc' } });
+  return last?.type === 'key.released' ? (last.data as { arn: string | null }).arn : null;
+}
+
 /** A revision, or null. */
 export function findRevision(services: Services, keyId: string, generation: number): Promise<RevisionRow | null> {
   const where = { key_ref_generation: { key_ref: keyId, generation } };

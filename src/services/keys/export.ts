@@ -1,0 +1,54 @@
+/** Keys as they are declared, for whoever keeps the declarations elsewhere or moves to another installation. */
+import { Prisma } from '../../database/client.ts';
+import type { Access } from '../../domain/access.ts';
+import type { ExportedKey } from '../../schemas/key-lines.ts';
+import type { KeyFilters } from '../../schemas/key-list.ts';
+import type { Services } from '../context.ts';
+import { declaredOf } from '../rows/declared.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { findRows } from '../rows/read.ts';
+import { conditionsOf } from './filters.ts';
+
+/** Keys that are read at once: what a slow client has not taken yet is kept in memory. */
+const batch = 200;
+
+/**
+ * The keys that the caller may see and every filter lets through, oldest first. Keys that are deleted, or being let go of, are none
+ * of them, and keys pending deletion only where `state` asks for them.
+ */
+export async function* walkKeys(services: Services, query: KeyFilters, access: Access): AsyncGenerator<KeyRow[]> {
+  const conditions = conditionsToExport(query, access);
+  let after: KeyRow | undefined;
+  do {
+    const place =
+      after === undefined ? [] : [Prisma.sql`(keys.created_at, keys.id) > (${after.created_at}, ${after.id}::uuid)`];
+    const where = Prisma.join([...conditions, ...place], ' AND ');
+    const rows = await findRows(
+      services.database.prisma,
+      Prisma.sql`WHERE ${where} ORDER BY keys.created_at, keys.id LIMIT ${batch}`,
+    );
+    if (rows.length > 0) yield rows;
+    after = rows.length < batch ? undefined : rows.at(-1);
+  } while (after !== undefined);
+}
+
+/** How many keys are left out since they are pending deletion. */
+export async function countPendingDeletion(services: Services, query: KeyFilters, access: Access): Promise<number> {
+  if (query.state !== undefined) return 0;
+  const where = Prisma.join([...conditionsOf(query, access), Prisma.sql`keys.lifecycle = 'pending_deletion'`], ' AND ');
+  const [row] = await services.database.prisma.$queryRaw<{ count: bigint }[]>`
+    SELECT count(*) AS count FROM keys WHERE ${where}`;
+  return Number(row?.count ?? 0);
+}
+
+function conditionsToExport(query: KeyFilters, access: Access): Prisma.Sql[] {
+  const lives = query.state === undefined ? ['managed'] : ['managed', 'pending_deletion'];
+  const isThere = Prisma.sql`keys.state <> 'deleted' AND keys.lifecycle = ANY(${lives})`;
+  return [...conditionsOf(query, access), isThere];
+}
+
+/** A key as it is declared, and which KMS key it is. */
+export function declarationOf(row: KeyRow): ExportedKey {
+  const { lifecycle: _lifecycle, pending_window_in_days: _window, ...declared } = declaredOf(row);
+  return { id: row.id, provider: row.provider, arn: row.arn, key_id: row.key_id, ...declared };
+}
