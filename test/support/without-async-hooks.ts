@@ -4,7 +4,9 @@
  * AsyncLocalStorage does without them. An error that nobody has caught fails the process's own test instead, by name.
  */
 import asyncHooks, { type AsyncHook } from 'node:async_hooks';
+import { writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { inspect } from 'node:util';
 
 const inert: AsyncHook = { enable: () => inert, disable: () => inert };
 asyncHooks.createHook = () => inert;
@@ -12,6 +14,8 @@ syncBuiltinESMExports();
 
 process.on('uncaughtException', async (error, origin) => {
   process.exitCode = 1;
+  // At once as well: no test is left to fail for an error of the exit itself.
+  writeSync(1, `\n# ${inspect(error).replaceAll('\n', '\n# ')}\n`);
   const { default: tap } = await import('tap');
   tap.fail(`nobody caught an error (${origin})`, { error });
 });
