@@ -62,7 +62,7 @@ module.exports = {
       comment: 'No I/O, no clock, no other room.',
       severity: 'error',
       from: { path: '^src/domain/' },
-      to: { pathNot: ['^src/domain/', '^node:util$', '^util$'] },
+      to: { pathNot: ['^src/domain/', '^(node:)?(util|zlib)$'] },
     },
     {
       name: 'aws-sdk-only-in-kms-and-local',

@@ -74,14 +74,14 @@ export default fp(
 function eventOf(request: FastifyRequest, status: number): AccessEvent | null {
   const operation = operationOf(request);
   // Not the query: who puts a token there has it in enough places.
-  const asked = { operation, method: request.method, path: shownPathOf(request) };
+  const asked = () => ({ operation, method: request.method, path: shownPathOf(request) });
   if (request.caller === null) {
     const isSignIn = request.headers.authorization !== undefined && failedSignIns.has(status);
-    return isSignIn ? { type: 'access.sign_in_failed', data: asked } : null;
+    return isSignIn ? { type: 'access.sign_in_failed', data: asked() } : null;
   }
   const asksForChange = !isRead(request) && !plans.has(operation);
   const isRefused = status === 403 || (asksForChange && refusals.has(status));
-  if (isRefused) return { type: 'access.refused', data: { ...asked, status } };
+  if (isRefused) return { type: 'access.refused', data: { ...asked(), status } };
   return ofEvents.has(operation) && status === 200 ? { type: 'access.events_read', data: eventsRead(request) } : null;
 }
 

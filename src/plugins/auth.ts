@@ -94,7 +94,8 @@ function needInWords({ permission, reach }: Exclude<Need, string>): string {
 /** @throws ProblemError unauthenticated, too-many-requests. */
 async function signIn(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   try {
-    request.caller = await app.services.callers.behind(request.headers.authorization);
+    const caller = app.services.callers.behind(request.headers.authorization);
+    request.caller = caller instanceof Promise ? await caller : caller;
   } catch (error) {
     if (!(error instanceof ProblemError) || error.kind !== 'unauthenticated') throw error;
     const isGiven = request.headers.authorization !== undefined;

@@ -4,7 +4,7 @@ import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ProblemError } from '../services/problems.ts';
-import { Gate, type Place, placeIn, tooMany } from './places.ts';
+import { type Bound, Gate, Place, tooMany } from './places.ts';
 import { isRead, limiterOf, limitWindow, operationOf } from './requests.ts';
 
 declare module 'fastify' {
@@ -54,11 +54,10 @@ export default fp(
       max === 0 ? null : limiterOf(app, max, keyGenerator);
     const ofCaller = (request: FastifyRequest) => request.caller?.principal ?? '';
     const kinds = {
-      reads: { limit: limiter(limits.reads, (request) => `read ${ofCaller(request)}`), most: limits.waitingReads },
-      writes: { limit: limiter(limits.writes, (request) => `write ${ofCaller(request)}`), most: limits.waiting },
+      reads: { limit: limiter(limits.reads, ofCaller), bound: boundOf('reads', limits.waitingReads) },
+      writes: { limit: limiter(limits.writes, ofCaller), bound: boundOf('writes', limits.waiting) },
     };
     const limitFailures = limiter(limits.failedSignIns, (request) => normalizeIP(request.ip));
-    const underWay = new Map<string, number>();
     const gate = new Gate(readsAtOnce);
 
     app.decorateRequest('place', null);
@@ -72,8 +71,8 @@ export default fp(
       // Everybody is the same one.
       if (request.caller === null || request.caller.kind === 'anonymous') return;
       const name = isRead(request) ? 'reads' : 'writes';
-      const { limit, most } = kinds[name];
-      request.place = placeIn(underWay, `${name} of ${ofCaller(request)}`, { name, most });
+      const { limit, bound } = kinds[name];
+      request.place = new Place(bound, ofCaller(request));
       // What broke off before this is never whole, unless it was by then.
       if (!request.raw.aborted) request.place.take();
       if (name === 'reads' && !askKms.has(operationOf(request))) {
@@ -99,6 +98,10 @@ export default fp(
   { name: 'limits', dependencies: ['errors'] },
 );
 
+function boundOf(name: string, most: number): Bound {
+  return { name, most, underWay: new Map() };
+}
+
 /** Frees what a request has taken when it is over. */
 function followRequests(app: FastifyInstance): void {
   app.addHook('preValidation', async (request) => request.place?.begin());
@@ -108,6 +111,6 @@ function followRequests(app: FastifyInstance): void {
     if (place === null) return;
     // What nobody takes, or takes slowly, is kept in memory meanwhile.
     if (raw.closed || raw.destroyed) place.free();
-    else raw.once('close', place.free);
+    else raw.once('close', () => place.free());
   });
 }

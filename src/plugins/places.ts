@@ -1,19 +1,55 @@
 /** How much of the service one caller has at once. */
 import { ProblemError } from '../services/problems.ts';
 
+/** Which requests are counted together, and how many of them there may be; 0: any number. */
+export type Bound = { name: string; most: number; underWay: Map<string, number> };
+
 /**
  * What is bounded: not who waits, but what is done. A caller that hangs up leaves its request to be carried out, and its place with
  * it.
  */
-export type Place = {
+export class Place {
+  readonly #bound: Bound;
+  readonly #caller: string;
+  #isTaken = false;
+  #hasBegun = false;
+
+  constructor(bound: Bound, caller: string) {
+    this.#bound = bound;
+    this.#caller = caller;
+  }
+
   /** @throws ProblemError too-many-requests */
-  take(): void;
+  take(): void {
+    if (this.#isTaken) return;
+    const { name, most, underWay } = this.#bound;
+    const count = underWay.get(this.#caller) ?? 0;
+    if (most > 0 && count >= most) throw tooMany(`${name} are under way`, 1);
+    underWay.set(this.#caller, count + 1);
+    this.#isTaken = true;
+  }
+
   /** The request is whole: from now on it ends with an answer, whether or not somebody is there to get it. */
-  begin(): void;
+  begin(): void {
+    // Whoever hung up while it was looked at who that is has no place any more.
+    this.take();
+    this.#hasBegun = true;
+  }
+
   /** Frees the place of a request that will never be whole. */
-  hangUp(): void;
-  free(): void;
-};
+  hangUp(): void {
+    if (!this.#hasBegun) this.free();
+  }
+
+  free(): void {
+    if (!this.#isTaken) return;
+    this.#isTaken = false;
+    const { underWay } = this.#bound;
+    const left = (underWay.get(this.#caller) ?? 1) - 1;
+    if (left > 0) underWay.set(this.#caller, left);
+    else underWay.delete(this.#caller);
+  }
+}
 
 /** Lets so many of each caller's in at once, the others in their order. */
 export class Gate {
@@ -45,35 +81,6 @@ export class Gate {
       if (own.count === 0) this.#inside.delete(caller);
     };
   }
-}
-
-/** @param most 0: any number. */
-export function placeIn(
-  underWay: Map<string, number>,
-  caller: string,
-  { name, most }: { name: string; most: number },
-): Place {
-  let [isTaken, hasBegun] = [false, false];
-  const take = () => {
-    if (isTaken) return;
-    const count = underWay.get(caller) ?? 0;
-    if (most > 0 && count >= most) throw tooMany(`${name} are under way`, 1);
-    underWay.set(caller, count + 1);
-    isTaken = true;
-  };
-  const free = () => {
-    if (!isTaken) return;
-    isTaken = false;
-    const left = (underWay.get(caller) ?? 1) - 1;
-    if (left > 0) underWay.set(caller, left);
-    else underWay.delete(caller);
-  };
-  const begin = () => {
-    // Whoever hung up while it was looked at who that is has no place any more.
-    take();
-    hasBegun = true;
-  };
-  return { take, begin, hangUp: () => !hasBegun && free(), free };
 }
 
 /** @param what there are too many of. */

@@ -200,13 +200,19 @@ async function openAccess(config: Config, database: Database, notifications: Not
     log.warn({ host: config.HOST }, 'AUTH_MODE=none: whoever reaches the port may do everything');
   if (modes.includes('tokens') && token !== null) await takeBootstrapToken({ database }, token);
   const directory = new Directory(database);
-  notifications.onAccessChange(() => directory.forget());
+  const callers = openCallers(modes, directory, await jwtOf(config, log));
+  notifications.onAccessChange(callers.forget);
+  return callers;
+}
+
+/** null: JWTs are not taken. */
+async function jwtOf(config: Config, log: FastifyBaseLogger) {
   const { JWT_ISSUERS: issuers, JWT_AUDIENCE: audience, JWT_GROUPS_CLAIM: groupsClaim } = config;
-  if (!modes.includes('jwt') || issuers === null || audience === null) return openCallers(modes, directory, null);
+  if (!config.AUTH_MODE.includes('jwt') || issuers === null || audience === null) return null;
   const rules = { issuers, audience, groupsClaim };
   // Loaded where it is asked for alone: no other set-up needs what reads JWTs.
   const { openVerifier } = await import('./access/issuer.ts');
-  return openCallers(modes, directory, { ...rules, verify: openVerifier(rules, log) });
+  return { ...rules, verify: openVerifier(rules, log) };
 }
 
 /** What any process records as new is known to all that listen; whatever else becomes of a key ends that. */

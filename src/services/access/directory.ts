@@ -49,7 +49,7 @@ export class Directory {
   }
 
   /** The token with this digest, if it is in force. */
-  async tokenOf(digest: string): Promise<{ id: string; name: string } | null> {
+  async tokenOf(digest: string): Promise<Token | null> {
     const kept = this.#tokens.get(digest);
     const token = await (kept !== undefined && Date.now() < kept.until ? kept.value : this.#readToken(digest));
     if (token === null || !isSame(token.digest, digest)) return null;

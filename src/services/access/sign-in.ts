@@ -31,13 +31,18 @@ const anonymous: Caller = {
 
 /** Milliseconds for which the word of an issuer is remembered, so that a request does not cost a signature. */
 const jwtFreshness = 60_000;
+/** Milliseconds for which a caller is known again by its credentials: with those of the directory, fewer than five seconds. */
+const callerFreshness = 1000;
 const mostRemembered = 2000;
+
+/** A caller, and for how long its credentials hold, in milliseconds since the epoch. */
+type SignedIn = { caller: Caller; until: number };
 
 export type Callers = {
   /** Those whose word on people is taken. */
   issuers: readonly string[];
-  /** Who is behind an Authorization header. @throws ProblemError unauthenticated */
-  behind(header: string | undefined): Promise<Caller>;
+  /** Who is behind an Authorization header: at once, where it was asked just now. @throws ProblemError unauthenticated */
+  behind(header: string | undefined): Caller | Promise<Caller>;
   /** Has a change that this process has recorded hold for its next request. */
   forget(): void;
 };
@@ -48,31 +53,44 @@ export function openCallers(
   directory: Directory,
   jwt: (JwtRules & { verify: JwtVerifier }) | null,
 ): Callers {
-  const forget = () => directory.forget();
+  let known = new Map<string, SignedIn>();
+  const forget = () => {
+    directory.forget();
+    // A new one: what is still being looked up goes into the old one.
+    known = new Map();
+  };
   const issuers = jwt?.issuers ?? [];
-  if (modes.includes('none')) return { issuers, behind: async () => anonymous, forget };
+  if (modes.includes('none')) return { issuers, behind: () => anonymous, forget };
   const verify = jwt === null ? null : remembering(jwt.verify);
-  const behind = async (header: string | undefined) => {
+  const lookUp = async (credentials: string, digest: string): Promise<Caller> => {
+    const remembered = known;
+    const isToken = credentials.startsWith('kwd_');
+    const takesToken = modes.includes('tokens') && isTokenForm(credentials);
+    let found: SignedIn | null = null;
+    if (isToken) found = takesToken ? await byToken(directory, digest) : null;
+    else if (verify !== null) found = await byJwt(directory, await verify(credentials, digest), issuers);
+    if (found === null) throw unauthenticated('The token is not valid here: it is unknown, revoked or expired.');
+    if (remembered.size >= mostRemembered) remembered.clear();
+    remembered.set(digest, { ...found, until: Math.min(found.until, Date.now() + callerFreshness) });
+    return found.caller;
+  };
+  const behind = (header: string | undefined) => {
     if (header === undefined) throw unauthenticated('This needs credentials: Authorization: Bearer and a token.');
     const credentials = /^Bearer +([\w.~+/=-]+) *$/i.exec(header)?.[1];
     if (credentials === undefined)
       throw unauthenticated('The Authorization header must have the form: Bearer and a token.');
-    const isToken = credentials.startsWith('kwd_');
-    const takesToken = modes.includes('tokens') && isTokenForm(credentials);
-    let caller: Caller | null = null;
-    if (isToken) caller = takesToken ? await byToken(directory, credentials) : null;
-    else if (verify !== null) caller = await byJwt(directory, await verify(credentials), issuers);
-    if (caller === null) throw unauthenticated('The token is not valid here: it is unknown, revoked or expired.');
-    return caller;
+    // By the digest: no memory of this process has credentials in it for longer than their request.
+    const digest = digestOf(credentials);
+    const kept = known.get(digest);
+    return kept !== undefined && Date.now() < kept.until ? kept.caller : lookUp(credentials, digest);
   };
   return { issuers, behind, forget };
 }
 
 /** What is not valid is looked at anew each time. */
-function remembering(verify: JwtVerifier): JwtVerifier {
+function remembering(verify: JwtVerifier): (token: string, digest: string) => Promise<Identity | null> {
   const known = new Map<string, { identity: Identity; until: number }>();
-  return async (token) => {
-    const digest = digestOf(token);
+  return async (token, digest) => {
     const kept = known.get(digest);
     if (kept !== undefined && Date.now() < kept.until) return kept.identity;
     const identity = await verify(token);
@@ -87,12 +105,12 @@ async function byJwt(
   directory: Directory,
   identity: Identity | null,
   issuers: readonly string[],
-): Promise<Caller | null> {
+): Promise<SignedIn | null> {
   if (identity === null) return null;
-  const { issuer, sub, groups } = identity;
+  const { issuer, sub, groups, expiresAt } = identity;
   const isOnlyIssuer = issuers.length === 1;
   const { bindings, access } = await directory.rightsOf({ kind: 'user', sub, groups, issuer, isOnlyIssuer });
-  return {
+  const caller: Caller = {
     kind: 'jwt',
     // Each issuer names people as it likes.
     subject: isOnlyIssuer ? `user:${sub}` : `user:${sub} of ${issuer}`,
@@ -101,13 +119,14 @@ async function byJwt(
     bindings,
     access,
   };
+  return { caller, until: expiresAt };
 }
 
-async function byToken(directory: Directory, credentials: string): Promise<Caller | null> {
-  const token = await directory.tokenOf(digestOf(credentials));
+async function byToken(directory: Directory, digest: string): Promise<SignedIn | null> {
+  const token = await directory.tokenOf(digest);
   if (token === null) return null;
   const { bindings, access } = await directory.rightsOf({ kind: 'token', name: token.name });
-  return {
+  const caller: Caller = {
     kind: 'token',
     subject: `token:${token.name}`,
     principal: `token:${token.id}`,
@@ -115,6 +134,7 @@ async function byToken(directory: Directory, credentials: string): Promise<Calle
     bindings,
     access,
   };
+  return { caller, until: token.expires_at?.getTime() ?? Number.POSITIVE_INFINITY };
 }
 
 /** The same words for a token that never was and for one that is no more. */
