@@ -33,6 +33,7 @@ import rotations from './routes/keys/rotations.ts';
 import write from './routes/keys/write.ts';
 import providers from './routes/providers.ts';
 import recovery from './routes/recovery.ts';
+import terraform from './routes/terraform.ts';
 import unmanaged from './routes/unmanaged.ts';
 import { type Deprecations, deprecations as deprecationTable } from './schemas/deprecations.ts';
 import type { Services } from './services/context.ts';
@@ -82,6 +83,7 @@ const resources = [
   history,
   events,
   access,
+  terraform,
 ];
 
 /** Builds the application; `ready()` or `listen()` is the caller's. */

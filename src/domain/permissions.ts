@@ -77,6 +77,8 @@ export const operationNeeds: Readonly<Record<string, Need>> = {
   lookUpKey: filtered('keys:read'),
   exportKeys: filtered('keys:read'),
   applyKeys: filtered('keys:update'),
+  exportTerraform: filtered('keys:read'),
+  getKeyTerraform: ofKey('keys:read'),
   createKey: filtered('keys:create'),
   getKey: ofKey('keys:read'),
   putKey: { permission: 'keys:create', reach: 'key-or-new' },

@@ -220,6 +220,18 @@ const applied: ApplyResult = {
 };
 const released: KeyReleased = { items: [{ id, outcome: 'released', pending: false }] };
 
+const terraform = `import {
+  to = aws_kms_key.card_data_3b5e8d1c2a10
+  id = "${keyId}"
+}
+
+resource "aws_kms_key" "card_data_3b5e8d1c2a10" {
+  provider            = aws.payments_prod
+  description         = "Card data"
+  enable_key_rotation = true
+}
+`;
+
 const page = (item: unknown, next_cursor: string | null = null) => ({ items: [item], next_cursor });
 
 export const answerExamples: Record<string, unknown> = {
@@ -251,6 +263,8 @@ export const answerExamples: Record<string, unknown> = {
   KeyRotationList: page(rotation),
   Health: { status: 'ok' },
   getReadiness: { status: 'ok', held: false, reason: null },
+  exportTerraform: terraform,
+  getKeyTerraform: terraform,
   getMetrics: '# HELP keyward_keys Keys by state\n# TYPE keyward_keys gauge\nkeyward_keys{state="in_sync"} 12\n',
 };
 

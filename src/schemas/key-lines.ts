@@ -70,6 +70,11 @@ export const ApplyQuery = Type.Object(
   { additionalProperties: false },
 );
 
+export const TerraformQuery = Type.Object(
+  { provider: Type.Optional(Type.String({ description: 'Only keys of this provider. Default: of all.' })) },
+  { additionalProperties: false },
+);
+
 const outcomes = ['created', 'updated', 'unchanged', 'imported', 'failed'] as const;
 const line = Type.Integer({ description: 'The number of the line in the body, from 1 on.' });
 const pending = (what: string) => Type.Boolean({ description: `Whether it is recorded, and ${what} still to come.` });

@@ -44,6 +44,8 @@ const probes: Record<string, Probe> = {
     body: '{"no_such_field":1}',
     headers: { 'content-type': 'application/x-ndjson' },
   }),
+  exportTerraform: list('viewer', { right: 200, query: '?provider=default', elsewhere: 404 }),
+  getKeyTerraform: ofKey('viewer', { right: 200 }),
   createKey: list('editor', broken),
   getKey: ofKey('viewer', { right: 200 }),
   putKey: ofKey('editor', { ...stale, body: {} }),

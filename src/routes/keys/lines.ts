@@ -19,7 +19,7 @@ import {
 import { KeyFilters } from '../../schemas/key-list.ts';
 import { type AppliedLine, applyLines, planLines } from '../../services/commands/apply.ts';
 import { releaseKeys } from '../../services/commands/release-many.ts';
-import { countPendingDeletion, declarationOf, walkKeys } from '../../services/keys/export.ts';
+import { conditionsToExport, countPendingDeletion, declarationOf, walkKeys } from '../../services/keys/export.ts';
 import { problemKinds } from '../../services/problems.ts';
 import type { KeyRow } from '../../services/rows/key-row.ts';
 import { assertValidBody, commandOf, jsonAnswer, writeHeaders } from './shared.ts';
@@ -51,7 +51,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const { access } = rightsOf(request);
       const pending = await countPendingDeletion(app.services, request.query, access);
       if (pending > 0) reply.header('keyward-warning', `${pending} pending deletion left out: state=pending_deletion`);
-      const pages = request.method === 'HEAD' ? [] : walkKeys(app.services, request.query, access);
+      const pages = request.method === 'HEAD' ? [] : walkKeys(app.services, conditionsToExport(request.query, access));
       return reply.type(linesType).send(Readable.from(textOf(pages), { objectMode: false }));
     },
   );

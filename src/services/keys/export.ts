@@ -12,12 +12,8 @@ import { conditionsOf } from './filters.ts';
 /** Keys that are read at once: what a slow client has not taken yet is kept in memory. */
 const batch = 200;
 
-/**
- * The keys that the caller may see and every filter lets through, oldest first. Keys that are deleted, or being let go of, are none
- * of them, and keys pending deletion only where `state` asks for them.
- */
-export async function* walkKeys(services: Services, query: KeyFilters, access: Access): AsyncGenerator<KeyRow[]> {
-  const conditions = conditionsToExport(query, access);
+/** The keys for which all of the conditions hold, oldest first. */
+export async function* walkKeys(services: Services, conditions: Prisma.Sql[]): AsyncGenerator<KeyRow[]> {
   let after: KeyRow | undefined;
   do {
     const place =
@@ -41,7 +37,11 @@ export async function countPendingDeletion(services: Services, query: KeyFilters
   return Number(row?.count ?? 0);
 }
 
-function conditionsToExport(query: KeyFilters, access: Access): Prisma.Sql[] {
+/**
+ * Which keys are exported: those that the caller may see and every filter lets through. Keys that are deleted, or being let go of, are
+ * none of them, and keys pending deletion only where `state` asks for them.
+ */
+export function conditionsToExport(query: KeyFilters, access: Access): Prisma.Sql[] {
   const lives = query.state === undefined ? ['managed'] : ['managed', 'pending_deletion'];
   const isThere = Prisma.sql`keys.state <> 'deleted' AND keys.lifecycle = ANY(${lives})`;
   return [...conditionsOf(query, access), isThere];
