@@ -100,6 +100,19 @@ module.exports = {
       from: { path: '^src/local/' },
       to: { path: `^src/(${rooms})/`, pathNot: '^src/(local|domain)/' },
     },
+    {
+      name: 'the-command-line-knows-the-api-alone',
+      comment: 'It is a client like any other: what the API does not tell, it does not know.',
+      severity: 'error',
+      from: { path: '^src/cli/' },
+      to: { path: '^src/', pathNot: '^src/(cli|generated)/' },
+    },
+    {
+      name: 'the-service-knows-no-command-line',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/cli/' },
+      to: { path: '^src/cli/' },
+    },
     ...orderOfServices,
     {
       name: 'services-have-a-room',
