@@ -20,6 +20,7 @@ const servicesInOrder = {
   unmanaged: ['unmanaged/'],
   sync: ['sync/'],
   commands: ['commands/'],
+  imports: ['imports/'],
   start: ['clock-set-back.ts', 'housekeeping.ts', 'retention.ts', 'start.ts'],
 };
 

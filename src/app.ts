@@ -23,6 +23,7 @@ import serialization from './plugins/serialization.ts';
 import validation from './plugins/validation.ts';
 import access from './routes/access.ts';
 import events from './routes/events.ts';
+import imports from './routes/imports.ts';
 import actions from './routes/keys/actions.ts';
 import history from './routes/keys/history.ts';
 import lines from './routes/keys/lines.ts';
@@ -77,6 +78,7 @@ const resources = [
   providers,
   recovery,
   unmanaged,
+  imports,
   plan,
   resolve,
   rotations,

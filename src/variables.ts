@@ -203,7 +203,7 @@ export const variables = {
   JOURNAL_RETENTION_DAYS: retentionDays(90, 'how long the journal keeps settled KMS writes; 0: for ever'),
   WORK_RETENTION_DAYS: retentionDays(
     90,
-    'how long settled on-demand rotations, and former keys that are gone from KMS, stay on record; 0: for ever',
+    'how long imports that are over, settled on-demand rotations, and former keys that are gone from KMS, stay on record; 0: for ever',
   ),
   MIGRATE_ON_START: variable(Type.Boolean(), true, 'true or false', 'apply pending migrations at start', asBoolean),
   AUTH_MODE: variable(

@@ -27,6 +27,8 @@ type DriftEntry = { field: string; desired: unknown; observed: unknown; since: s
 type Failure = { code: string; message: string };
 type Rotation = { origin: 'rotate'; rotation_id: string };
 
+type ImportData = { import: string; source: string; dry_run: boolean };
+
 /** The data of each type. What is on record by it is append-only: a member may be added, none changes its meaning. */
 export type EventData = {
   'desired_state.changed': { origin: RevisionOrigin; changes: Changes };
@@ -55,6 +57,9 @@ export type EventData = {
   'rotation.done': Rotation;
   'rotation.refused': Rotation & { error: Failure & { operation?: string } };
   'unmanaged_key.found': { arn: string; provider: string; arn_on_record: string | null };
+  'import.started': ImportData;
+  'import.finished': ImportData & { state: 'done' | 'failed'; counts: object };
+  'import.cancelled': ImportData & { counts: object };
   'provider.created': { changes: Changes };
   'provider.updated': { changes: Changes };
   'provider.deleted': { changes: Changes };
@@ -73,11 +78,16 @@ export type EventData = {
 
 export type EventType = keyof EventData;
 export type ProviderEventType = Extract<EventType, `provider.${string}`>;
+/** Events of an import as a whole. */
+export type ImportEventType = Extract<EventType, `import.${string}`>;
 /** Events of the whole installation. */
 export type InstallationEventType = 'recovery.gap';
 /** Events of who may do what. */
 export type AccessEventType = Extract<EventType, `${'token' | 'role' | 'binding' | 'access'}.${string}`>;
-export type KeyEventType = Exclude<EventType, ProviderEventType | InstallationEventType | AccessEventType>;
+export type KeyEventType = Exclude<
+  EventType,
+  ProviderEventType | ImportEventType | InstallationEventType | AccessEventType
+>;
 
 /** An event of a key, at a generation of its desired state. */
 export type KeyEvent = {
@@ -87,5 +97,10 @@ export type KeyEvent = {
 export type ProviderEvent = {
   [Type in ProviderEventType]: { type: Type; provider: string; data: EventData[Type] };
 }[ProviderEventType];
+
+/** `provider`: null where each key has its own. */
+export type ImportEvent = {
+  [Type in ImportEventType]: { type: Type; provider: string | null; data: EventData[Type] };
+}[ImportEventType];
 
 export type AccessEvent = { [Type in AccessEventType]: { type: Type; data: EventData[Type] } }[AccessEventType];

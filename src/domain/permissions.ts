@@ -101,6 +101,11 @@ export const operationNeeds: Readonly<Record<string, Need>> = {
   listKeyEvents: ofKey('events:read'),
   importKey: filtered('keys:import'),
   listUnmanagedKeys: filtered('keys:import'),
+  createImport: filtered('keys:import'),
+  listImports: filtered('keys:read'),
+  getImport: filtered('keys:read'),
+  listImportItems: filtered('keys:read'),
+  cancelImport: filtered('keys:import'),
 
   listEvents: filtered('events:read'),
 

@@ -29,6 +29,7 @@ export default fp(
           },
           { name: 'Providers', description: 'Accounts and Regions, and what holds for all keys in them.' },
           { name: 'History', description: 'What was declared, and what happened.' },
+          { name: 'Imports', description: 'Many keys that exist in KMS, taken into management at once.' },
           { name: 'Recovery', description: 'After a restored backup, or another gap: what is held, and the go.' },
           { name: 'Access', description: 'Who may do what: tokens, roles, bindings.' },
           { name: 'Service', description: 'The service itself: is it up, can it work, what does it measure.' },

@@ -12,6 +12,7 @@ const made: Record<string, [path: string, parameters: Record<string, string>]> =
   createKey: ['/v1/keys/{id}', byId],
   putKey: ['/v1/keys/{id}', byId],
   importKey: ['/v1/keys/{id}', byId],
+  createImport: ['/v1/imports/{id}', byId],
   createProvider: ['/v1/providers/{name}', byName],
   createToken: ['/v1/tokens/{id}', byId],
   createBinding: ['/v1/access/bindings/{id}', byId],

@@ -8,6 +8,7 @@ import type { Violation, ViolationCode } from '../domain/types.ts';
 import { accessSchemas } from '../schemas/access.ts';
 import { sharedSchemas } from '../schemas/common.ts';
 import { historySchemas } from '../schemas/history.ts';
+import { importSchemas } from '../schemas/imports.ts';
 import { keySchemas } from '../schemas/key.ts';
 import { keyLineSchemas } from '../schemas/key-lines.ts';
 import { keyListSchemas } from '../schemas/key-list.ts';
@@ -28,6 +29,7 @@ const schemas = [
   ...recoverySchemas,
   ...rotationSchemas,
   ...unmanagedSchemas,
+  ...importSchemas,
   ...providerSchemas,
   ...accessSchemas,
 ];

@@ -18,6 +18,12 @@ const asked = {
 };
 const rotation = { origin: '`rotate`', rotation_id: 'which request it belongs to' };
 
+const ofImport = {
+  import: 'its id',
+  source: '`key_ids`, `all` or `terraform_state`',
+  dry_run: 'whether it only tells what would be done',
+};
+
 /** Every type, in the order in which people look for them. A type or a member that is not described is a type error. */
 export const eventTypes = {
   'desired_state.changed': {
@@ -81,6 +87,15 @@ export const eventTypes = {
   'unmanaged_key.found': {
     when: "A key in KMS carries Keyward's ownership tag with the id in `key`, and no record names it.",
     data: { arn, provider: 'the provider that sees it', arn_on_record: arnOnRecord },
+  },
+  'import.started': { when: 'Somebody asked for many keys to be imported.', data: ofImport },
+  'import.finished': {
+    when: 'Each of these keys has its outcome, or they could not be listed.',
+    data: { ...ofImport, state: '`done` or `failed`', counts: 'how many keys ended how' },
+  },
+  'import.cancelled': {
+    when: 'Somebody ended an import before its end.',
+    data: { ...ofImport, counts: 'how many keys ended how' },
   },
   'provider.created': { when: 'A provider was made.', data: { changes } },
   'provider.updated': { when: 'The settings of a provider have changed.', data: { changes } },

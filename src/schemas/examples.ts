@@ -7,6 +7,7 @@ import { nothingDeclared } from '../domain/arguments.ts';
 import { accessAnswers, accessBodies } from './access-examples.ts';
 import type { Problem } from './common.ts';
 import type { Event, Revision } from './history.ts';
+import type { Import, ImportCreate, ImportItem } from './imports.ts';
 import type { Key, KeyCreate, KeyImport, KeyPatch, KeyResolution } from './key.ts';
 import type { ApplyResult, ExportedKey, KeyDeclaration, KeyRelease, KeyReleased } from './key-lines.ts';
 import type { Plan } from './plan.ts';
@@ -40,6 +41,7 @@ const keyImport: KeyImport = { key_id: keyId };
 const keyResolution: KeyResolution = { key_id: keyId, is_mine: true };
 const keyDeclaration: KeyDeclaration = { id, ...keyCreate };
 const keyRelease: KeyRelease = { ids: [id] };
+const importCreate: ImportCreate = { source: { all: true, tags: { team: 'payments' } }, dry_run: true };
 const resume: RecoveryResume = { keys: 'all', as: 'observed' };
 const providerCreate: ProviderCreate = {
   name: 'payments-prod',
@@ -54,6 +56,7 @@ export const bodyExamples: Record<string, unknown> = {
   KeyCreate: keyCreate,
   KeyPatch: keyPatch,
   KeyImport: keyImport,
+  ImportCreate: importCreate,
   KeyResolution: keyResolution,
   KeyDeclarations: [keyDeclaration],
   KeyRelease: keyRelease,
@@ -189,6 +192,36 @@ const unmanagedKey: UnmanagedKey = {
   tags: {},
   claimed_id: null,
 };
+const imported: Import = {
+  id,
+  state: 'running',
+  source: 'all',
+  provider: 'payments-prod',
+  tags: { team: 'payments' },
+  drift_policy: null,
+  dry_run: false,
+  counts: { total: 300, imported: 118, already_managed: 2, skipped: 30, failed: 0, waiting: 150 },
+  rate: 74.5,
+  expected_until: now,
+  error: null,
+  requested_by: 'token:portal',
+  started_at: then,
+  finished_at: null,
+};
+const importItem: ImportItem = {
+  source: 'module.payments.aws_kms_key.this["cards"]',
+  provider: 'payments-prod',
+  arn,
+  outcome: 'skipped',
+  reason: {
+    code: 'pending_deletion',
+    detail: `${arn} is pending deletion: cancel the deletion, then import it.`,
+  },
+  id: null,
+  differences: [],
+  declared: null,
+  finished_at: now,
+};
 const rotation = {
   rotation_date: then,
   rotation_type: 'ON_DEMAND',
@@ -260,6 +293,9 @@ export const answerExamples: Record<string, unknown> = {
   HeldKeyList: page(heldKey),
   RecoveryResumed: resumed,
   UnmanagedKeyList: page(unmanagedKey),
+  Import: imported,
+  ImportList: page(imported, cursor),
+  ImportItemList: page(importItem),
   KeyRotationList: page(rotation),
   Health: { status: 'ok' },
   getReadiness: { status: 'ok', held: false, reason: null },

@@ -12,6 +12,7 @@ import { pause, removeInBatches } from '../database/batches.ts';
 import { keyTables } from '../database/columns.ts';
 import type { Services } from './context.ts';
 import { removeEvents } from './history/log.ts';
+import { removeImports } from './imports/rows.ts';
 import { isPlain } from './rows/due.ts';
 
 const retentionLock = 7_318_402_620;
@@ -23,6 +24,7 @@ const largestGeneration = 2_147_483_647;
 
 /** Removes what `services.retention` keeps no longer, unless another process is at it. */
 export async function trimHistory({ database, retention, log }: Services): Promise<void> {
+  const { work } = retention;
   await whenAlone(database.pool, retentionLock, async (client) => {
     const isStopping = () => database.pool.ending;
     const removed = {
@@ -31,6 +33,7 @@ export async function trimHistory({ database, retention, log }: Services): Promi
       writes: await walk(isStopping, (after) => removeWrites(client, retention, after)),
       // In this order: what a former key was rotated must not count for its successor.
       rotations: await removeInBatches(isStopping, () => removeRotations(client, retention)),
+      imports: work === null ? 0 : await removeInBatches(isStopping, () => removeImports(client, work)),
       former_keys: await removeInBatches(isStopping, () => removeFormerKeys(client, retention)),
     };
     if (Object.values(removed).some((count) => count > 0)) log.info({ removed }, 'removed what is kept no longer');

@@ -29,6 +29,7 @@ import type { Services, Times } from './context.ts';
 import { type FailurePoints, openFailurePoints } from './failure-points.ts';
 import { joinFleet } from './fleet.ts';
 import { startHousekeeping } from './housekeeping.ts';
+import { startImporting } from './imports/importer.ts';
 import { createMetrics } from './metrics.ts';
 import { ProviderRules } from './provider-rules.ts';
 import { startBringingAlong } from './providers/bring-along.ts';
@@ -179,6 +180,7 @@ function startWork(config: Config, services: Services, databaseOfWorker: Databas
   const worker = config.ROLE === 'api' ? null : startWorker(ofWorker, config.WORKER_CONCURRENCY);
   if (worker !== null) services.reserveSlot = worker.reserveSlot;
   const housekeeping = worker === null ? null : startHousekeeping(ofWorker);
+  const importing = worker === null ? null : startImporting(ofWorker);
   const bringing = worker === null ? null : startBringingAlong(ofWorker);
   // AWS and the built-in KMS are known to speak it.
   const isForeign = config.KMS_ENDPOINT !== 'aws' && config.KMS_ENDPOINT !== 'local';
@@ -187,6 +189,7 @@ function startWork(config: Config, services: Services, databaseOfWorker: Databas
   return {
     stop: async () => {
       await endpointWatch?.stop();
+      await importing?.stop();
       await bringing?.stop();
       await housekeeping?.stop();
       await worker?.stop(stopGrace);

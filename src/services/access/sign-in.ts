@@ -1,10 +1,10 @@
 /** Who is behind a request's credentials. */
 
-import { type Access, unlimited } from '../../domain/access.ts';
+import { Access, unlimited } from '../../domain/access.ts';
 import { isTokenForm } from '../../domain/api-token.ts';
 import type { AuthMode } from '../../variables.ts';
 import { ProblemError } from '../problems.ts';
-import type { Binding, Directory } from './directory.ts';
+import type { Binding, Directory, Subject } from './directory.ts';
 import type { Identity, JwtRules, JwtVerifier } from './issuer.ts';
 import { digestOf } from './tokens.ts';
 
@@ -17,6 +17,8 @@ export type Caller = {
   groups: string[];
   bindings: Binding[];
   access: Access;
+  /** Who that is in the directory; null: nobody in particular. */
+  identity: Subject | null;
 };
 
 /** With AUTH_MODE=none everybody is the same. */
@@ -27,6 +29,7 @@ const anonymous: Caller = {
   groups: [],
   bindings: [],
   access: unlimited,
+  identity: null,
 };
 
 /** Milliseconds for which the word of an issuer is remembered, so that a request does not cost a signature. */
@@ -43,6 +46,8 @@ export type Callers = {
   issuers: readonly string[];
   /** Who is behind an Authorization header: at once, where it was asked just now. @throws ProblemError unauthenticated */
   behind(header: string | undefined): Caller | Promise<Caller>;
+  /** What somebody may do by now who has asked for something that goes on. @param identity of the caller that it was. */
+  accessOf(identity: Subject | null): Promise<Access>;
   /** Has a change that this process has recorded hold for its next request. */
   forget(): void;
 };
@@ -60,7 +65,12 @@ export function openCallers(
     known = new Map();
   };
   const issuers = jwt?.issuers ?? [];
-  if (modes.includes('none')) return { issuers, behind: () => anonymous, forget };
+  const isOpen = modes.includes('none');
+  const accessOf = async (identity: Subject | null) => {
+    if (isOpen) return unlimited;
+    return identity === null ? new Access([]) : (await directory.rightsOf(identity)).access;
+  };
+  if (isOpen) return { issuers, behind: () => anonymous, accessOf, forget };
   const verify = jwt === null ? null : remembering(jwt.verify);
   const lookUp = async (credentials: string, digest: string): Promise<Caller> => {
     const remembered = known;
@@ -84,7 +94,7 @@ export function openCallers(
     const kept = known.get(digest);
     return kept !== undefined && Date.now() < kept.until ? kept.caller : lookUp(credentials, digest);
   };
-  return { issuers, behind, forget };
+  return { issuers, behind, accessOf, forget };
 }
 
 /** What is not valid is looked at anew each time. */
@@ -109,7 +119,8 @@ async function byJwt(
   if (identity === null) return null;
   const { issuer, sub, groups, expiresAt } = identity;
   const isOnlyIssuer = issuers.length === 1;
-  const { bindings, access } = await directory.rightsOf({ kind: 'user', sub, groups, issuer, isOnlyIssuer });
+  const known: Subject = { kind: 'user', sub, groups, issuer, isOnlyIssuer };
+  const { bindings, access } = await directory.rightsOf(known);
   const caller: Caller = {
     kind: 'jwt',
     // Each issuer names people as it likes.
@@ -118,6 +129,7 @@ async function byJwt(
     groups,
     bindings,
     access,
+    identity: known,
   };
   return { caller, until: expiresAt };
 }
@@ -125,7 +137,8 @@ async function byJwt(
 async function byToken(directory: Directory, digest: string): Promise<SignedIn | null> {
   const token = await directory.tokenOf(digest);
   if (token === null) return null;
-  const { bindings, access } = await directory.rightsOf({ kind: 'token', name: token.name });
+  const identity: Subject = { kind: 'token', name: token.name };
+  const { bindings, access } = await directory.rightsOf(identity);
   const caller: Caller = {
     kind: 'token',
     subject: `token:${token.name}`,
@@ -133,6 +146,7 @@ async function byToken(directory: Directory, digest: string): Promise<SignedIn |
     groups: [],
     bindings,
     access,
+    identity,
   };
   return { caller, until: token.expires_at?.getTime() ?? Number.POSITIVE_INFINITY };
 }

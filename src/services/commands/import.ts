@@ -3,10 +3,17 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Rights } from '../../domain/access.ts';
 import { imported } from '../../domain/adoption.ts';
 import { type DeclaredKey, immutableArguments, nothingDeclared } from '../../domain/arguments.ts';
+import {
+  type ImportFilters,
+  type ImportReasonCode,
+  importReasons,
+  lackingTag,
+  passedOver,
+} from '../../domain/imports.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { claimedIdIn, mergeTags, mostTags, ownTags, withoutReserved } from '../../domain/tags.ts';
-import type { ObservedKey } from '../../domain/types.ts';
+import type { ObservedKey, Tags, Violation } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { tagsOf } from '../../kms/inventory.ts';
@@ -14,25 +21,60 @@ import { type DescribedKey, describeKey, observeKey } from '../../kms/observe.ts
 import { placeOf } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { lookUpKey } from '../keys/find.ts';
-import { recordNewKey } from '../keys/intents.ts';
+import { type NewKey, recordNewKey } from '../keys/intents.ts';
 import { findEarlierRun, hasHistory, lastEndOf, releasedArnOf } from '../keys/revisions.ts';
-import { conflict, invalidInput, ProblemError, problemOf } from '../problems.ts';
-import { accessTo, homeElsewhere } from '../providers/access.ts';
+import { conflict, ProblemError, type ProblemKind, problemOf } from '../problems.ts';
+import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider } from '../providers/settings.ts';
 import { type Accepted, type Command, settleNewKey } from './declare.ts';
 
-/** A key to import. `as`: in place of what KMS has, and of an id that is Keyward's choice. */
-export type ImportRequest = { key_id: string; provider: string; as?: ImportedAs };
+/** Why a key can't be imported, by a code too. */
+export class NotImportable extends ProblemError {
+  readonly reason: ImportReasonCode;
 
-/** `declare`: what the key declares from now on. @throws ProblemError where that can't be had of the key that was found. */
-export type ImportedAs = { id: string; declare(observed: ObservedKey, settings: ProviderSettings): DeclaredKey };
+  constructor(
+    reason: ImportReasonCode,
+    kind: ProblemKind,
+    detail: string,
+    extra: { errors?: Violation[]; keyId?: string } = {},
+  ) {
+    super(kind, detail, extra);
+    this.reason = reason;
+  }
+
+  get outcome(): (typeof importReasons)[ImportReasonCode]['outcome'] {
+    return importReasons[this.reason].outcome;
+  }
+
+  /** What to say of the key, without what is said of a request. */
+  get why(): string {
+    return this.errors?.[0]?.detail ?? this.message;
+  }
+}
+
+/** What a key is to declare, in place of what KMS has, and under which id, in place of one of Keyward's choice. */
+export type ImportedAs = {
+  id?: string;
+  /** @throws ProblemError where that can't be had of the key that was found. */
+  declare(observed: ObservedKey, settings: ProviderSettings): DeclaredKey;
+};
+
+/** A key to import. */
+export type ImportRequest = {
+  /** A key id, key ARN, alias name or alias ARN. */
+  key_id: string;
+  provider: string;
+  as?: ImportedAs;
+  filters?: ImportFilters;
+  /** Whether it is known that no record has the key. */
+  isUnmanaged?: boolean;
+};
 
 /** A key as it would be put on record. */
 export type Importable = { id: string; observed: ObservedKey; declared: DeclaredKey; settings: ProviderSettings };
 
 /**
  * Imports a key. Nothing in KMS is changed but the ownership tag.
- * @param request `key_id` is a key id, key ARN, alias name or alias ARN.
  * @throws ProblemError not-found, conflict (with the id) when it is managed already, invalid-input when it can't be
  * managed, refused-by-kms, temporarily-unavailable.
  */
@@ -43,34 +85,57 @@ export async function importKey(services: Services, request: ImportRequest, comm
     const created = { id: earlier.key_ref, generation: earlier.generation, keyId: recorded?.key_id ?? null };
     return settleNewKey(services, created, command);
   }
-  const { id, observed, declared } = await findImportable(services, request, command);
-  const identity = { arn: observed.arn, key_id: observed.key_id };
-  const key = { id, provider: request.provider, declared, origin: 'import' as const, identity, isNewId: false };
-  const generation = await recordNewKey(services, key, command).catch(async (error) => {
+  const importable = await findImportable(services, request, command);
+  const { id, observed } = importable;
+  const generation = await recordNewKey(services, importedKey(request, importable), command).catch(async (error) => {
     await assertUnmanaged(services, observed.arn);
     throw error;
   });
   return settleNewKey(services, { id, generation, keyId: observed.key_id }, command);
 }
 
-/** Looks at a key, and decides what it would be on record. @throws ProblemError as importKey does. */
+/** The record that an import makes. */
+export function importedKey(
+  { provider }: Pick<ImportRequest, 'provider'>,
+  { id, observed, declared }: Importable,
+): NewKey {
+  const identity = { arn: observed.arn, key_id: observed.key_id };
+  return { id, provider, declared, origin: 'import', identity, isNewId: false };
+}
+
+/**
+ * The way to a provider where the caller may import.
+ * @throws ProblemError invalid-input where there is none, temporarily-unavailable.
+ */
+export async function accessForImport(services: Services, provider: string, { access }: Rights): Promise<Access> {
+  const isKnown = access.mayAt('keys:import', provider) && (await findSettings(services, provider)) !== null;
+  if (!isKnown) throw noSuchProvider(provider);
+  return accessTo(services, provider).catch((error) => {
+    throw error instanceof KmsFailure ? problemOf(error, provider) : error;
+  });
+}
+
+/**
+ * Looks at a key, and decides what it would be on record.
+ * @param way to its provider, where that is known.
+ * @throws ProblemError as importKey does; NotImportable where the key itself is the reason.
+ */
 export async function findImportable(
   services: Services,
   request: ImportRequest,
   { rights, commandId }: Pick<Command, 'rights' | 'commandId'>,
+  way?: Access,
 ): Promise<Importable> {
-  const isKnown = rights.access.mayAt('keys:import', request.provider);
-  const settings = isKnown ? await findSettings(services, request.provider) : null;
-  if (settings === null) throw noSuchProvider(request.provider);
-  const observed = await observeImportable(services, request, rights);
-  if (request.as !== undefined) await assertIdFree(services, request.as.id, observed.arn);
-  const id = await idFor(services, observed, commandId ?? uuidv7(), request.as?.id);
-  const { ownershipTagName } = services;
-  const declared = request.as?.declare(observed, settings) ?? declaredByKms(observed, settings, ownershipTagName);
+  const { kms, settings } = way ?? (await accessForImport(services, request.provider, rights));
+  const { as } = request;
+  const observed = await observeImportable(services, kms, request, rights);
+  if (as?.id !== undefined) await assertIdFree(services, as.id, observed.arn);
+  const id = await idFor(services, observed, commandId ?? uuidv7(), as?.id);
+  const declared = as?.declare(observed, settings) ?? declaredByKms(services, observed, settings);
   const total = Object.keys(mergeTags(settings, declared.tags)).length + 1;
   if (total > mostTags) {
     throw invalid(
-      '/key_id',
+      'too_many_tags',
       `With the provider's default tags and the ownership tag, ${observed.arn} would have ${total} tags; KMS takes ${mostTags}.`,
     );
   }
@@ -82,28 +147,41 @@ const answersOfKms = new Set<KmsFailure['kind']>(['not_found', 'denied', 'unprop
 
 async function observeImportable(
   services: Services,
-  { key_id: keyId, provider }: { key_id: string; provider: string },
+  kms: Kms,
+  request: ImportRequest,
   rights: Rights,
 ): Promise<ObservedKey> {
+  const { key_id: keyId, provider } = request;
   const isLimited = !(['keys:import', 'keys:read'] as const).every((one) => rights.access.hasEverywhere(one));
   try {
-    const { kms } = await accessTo(services, provider);
     const elsewhere = await homeElsewhere(kms, keyId);
-    if (elsewhere !== null) throw invalid('/key_id', `${keyId} is ${elsewhere} (${provider}).`);
+    if (elsewhere !== null) throw invalid('elsewhere', `${keyId} is ${elsewhere} (${provider}).`);
     const described = await describeKey(kms, keyId).catch((error) => {
       // A limited caller is told the same of a key that is not there and of one that is somebody else's.
       throw isLimited && error instanceof KmsFailure && answersOfKms.has(error.kind) ? noSuchKey(keyId) : error;
     });
     if (isLimited && !(await isVisible(services, kms, { described, provider, rights }))) throw noSuchKey(keyId);
     const home = await homeElsewhere(kms, described.arn);
-    if (home !== null) throw invalid('/key_id', `${keyId} is the key ${described.arn}: it is ${home} (${provider}).`);
-    await assertUnmanaged(services, described.arn);
+    if (home !== null) {
+      throw invalid('elsewhere', `${keyId} is the key ${described.arn}: it is ${home} (${provider}).`);
+    }
+    if (request.isUnmanaged !== true) await assertUnmanaged(services, described.arn);
     assertImportable(described, services.failurePoints.isOff('states-are-guessed'));
+    await assertAskedFor(services, kms, described, request.filters ?? {});
     return await observeKey(kms, described.key_id, described);
   } catch (error) {
     if (isLimited && error instanceof KmsFailure && error.kind === 'not_found') throw noSuchKey(keyId);
     throw error instanceof KmsFailure ? problemOf(error, keyId) : error;
   }
+}
+
+/** @throws NotImportable filtered; KmsFailure */
+async function assertAskedFor({ ownershipTagName }: Services, kms: Kms, key: DescribedKey, filters: ImportFilters) {
+  const passed = passedOver(filters, key);
+  if (passed !== null) throw invalid('filtered', passed);
+  if (filters.tags === undefined) return;
+  const lacking = lackingTag(filters, withoutReserved((await tagsOf(kms, key.key_id)) ?? {}, ownershipTagName));
+  if (lacking !== null) throw invalid('filtered', lacking);
 }
 
 type Candidate = { described: DescribedKey; provider: string; rights: Rights };
@@ -124,49 +202,63 @@ async function isVisible(services: Services, kms: Kms, { described, provider, ri
   return records.every((record) => rights.access.may('keys:read', placeOf(record)));
 }
 
-function noSuchKey(keyId: string): ProblemError {
-  return new ProblemError('not-found', `KMS has no key ${JSON.stringify(keyId)} that you may take into management.`);
+function noSuchKey(keyId: string): NotImportable {
+  const detail = `KMS has no key ${JSON.stringify(keyId)} that you may take into management.`;
+  return new NotImportable('not_found', 'not-found', detail);
 }
 
-/** @throws ProblemError conflict */
-export async function assertUnmanaged({ database }: Services, arn: string): Promise<void> {
-  const managed = await database.prisma.key.findUnique({ where: { arn }, select: { id: true } });
-  if (managed !== null) throw conflict(`The key ${arn} is managed already, as ${managed.id}.`, managed.id);
+/** @throws NotImportable with the kind conflict */
+export async function assertUnmanaged(services: Services, arn: string): Promise<void> {
+  const taken = (await takenAmong(services, [arn])).get(arn);
+  if (taken !== undefined) throw taken;
+}
+
+/** Those of the keys that a record has, or that will be its again or be deleted for it: why each can't be imported. */
+export async function takenAmong({ database }: Services, arns: string[]): Promise<Map<string, NotImportable>> {
+  const managed = await database.prisma.key.findMany({ where: { arn: { in: arns } }, select: { id: true, arn: true } });
   // Asked in this order: a replacement that begins in between is seen here, one that is taken back by the record's ARN.
-  const former = await formerInUse(database, arn);
-  if (former === null) return;
-  const detail = `The key ${arn} is being replaced, or is to be deleted, as a former key of ${former.key_ref}.`;
-  throw conflict(detail, former.key_ref);
+  const formers = await formersInUse(database, arns);
+  return new Map([
+    ...formers.map(({ arn, key_ref }) => {
+      const detail = `The key ${arn} is being replaced, or is to be deleted, as a former key of ${key_ref}.`;
+      return [arn, new NotImportable('former_key', 'conflict', detail, { keyId: key_ref })] as const;
+    }),
+    ...managed.map(({ arn, id }) => {
+      const detail = `The key ${arn} is managed already, as ${id}.`;
+      return [arn ?? '', new NotImportable('already_managed', 'conflict', detail, { keyId: id })] as const;
+    }),
+  ]);
 }
 
-/** A former key that is to be deleted, or that comes back to its record when KMS refuses the new one, lost or not. */
-async function formerInUse({ prisma }: Services['database'], arn: string) {
-  const formers = await prisma.formerKey.findMany({ where: { arn } });
+/** Former keys that are to be deleted, or that come back to their record when KMS refuses the new one, lost or not. */
+async function formersInUse({ prisma }: Services['database'], arns: string[]) {
+  const formers = await prisma.formerKey.findMany({ where: { arn: { in: arns } } });
+  if (formers.length === 0) return [];
   const replaced = await prisma.key.findMany({
     where: { id: { in: formers.map(({ key_ref }) => key_ref) }, replacement: 'begun' },
     select: { id: true, synced_generation: true },
   });
   const mayReturn = ({ key_ref, generation }: (typeof formers)[number]) =>
     replaced.some(({ id, synced_generation }) => id === key_ref && generation > synced_generation);
-  return formers.find((former) => former.deletion === 'waiting' || mayReturn(former)) ?? null;
+  return formers.filter((former) => former.deletion === 'waiting' || mayReturn(former));
 }
 
 function assertImportable(key: DescribedKey, guessesStates: boolean): void {
   if (key.key_manager === 'AWS') {
-    throw invalid('/key_id', `${key.arn} is an AWS managed key: only AWS can change it.`);
+    throw invalid('aws_managed', `${key.arn} is an AWS managed key: only AWS can change it.`);
   }
   if (key.is_replica === null) {
-    throw invalid('/key_id', `KMS does not tell whether ${key.arn} is a multi-Region replica.`);
+    throw invalid('untold', `KMS does not tell whether ${key.arn} is a multi-Region replica.`);
   }
   if (key.is_replica) {
-    throw invalid('/key_id', `${key.arn} is a multi-Region replica: import its primary key.`);
+    throw invalid('replica', `${key.arn} is a multi-Region replica: import its primary key.`);
   }
   if (isPendingDeletion(key)) {
-    throw invalid('/key_id', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
+    throw invalid('pending_deletion', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
   }
   if (key.enabled === null && !guessesStates) {
     const detail = `${key.arn} is ${key.key_state}, which does not tell whether it is enabled`;
-    throw invalid('/key_id', `${detail}: import it when it is Enabled or Disabled.`);
+    throw invalid('state_unclear', `${detail}: import it when it is Enabled or Disabled.`);
   }
 }
 
@@ -174,26 +266,29 @@ function assertImportable(key: DescribedKey, guessesStates: boolean): void {
  * A key that already carries an ownership tag keeps the id in it: its record was lost, or never written. One that a record had
  * before, and that somebody wants back, becomes a record of its own.
  * @param ownId the id that the caller has chosen.
- * @throws ProblemError conflict when that id is another key's, or the key's id is another one.
+ * @throws NotImportable of kind conflict when that id is another key's, or the key's id is another one.
  */
 async function idFor(services: Services, observed: ObservedKey, newId: string, ownId?: string): Promise<string> {
   const { ownershipTagName } = services;
   const visibleTags = Object.keys(withoutReserved(observed.tags, ownershipTagName)).length;
   if (visibleTags >= mostTags) {
-    throw invalid('/key_id', `${observed.arn} has ${visibleTags} tags, so there is no room for the ownership tag.`);
+    const detail = `${observed.arn} has ${visibleTags} tags, so there is no room for the ownership tag.`;
+    throw invalid('too_many_tags', detail);
   }
   const claimed = claimedIdIn(observed.tags, ownershipTagName);
   if (claimed === null || claimed === ownId) return ownId ?? newId;
   if (ownId !== undefined) {
     const detail = `${observed.arn} carries the ownership tag of ${claimed}, and not of ${ownId}: another installation may manage it.`;
-    throw conflict(`${detail} Release it there, or import it under that id.`);
+    const advice = 'Release it there, or import it under that id.';
+    throw new NotImportable('claimed', 'conflict', `${detail} ${advice}`);
   }
   const claimant = await services.database.prisma.key.findUnique({ where: { id: claimed }, select: { arn: true } });
   // A key that was let go of, and whose tag somebody has put back: its generations are over.
   if (claimant === null) return (await hasHistory(services, claimed)) ? newId : claimed;
   const ofClaimant = { key_ref: claimed, arn: observed.arn };
   if ((await services.database.prisma.formerKey.findFirst({ where: ofClaimant })) !== null) return newId;
-  throw conflict(`${observed.arn} carries the ownership tag of the managed key ${claimed}.`, claimed);
+  const detail = `${observed.arn} carries the ownership tag of the managed key ${claimed}.`;
+  throw new NotImportable('claimed', 'conflict', detail, { keyId: claimed });
 }
 
 /** The history of an id is that of one KMS key. @throws ProblemError conflict */
@@ -203,17 +298,27 @@ async function assertIdFree(services: Services, id: string, arn: string): Promis
   throw conflict(`The id ${id} was that of another KMS key, which was released: ${arn} needs a new one.`);
 }
 
-/** @throws ProblemError invalid-input: what a key is can't be guessed. */
-function declaredByKms(observed: ObservedKey, settings: ProviderSettings, ownershipTagName: string): DeclaredKey {
+/**
+ * What a key declares that is imported as it is.
+ * @param own which of its tags are its own, where a default tag of the provider says the same.
+ * @throws NotImportable: what a key is can't be guessed.
+ */
+export function declaredByKms(
+  { ownershipTagName }: Pick<Services, 'ownershipTagName'>,
+  observed: ObservedKey,
+  settings: ProviderSettings,
+  own: Tags = {},
+): DeclaredKey {
   const untold = immutableArguments.find((name) => observed[name] === null && nothingDeclared[name] !== null);
-  if (untold !== undefined) throw invalid('/key_id', `KMS does not tell the ${untold} of ${observed.arn}.`);
+  if (untold !== undefined) throw invalid('untold', `KMS does not tell the ${untold} of ${observed.arn}.`);
   return {
-    ...imported(observed, ownTags(observed.tags, settings, ownershipTagName)),
+    ...imported(observed, ownTags(observed.tags, settings, ownershipTagName, own)),
     is_enabled: observed.enabled === true,
     drift_policy: settings.drift_policy,
   };
 }
 
-function invalid(pointer: string, detail: string): ProblemError {
-  return invalidInput([{ pointer, code: 'incompatible', detail }]);
+function invalid(reason: ImportReasonCode, detail: string): NotImportable {
+  const errors = [{ pointer: '/key_id', code: 'incompatible' as const, detail }];
+  return new NotImportable(reason, 'invalid-input', 'One rule is broken; nothing was changed.', { errors });
 }

@@ -5,7 +5,14 @@
 import type { ClientBase } from 'pg';
 import type { Retention } from '../../config.ts';
 import type { Prisma, Transaction } from '../../database/client.ts';
-import type { AccessEvent, EventData, InstallationEventType, KeyEvent, ProviderEvent } from '../../domain/events.ts';
+import type {
+  AccessEvent,
+  EventData,
+  ImportEvent,
+  InstallationEventType,
+  KeyEvent,
+  ProviderEvent,
+} from '../../domain/events.ts';
 
 /** Who did it, for whom, and in which request from where; null and absent: none. */
 export type Doer = {
@@ -19,16 +26,27 @@ export type Doer = {
 const keyward: Doer = { actor: 'keyward', requestId: null };
 
 /** Writes an event in the transaction of what it tells of. @param by left out: Keyward by itself. */
-export async function recordEvent(
-  transaction: Pick<Transaction, 'event'>,
-  event: KeyEvent | ProviderEvent | AccessEvent,
-  by: Doer = keyward,
-): Promise<void> {
-  const data = event.data as unknown as Prisma.InputJsonObject;
-  await transaction.event.create({ data: { ...subjectOf(event), ...columnsOf(by), type: event.type, data } });
+export function recordEvent(transaction: Pick<Transaction, 'event'>, event: AnyEvent, by?: Doer): Promise<void> {
+  return recordEvents(transaction, [event], by);
 }
 
-function subjectOf(event: KeyEvent | ProviderEvent | AccessEvent) {
+/** The same of several, in their order. */
+export async function recordEvents(
+  transaction: Pick<Transaction, 'event'>,
+  events: readonly AnyEvent[],
+  by: Doer = keyward,
+): Promise<void> {
+  await transaction.event.createMany({
+    data: events.map((event) => {
+      const data = event.data as unknown as Prisma.InputJsonObject;
+      return { ...subjectOf(event), ...columnsOf(by), type: event.type, data };
+    }),
+  });
+}
+
+type AnyEvent = KeyEvent | ProviderEvent | ImportEvent | AccessEvent;
+
+function subjectOf(event: AnyEvent) {
   if ('key' in event) return { key_ref: event.key.id, generation: event.key.generation };
   return 'provider' in event ? { provider: event.provider, generation: 0 } : { generation: 0 };
 }

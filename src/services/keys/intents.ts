@@ -5,14 +5,14 @@ import type { Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { announceNewKey } from '../../database/notifications.ts';
 import { changedFields } from '../../domain/changes.ts';
-import type { RevisionOrigin } from '../../domain/events.ts';
+import type { KeyEvent, RevisionOrigin } from '../../domain/events.ts';
 import { nextGeneration } from '../../domain/gap.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
 import { assertMayDeclare } from '../access/keys.ts';
 import type { Actor, Services } from '../context.ts';
-import { recordEvent } from '../history/log.ts';
+import { recordEvents } from '../history/log.ts';
 import { invalidInput } from '../problems.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { gapAndTimeIn } from '../recovery/hold.ts';
@@ -20,7 +20,7 @@ import { columnsOf, type DeclaredKey, declaredOf, observedOf } from '../rows/dec
 import { decidedOn } from '../rows/gap.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { stateWhileSyncing } from '../rows/predicates.ts';
-import { type Columns, insertRow, oneMoreAsked, statusMoves, writeRow } from '../rows/write.ts';
+import { type Columns, insertRow, insertRows, oneMoreAsked, statusMoves, writeRow } from '../rows/write.ts';
 
 /** Who asks; `commandId` is the same for every run of one command. */
 export type Asker = Actor & { commandId?: string | undefined };
@@ -74,24 +74,12 @@ export async function recordNewKey(
 function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: HeadStart | null): Promise<KeyRow> {
   return services.database.prisma.$transaction(async (transaction) => {
     const { gap, now } = await gapAndTimeIn(transaction);
-    const generation = key.isNewId ? 1 : nextGeneration(await lastGeneration(transaction, key.id), gap);
+    const last = key.isNewId ? 0 : ((await lastGenerations(transaction, [key.id])).get(key.id) ?? 0);
+    const generation = key.isNewId ? 1 : nextGeneration(last, gap);
     const settings = await holdSettings(transaction, key.provider, null);
-    assertTagsFit(key.declared, settings, services.ownershipTagName);
+    const columns = columnsOfNew(services, key, { gap, now, settings, generation }, by);
     const begun = (await headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
-    const columns = columnsOf(key.declared, settings);
-    const after = { provider: key.provider, tags_all: columns.tags_all };
-    assertMayDeclare(by.rights, { id: key.id, before: null, after, policy: true, ...bypassOf(key.declared) });
-    const row = await insertRow(transaction, {
-      id: key.id,
-      provider: key.provider,
-      ...key.identity,
-      ...columns,
-      ...decidedOn(gap),
-      generation,
-      state: key.origin === 'create' ? 'creating' : 'updating',
-      due_at: new Date(now),
-      ...begun,
-    });
+    const row = await insertRow(transaction, { ...columns, ...begun });
     await recordRevision(transaction, { keyId: key.id, generation, origin: key.origin, declared: key.declared }, by);
     if (begun === null) {
       if (key.isNewId) {
@@ -104,10 +92,65 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
   });
 }
 
-/** Of an id that had a life before; 0: it had none. */
-async function lastGeneration(transaction: Transaction, id: string): Promise<number> {
-  const { _max } = await transaction.revision.aggregate({ where: { key_ref: id }, _max: { generation: true } });
-  return _max.generation ?? 0;
+/**
+ * Records keys of one provider that exist in KMS, all or none. They are due, and nobody waits for their first syncs.
+ * @param also done in the same transaction, before anything else.
+ * @throws as recordNewKey
+ */
+export async function recordFoundKeys(
+  services: Services,
+  provider: string,
+  keys: readonly NewKey[],
+  by: Asker,
+  also: (transaction: Transaction) => Promise<void>,
+): Promise<void> {
+  await services.database.prisma.$transaction(async (transaction) => {
+    await also(transaction);
+    const { gap, now } = await gapAndTimeIn(transaction);
+    const last = await lastGenerations(
+      transaction,
+      keys.map(({ id }) => id),
+    );
+    const settings = await holdSettings(transaction, provider, null);
+    const found = keys.map((key) => ({ key, generation: nextGeneration(last.get(key.id) ?? 0, gap) }));
+    await insertRows(
+      transaction,
+      found.map(({ key, generation }) => columnsOfNew(services, key, { gap, now, settings, generation }, by)),
+    );
+    const revisions = found.map(({ key, generation }) => {
+      return { keyId: key.id, generation, origin: key.origin, declared: key.declared };
+    });
+    await recordRevisions(transaction, revisions, by);
+  });
+  await services.failurePoints.pass('intent-recorded');
+}
+
+/** The rows of a new key. @throws ProblemError invalid-input, forbidden. */
+function columnsOfNew(services: Services, key: NewKey, { gap, now, settings, generation }: Beginning, by: Asker) {
+  assertTagsFit(key.declared, settings, services.ownershipTagName);
+  const columns = columnsOf(key.declared, settings);
+  const after = { provider: key.provider, tags_all: columns.tags_all };
+  assertMayDeclare(by.rights, { id: key.id, before: null, after, policy: true, ...bypassOf(key.declared) });
+  return {
+    id: key.id,
+    provider: key.provider,
+    ...key.identity,
+    ...columns,
+    ...decidedOn(gap),
+    generation,
+    state: key.origin === 'create' ? 'creating' : 'updating',
+    due_at: new Date(now),
+  };
+}
+
+/** Of ids that had a life before. */
+async function lastGenerations(transaction: Transaction, ids: string[]): Promise<Map<string, number>> {
+  const last = await transaction.revision.groupBy({
+    by: ['key_ref'],
+    where: { key_ref: { in: ids } },
+    _max: { generation: true },
+  });
+  return new Map(last.map(({ key_ref, _max }) => [key_ref, _max.generation ?? 0]));
 }
 
 /** What is decided on a key. `columns`, `also`: what else is put on record with it. */
@@ -201,29 +244,40 @@ type RevisionRecord = {
 };
 
 /** Writes a revision and its event. */
-export async function recordRevision(
+export function recordRevision(
   transaction: Transaction,
   revision: RevisionRecord,
   by: Omit<Asker, 'rights'>,
 ): Promise<void> {
-  const { keyId, generation, origin, declared } = revision;
-  const changes = changedFields(revision.before ?? null, declared);
-  await transaction.revision.create({
-    data: {
+  return recordRevisions(transaction, [revision], by);
+}
+
+async function recordRevisions(
+  transaction: Transaction,
+  revisions: RevisionRecord[],
+  by: Omit<Asker, 'rights'>,
+): Promise<void> {
+  const changed = revisions.map((revision) => {
+    return { ...revision, changes: changedFields(revision.before ?? null, revision.declared) };
+  });
+  await transaction.revision.createMany({
+    data: changed.map(({ keyId, generation, origin, declared, changes, policyBefore }) => ({
       key_ref: keyId,
       generation,
       desired: declared as unknown as Prisma.InputJsonObject,
-      policy_before: (revision.policyBefore as Prisma.InputJsonObject | null | undefined) ?? Prisma.DbNull,
+      policy_before: (policyBefore as Prisma.InputJsonObject | null | undefined) ?? Prisma.DbNull,
       changes,
       origin,
       actor: by.actor,
       on_behalf_of: by.onBehalfOf ?? null,
       request_id: by.requestId,
       command_id: by.commandId ?? null,
-    },
+    })),
   });
-  const key = { id: keyId, generation };
-  await recordEvent(transaction, { type: 'desired_state.changed', key, data: { origin, changes } }, by);
+  const events = changed.map(({ keyId, generation, origin, changes }): KeyEvent => {
+    return { type: 'desired_state.changed', key: { id: keyId, generation }, data: { origin, changes } };
+  });
+  await recordEvents(transaction, events, by);
 }
 
 /** By the settings that hold when the intent is recorded: they may be others than those by which the input was checked. */

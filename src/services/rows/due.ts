@@ -22,8 +22,11 @@ export function isDue({ isHeld, gap }: Gap): string {
   return `${isTime} AND (lease_until IS NULL OR lease_until < now())`;
 }
 
+/** Of both tables: KMS had it before Keyward, and nothing was asked of it since it was imported: it may be one of thousands. */
+const isNewlyImported = 'key_id IS NOT NULL AND synced_generation = 0 AND asked = 0';
+
 /** Of both tables: somebody waits for it, and its first attempt is still to come: its wake-up was lost, or its worker died. */
-export const isUrgent = `attempts = 0 AND state <> 'failed'
+export const isUrgent = `attempts = 0 AND state <> 'failed' AND NOT (${isNewlyImported})
   AND (generation > synced_generation OR requested_observation > served_observation)`;
 
 /** Of both tables: nothing is to be done but to look whether KMS still holds what it held. */

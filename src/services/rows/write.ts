@@ -34,11 +34,10 @@ export const oneMoreAsked = { asked: { increment: 1 } };
 /** The columns of a change of status. */
 export const statusMoves = { status_version: { increment: 1 } };
 
+type NewColumns = Prisma.KeyCreateInput & Omit<Prisma.WorkCreateWithoutKeyInput, 'provider'>;
+
 /** Records a key that there was no record of. @throws Prisma's P2002 when the ARN or the id is on record. */
-export async function insertRow(
-  transaction: Transaction,
-  columns: Prisma.KeyCreateInput & Omit<Prisma.WorkCreateWithoutKeyInput, 'provider'>,
-): Promise<KeyRow> {
+export async function insertRow(transaction: Transaction, columns: NewColumns): Promise<KeyRow> {
   const { keys, work } = split(columns);
   const { id, provider } = columns;
   const key = await transaction.key.create({ data: keys as Prisma.KeyCreateInput });
@@ -50,6 +49,17 @@ export async function insertRow(
     },
   });
   return joined(key, row);
+}
+
+/** The same of several. @throws Prisma's P2002 when one of the ARNs or ids is on record: none is recorded then. */
+export async function insertRows(transaction: Transaction, columns: readonly NewColumns[]): Promise<void> {
+  const rows = columns.map((one) => ({ id: one.id as string, provider: one.provider, ...split(one) }));
+  await transaction.key.createMany({ data: rows.map(({ keys }) => keys as Prisma.KeyCreateManyInput) });
+  await transaction.work.createMany({
+    data: rows.map(({ id, provider, work }) => {
+      return { ...(work as Omit<Prisma.WorkCreateManyInput, 'key_ref' | 'provider'>), key_ref: id, provider };
+    }),
+  });
 }
 
 /** Writes columns of either row. @returns the key as it is then; null: it is not as the condition says, and nothing was written. */

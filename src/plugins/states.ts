@@ -1,0 +1,48 @@
+/** Takes state files of Terraform as bodies: each is read as it comes, and none is ever in memory as a whole. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { largestState, stateType } from '../schemas/imports.ts';
+import { IncomingState } from '../services/imports/state-file.ts';
+import type { StateFile } from '../services/imports/state-reader.ts';
+import { ProblemError } from '../services/problems.ts';
+
+/** State files that a process reads at once: to read one takes time from everybody. */
+const mostAtOnce = 2;
+const retrySeconds = 5;
+
+/** Lets the routes of this instance take state files. */
+export function acceptStates(app: FastifyInstance): void {
+  let underWay = 0;
+  app.addContentTypeParser(stateType, async (_request: FastifyRequest, body: AsyncIterable<Buffer>) => {
+    if (underWay >= mostAtOnce) {
+      const detail = 'Other state files are being read. Nothing was recorded: try again in a moment.';
+      throw new ProblemError('temporarily-unavailable', detail, { retryAfter: retrySeconds });
+    }
+    underWay += 1;
+    try {
+      return await read(body);
+    } finally {
+      underWay -= 1;
+    }
+  });
+}
+
+/** What is wrong is told once all has come: a client that is still sending would not read it. @throws ProblemError */
+async function read(body: AsyncIterable<Buffer>): Promise<StateFile> {
+  const state = new IncomingState();
+  let size = 0;
+  let fault: unknown = null;
+  for await (const bytes of body) {
+    size += bytes.length;
+    if (size > largestState) {
+      throw new ProblemError('body-too-large', `A state file has ${largestState} bytes at most.`);
+    }
+    if (fault !== null) continue;
+    try {
+      state.push(bytes);
+    } catch (error) {
+      fault = error;
+    }
+  }
+  if (fault !== null) throw fault;
+  return state.end();
+}

@@ -1,0 +1,323 @@
+/** The rows of imports and of their keys: every statement that writes them. */
+import type { Pool } from 'pg';
+import { Prisma, type Transaction } from '../../database/client.ts';
+import type { DeclaredKey } from '../../domain/arguments.ts';
+import type { ImportFilters, ImportOutcome, ImportReasonCode } from '../../domain/imports.ts';
+import type { StatedKey } from '../../domain/terraform-state.ts';
+import type { Difference } from '../../domain/types.ts';
+import type { Subject } from '../access/directory.ts';
+
+/** An import, as it is worked on. */
+export type ImportRow = {
+  id: string;
+  kind: 'key_ids' | 'all' | 'terraform_state';
+  provider: string | null;
+  filters: ImportFilters | null;
+  drift_policy: DeclaredKey['drift_policy'] | null;
+  dry_run: boolean;
+  state: string;
+  is_listed: boolean;
+  marker: string | null;
+  attempts: number;
+  actor: string;
+  principal: string;
+  subject: Subject | null;
+  on_behalf_of: string | null;
+  address: string | null;
+  user_agent: string | null;
+  request_id: string;
+};
+
+const importColumns = `id, kind, provider, filters, drift_policy, dry_run, state, is_listed, marker, attempts, actor, principal,
+  subject, on_behalf_of, address, user_agent, request_id`;
+
+/** Why a key has not been imported. */
+export type Reason = { code: ImportReasonCode; detail: string };
+
+/** A key that an import has found. `position`: its place among them. */
+export type Candidate = {
+  position: number;
+  source: string;
+  provider?: string | null;
+  arn?: string | null;
+  stated?: StatedKey | null;
+  outcome?: Exclude<ImportOutcome, 'waiting'>;
+  reason?: Reason;
+  key_ref?: string;
+};
+
+/** A key whose turn has come. */
+export type ItemRow = {
+  import_id: string;
+  position: number;
+  source: string;
+  arn: string | null;
+  stated: StatedKey | null;
+  attempts: number;
+};
+
+/** What became of a key. `retryAt`: seconds from now, where it is tried again. */
+export type Settled = {
+  position: number;
+  outcome: ImportOutcome;
+  arn?: string | null;
+  reason?: Reason | null;
+  key_ref?: string | null;
+  declared?: object | null;
+  differences?: Difference[] | null;
+  retryAfter?: number | null;
+};
+
+const rowsAtOnce = 500;
+
+/** Puts keys on record that an import has found. */
+export async function insertItems(
+  transaction: Pick<Transaction, '$executeRaw'>,
+  importId: string,
+  candidates: readonly Candidate[],
+): Promise<void> {
+  for (let start = 0; start < candidates.length; start += rowsAtOnce) {
+    const entries = JSON.stringify(candidates.slice(start, start + rowsAtOnce));
+    await transaction.$executeRaw`
+      INSERT INTO import_items (import_id, position, source, provider, arn, stated, outcome, reason, key_ref, settled_at)
+      SELECT ${importId}::uuid, position, source, provider, arn, stated, coalesce(outcome, 'waiting'), reason, key_ref,
+        CASE WHEN outcome IS NOT NULL THEN now() END
+      FROM json_to_recordset(${entries}::json) AS entry (position int, source text, provider text, arn text, stated json,
+        outcome text, reason json, key_ref uuid)`;
+  }
+}
+
+/** Takes the finding of an import's keys, unless another process is at it. */
+export async function takeListing(
+  pool: Pool,
+  { token, milliseconds }: { token: string; milliseconds: number },
+): Promise<ImportRow | null> {
+  const { rows } = await pool.query<ImportRow>(
+    `UPDATE imports SET lease_token = $1::uuid, lease_until = now() + $2 * interval '1 millisecond'
+    WHERE id = (
+      SELECT id FROM imports WHERE state = 'running' AND NOT is_listed AND due_at <= now()
+        AND (lease_until IS NULL OR lease_until < now()) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING ${importColumns}`,
+    [token, milliseconds],
+  );
+  return rows[0] ?? null;
+}
+
+/** Keeps the finding of keys. */
+export async function renewListing(pool: Pool, token: string, milliseconds: number): Promise<void> {
+  await pool.query(
+    `UPDATE imports SET lease_until = now() + $2 * interval '1 millisecond' WHERE lease_token = $1::uuid`,
+    [token, milliseconds],
+  );
+}
+
+/** How far the finding of keys has come. `marker`: where to go on; null: all have been found. */
+export async function recordListing(
+  transaction: Transaction,
+  { id, token, marker }: { id: string; token: string; marker: string | null },
+): Promise<boolean> {
+  const count = await transaction.$executeRaw`
+    UPDATE imports SET marker = ${marker}, is_listed = ${marker === null}, attempts = 0, error = NULL,
+      lease_token = CASE WHEN ${marker === null} THEN NULL ELSE lease_token END,
+      lease_until = CASE WHEN ${marker === null} THEN NULL ELSE lease_until END
+    WHERE id = ${id}::uuid AND lease_token = ${token}::uuid AND state = 'running'`;
+  return count > 0;
+}
+
+/** Keys could not be found: it is tried again, from the first where the place was no good. */
+export async function postponeListing(
+  pool: Pool,
+  {
+    id,
+    token,
+    error,
+    seconds,
+    marker,
+  }: {
+    id: string;
+    token: string;
+    error: { code: string; message: string };
+    seconds: number;
+    marker: string | null;
+  },
+): Promise<void> {
+  await pool.query(
+    `UPDATE imports SET error = $3::json, attempts = attempts + 1, due_at = now() + $4 * interval '1 second', marker = $5,
+      lease_token = NULL, lease_until = NULL
+    WHERE id = $1::uuid AND lease_token = $2::uuid`,
+    [id, token, JSON.stringify(error), seconds, marker],
+  );
+}
+
+/** Those of the ARNs that the import has found already, and the place after its last key. */
+export async function foundBefore(
+  transaction: Transaction,
+  importId: string,
+  arns: string[],
+): Promise<{ arns: Set<string>; next: number }> {
+  const found = await transaction.$queryRaw<{ arn: string }[]>`
+    SELECT arn FROM import_items WHERE import_id = ${importId}::uuid AND arn = ANY(${arns}::text[])`;
+  const [last] = await transaction.$queryRaw<{ next: number }[]>`
+    SELECT coalesce(max(position) + 1, 0) AS next FROM import_items WHERE import_id = ${importId}::uuid`;
+  return { arns: new Set(found.map(({ arn }) => arn)), next: last?.next ?? 0 };
+}
+
+/** Where the keys are whose provider is not known yet, by the ARNs that name them. */
+export async function placesOf(
+  pool: Pool,
+  importId: string,
+): Promise<{ partition: string; region: string; account: string }[]> {
+  const { rows } = await pool.query(
+    `SELECT DISTINCT split_part(name, ':', 2) AS partition, split_part(name, ':', 4) AS region, split_part(name, ':', 5) AS account
+    FROM (SELECT coalesce(arn, source) AS name FROM import_items
+      WHERE import_id = $1 AND provider IS NULL AND outcome = 'waiting') AS named`,
+    [importId],
+  );
+  return rows;
+}
+
+/** Gives the keys of a place their provider, or says why they have none. */
+export async function recordProvider(
+  transaction: Transaction,
+  importId: string,
+  { partition, region, account }: { partition: string; region: string; account: string },
+  { provider, reason }: ({ provider: string } & { reason?: never }) | { provider?: never; reason: Reason },
+): Promise<void> {
+  const why = reason === undefined ? null : JSON.stringify(reason);
+  await transaction.$executeRaw`
+    UPDATE import_items SET provider = ${provider ?? null}, reason = ${why}::json,
+      outcome = CASE WHEN ${why}::text IS NULL THEN outcome ELSE 'failed' END,
+      settled_at = CASE WHEN ${why}::text IS NULL THEN NULL ELSE now() END
+    WHERE import_id = ${importId}::uuid AND provider IS NULL AND outcome = 'waiting'
+      AND split_part(coalesce(arn, source), ':', 2) = ${partition}
+      AND split_part(coalesce(arn, source), ':', 4) = ${region}
+      AND split_part(coalesce(arn, source), ':', 5) = ${account}`;
+}
+
+const isDue = `outcome = 'waiting' AND item.due_at <= now() AND (item.lease_until IS NULL OR item.lease_until < now())`;
+
+/** Which imports have keys whose turn has come, at which providers. */
+export async function findDue(pool: Pool): Promise<{ import_id: string; provider: string }[]> {
+  const { rows } = await pool.query<{ import_id: string; provider: string }>(
+    `SELECT DISTINCT item.import_id, item.provider FROM imports JOIN import_items AS item ON item.import_id = imports.id
+    WHERE imports.state = 'running' AND item.provider IS NOT NULL AND ${isDue}`,
+  );
+  return rows;
+}
+
+/** Takes keys of an import whose turn has come, with the import as it is. */
+export async function takeItems(
+  pool: Pool,
+  wanted: { importId: string; provider: string; count: number; token: string; milliseconds: number },
+): Promise<{ row: ImportRow; items: ItemRow[] } | null> {
+  const { rows: items } = await pool.query<ItemRow>({
+    name: 'take_import_items',
+    text: `
+      UPDATE import_items SET lease_token = $4::uuid, lease_until = now() + $5 * interval '1 millisecond'
+      WHERE import_id = $1::uuid AND position IN (
+        SELECT position FROM import_items AS item
+        WHERE import_id = $1::uuid AND provider = $2 AND ${isDue}
+          AND EXISTS (SELECT 1 FROM imports WHERE id = $1::uuid AND state = 'running')
+        ORDER BY position LIMIT $3 FOR UPDATE SKIP LOCKED)
+      RETURNING import_id, position, source, arn, stated, attempts`,
+    values: [wanted.importId, wanted.provider, wanted.count, wanted.token, wanted.milliseconds],
+  });
+  if (items.length === 0) return null;
+  const { rows } = await pool.query<ImportRow>(`SELECT ${importColumns} FROM imports WHERE id = $1::uuid`, [
+    wanted.importId,
+  ]);
+  return rows[0] === undefined ? null : { row: rows[0], items };
+}
+
+/** Keeps keys that were taken. */
+export async function renewItems(pool: Pool, importId: string, token: string, milliseconds: number): Promise<void> {
+  await pool.query(
+    `UPDATE import_items SET lease_until = now() + $3 * interval '1 millisecond'
+    WHERE import_id = $1::uuid AND lease_token = $2::uuid AND outcome = 'waiting'`,
+    [importId, token, milliseconds],
+  );
+}
+
+/** Gives back keys that were taken and not dealt with. */
+export async function giveItemsBack(pool: Pool, importId: string, token: string): Promise<void> {
+  await pool.query(
+    `UPDATE import_items SET lease_token = NULL, lease_until = NULL
+    WHERE import_id = $1::uuid AND lease_token = $2::uuid AND outcome = 'waiting'`,
+    [importId, token],
+  );
+}
+
+/** Holds an import until the transaction ends. @returns whether it is going on. */
+export async function holdRunning(transaction: Transaction, importId: string): Promise<boolean> {
+  const held = await transaction.$executeRaw`
+    SELECT 1 FROM imports WHERE id = ${importId}::uuid AND state = 'running' FOR SHARE`;
+  return held > 0;
+}
+
+/** Records what became of keys that were taken. @returns of how many: the others are somebody else's by now. */
+export async function recordOutcomes(
+  transaction: Pick<Transaction, '$executeRaw'>,
+  { importId, token }: { importId: string; token: string },
+  settled: readonly Settled[],
+): Promise<number> {
+  return transaction.$executeRaw`
+    UPDATE import_items AS item SET outcome = entry.outcome, arn = coalesce(entry.arn, item.arn), reason = entry.reason,
+      key_ref = entry.key_ref, declared = entry.declared, differences = entry.differences,
+      attempts = item.attempts + CASE WHEN entry."retryAfter" IS NULL THEN 0 ELSE 1 END,
+      due_at = now() + coalesce(entry."retryAfter", 0) * interval '1 second',
+      settled_at = CASE WHEN entry.outcome = 'waiting' THEN NULL ELSE now() END, lease_token = NULL, lease_until = NULL
+    FROM json_to_recordset(${JSON.stringify(settled)}::json) AS entry (position int, outcome text, arn text, reason json,
+      key_ref uuid, declared json, differences json, "retryAfter" float8)
+    WHERE item.import_id = ${importId}::uuid AND item.position = entry.position AND item.lease_token = ${token}::uuid
+      AND item.outcome = 'waiting'`;
+}
+
+/** Removes keys that whoever asked may not know of. */
+export async function removeItems(pool: Pool, importId: string, token: string, positions: number[]): Promise<void> {
+  await pool.query(
+    'DELETE FROM import_items WHERE import_id = $1::uuid AND lease_token = $2::uuid AND position = ANY($3::int[])',
+    [importId, token, positions],
+  );
+}
+
+/** Ends an import of which nothing is left to do. @returns it, if it has ended now. */
+export async function endIfDone(transaction: Transaction, importId: string): Promise<ImportRow | null> {
+  const [ended] = await transaction.$queryRaw<ImportRow[]>`
+    UPDATE imports SET state = 'done', finished_at = now()
+    WHERE id = ${importId}::uuid AND state = 'running' AND is_listed
+      AND NOT EXISTS (SELECT 1 FROM import_items WHERE import_id = ${importId}::uuid AND outcome = 'waiting')
+    RETURNING ${Prisma.raw(importColumns)}`;
+  return ended ?? null;
+}
+
+/** Why an import goes no further, or not now. */
+export type ImportError = { code: string; message: string };
+
+/** Ends an import before its end: what waits is not imported. @returns it; null: it was over. */
+export async function endEarly(
+  transaction: Transaction,
+  importId: string,
+  { state, error }: { state: 'cancelled' | 'failed'; error: ImportError | null },
+): Promise<ImportRow | null> {
+  const why = error === null ? null : JSON.stringify(error);
+  const [ended] = await transaction.$queryRaw<ImportRow[]>`
+    UPDATE imports SET state = ${state}, finished_at = now(), error = ${why}::json, lease_token = NULL, lease_until = NULL
+    WHERE id = ${importId}::uuid AND state = 'running' RETURNING ${Prisma.raw(importColumns)}`;
+  if (ended === undefined) return null;
+  const reason = JSON.stringify({ code: 'cancelled', detail: 'The import ended before its turn came.' });
+  await transaction.$executeRaw`
+    UPDATE import_items SET outcome = 'skipped', reason = ${reason}::json, settled_at = now(), lease_token = NULL,
+      lease_until = NULL
+    WHERE import_id = ${importId}::uuid AND outcome = 'waiting'`;
+  return ended;
+}
+
+/** Removes imports that were over so many days ago, with what is known of their keys. @returns how many; 0: there are none left. */
+export async function removeImports(client: Pick<Pool, 'query'>, days: number): Promise<number> {
+  const { rowCount } = await client.query(
+    `DELETE FROM imports WHERE id IN (
+      SELECT id FROM imports WHERE finished_at < now() - make_interval(days => $1) ORDER BY finished_at LIMIT 10)`,
+    [days],
+  );
+  return rowCount ?? 0;
+}
