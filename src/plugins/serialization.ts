@@ -1,21 +1,33 @@
 /** Answers are written by their schemas. */
 import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
 import fp from 'fastify-plugin';
+import { schemas } from './validation.ts';
+
+type Compile = ReturnType<ReturnType<typeof SerializerSelector>>;
+type Serialize = ReturnType<Compile>;
+
+const named = Object.fromEntries(schemas.map((schema) => [(schema as { $id?: string }).$id, schema]));
+const compile = SerializerSelector()(named, {});
+/** By the text of their schema: most are those of a problem or a key. */
+const serializers = new Map<string, Serialize>();
+
+function serializerOf(route: Parameters<Compile>[0]): Serialize {
+  const text = JSON.stringify(route.schema);
+  const serialize = serializers.get(text) ?? compile(route);
+  serializers.set(text, serialize);
+  return serialize;
+}
 
 /**
- * One serializer for each schema, made when it is first used. Fastify makes one for each status of each route at the start, though
- * most are those of a problem or a key, and that was a quarter of its work.
+ * One serializer for each schema, made when it is first used. Fastify makes one for each status of each route at the start, which
+ * was a quarter of its work.
  */
 export default fp(
   async (app) => {
-    const compile = SerializerSelector()(app.getSchemas(), {});
-    type Serialize = ReturnType<typeof compile>;
-    const known = new Map<string, Serialize>();
     app.setSerializerCompiler(({ schema, method, url, httpStatus = '' }) => {
-      const text = JSON.stringify(schema);
+      let serialize: Serialize | undefined;
       return (answer) => {
-        const serialize = known.get(text) ?? compile({ schema, method, url, httpStatus });
-        known.set(text, serialize);
+        serialize ??= serializerOf({ schema, method, url, httpStatus });
         return serialize(answer);
       };
     });

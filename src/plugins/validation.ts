@@ -19,7 +19,8 @@ import { rotationSchemas } from '../schemas/rotation.ts';
 import { unmanagedSchemas } from '../schemas/unmanaged.ts';
 import type { ParameterFault } from '../services/problems.ts';
 
-const schemas = [
+/** What other schemas refer to by name. */
+export const schemas = [
   ...sharedSchemas,
   ...keySchemas,
   ...keyLineSchemas,
@@ -52,17 +53,16 @@ declare module 'fastify' {
   }
 }
 
+const ajv = new Ajv(options);
+formats.default(ajv);
+for (const schema of schemas) ajv.addSchema(schema);
+
 export default fp(
   async (app) => {
-    const ajv = new Ajv(options);
-    formats.default(ajv);
-    for (const schema of schemas) {
-      app.addSchema(schema);
-      ajv.addSchema(schema);
-    }
-    app.setValidatorCompiler(({ schema }) => atFirstUse(ajv, schema as object));
+    for (const schema of schemas) app.addSchema(schema);
+    app.setValidatorCompiler(({ schema }) => atFirstUse(schema as object));
     app.decorate('checkerOf', (schema) => {
-      const validate = atFirstUse(ajv, schema);
+      const validate = atFirstUse(schema);
       return (value) =>
         validate(value) ? [] : bodyViolations((validate.errors ?? []) as FastifySchemaValidationError[]);
     });
@@ -70,12 +70,22 @@ export default fp(
   { name: 'validation' },
 );
 
+/** By the text of their schema: a process in which one service follows another, as in tests, makes each once. */
+const validators = new Map<string, ValidateFunction>();
+
+function validatorOf(schema: object): ValidateFunction {
+  const text = JSON.stringify(schema);
+  const validator = validators.get(text) ?? ajv.compile(schema);
+  validators.set(text, validator);
+  return validator;
+}
+
 /** Most routes are not called for long after a start, and to make their validators was a tenth of its work. */
-function atFirstUse(ajv: Ajv, schema: object) {
+function atFirstUse(schema: object) {
   let compiled: ValidateFunction | undefined;
   const validate = Object.assign(
     (data: unknown) => {
-      compiled ??= ajv.compile(schema);
+      compiled ??= validatorOf(schema);
       const isValid = compiled(data);
       validate.errors = compiled.errors ?? null;
       return isValid;
