@@ -82,4 +82,11 @@ test('creates whose turns came while the database was busy go out no faster for 
     [],
     'KMS throttles none of them',
   );
+
+  await t.test('what is made takes no turns; what is due is found whatever its creator says', async (t) => {
+    const withCreator = async () => (await onlooker.query('SELECT FROM work WHERE creator IS NOT NULL')).rowCount;
+    t.equal(await withCreator(), 0);
+    await onlooker.query("UPDATE work SET creator = 'somebody of before', due_at = now()");
+    await eventually('all are looked at', async () => (await withCreator()) === 0);
+  });
 });

@@ -140,6 +140,7 @@ function columnsOfNew(services: Services, key: NewKey, { gap, now, settings, gen
     generation,
     state: key.origin === 'create' ? 'creating' : 'updating',
     due_at: new Date(now),
+    creator: key.identity === undefined ? by.actor : null,
   };
 }
 
@@ -200,6 +201,7 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
       error: Prisma.DbNull,
       attempts: 0,
       due_at: new Date(now),
+      creator: isToBeMade(row, change.declared) ? by.actor : null,
       ...statusMoves,
       ...oneMoreAsked,
       updated_at: new Date(),
@@ -216,6 +218,11 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     if (taken === null) await services.notifications.wake(transaction, changed, by.actor);
     return changed;
   });
+}
+
+/** Whether KMS is to have a key for the first time. */
+function isToBeMade({ key_id, replacement }: KeyRow, { lifecycle }: DeclaredKey): boolean {
+  return key_id === null && replacement === null && lifecycle === 'managed';
 }
 
 function bypassOf({ bypass_policy_lockout_safety_check: bypasses }: DeclaredKey) {

@@ -98,9 +98,11 @@ async function writeOne(transaction: Transaction, condition: WorkCondition, data
   return row ?? null;
 }
 
-/** Writes columns of the row in `keys`, for a transaction that has taken the key's rows. */
-export async function writeHeldKey(transaction: Transaction, id: string, columns: KeyColumns): Promise<void> {
-  await transaction.key.updateMany({ where: { id }, data: columns });
+/** Writes columns of both rows, for a transaction that has taken them. */
+export async function writeHeldRow(transaction: Transaction, id: string, columns: Columns): Promise<void> {
+  const { keys, work } = split(columns);
+  if (Object.keys(keys).length > 0) await transaction.key.updateMany({ where: { id }, data: keys });
+  if (Object.keys(work).length > 0) await transaction.work.updateMany({ where: { key_ref: id }, data: work });
 }
 
 /** Writes columns of the row in `work` alone. @returns whether it is as the condition says. */

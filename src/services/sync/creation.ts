@@ -12,7 +12,7 @@ import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { lookForOthers, sampleOf } from '../providers/sample.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { holdRow, writeHeldKey } from '../rows/write.ts';
+import { holdRow, writeHeldRow } from '../rows/write.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, outcomeOnRecord, type RecordedWrite, recordMade, recordRest } from './journal.ts';
@@ -244,7 +244,8 @@ async function recordIdentity(
   const before = closed ? closed.outcomeBefore : await outcomeOnRecord(transaction, entry.id);
   // An entry that a failover has lost says nothing: nobody has closed it.
   const isNews = closed !== null || before === null;
-  if (isNews && current?.key_id === null) await writeHeldKey(transaction, row.id, { arn, key_id, key_state });
+  if (isNews && current?.key_id === null)
+    await writeHeldRow(transaction, row.id, { arn, key_id, key_state, creator: null });
   if (entry.madeKeyId !== undefined && before !== null) await recordMade(transaction, entry.id, entry.madeKeyId);
   const named = current?.key_id ?? (isNews ? key_id : null);
   if (before !== 'done' && (current === null || named !== key_id)) {

@@ -65,7 +65,11 @@ function idTakenAt({ id, created_at }: KeyRow): Date {
 async function recordFound(services: Services, kms: Kms, { row, lease }: Work, keyId: string): Promise<KeyRow> {
   const { arn, key_id, key_state } = await describeKey(kms, keyId).catch(asFault);
   const found = await services.database.prisma.$transaction(async (transaction) => {
-    const changed = await writeRow(transaction, { ...lease.fence, key_id: null }, { arn, key_id, key_state });
+    const changed = await writeRow(
+      transaction,
+      { ...lease.fence, key_id: null },
+      { arn, key_id, key_state, creator: null },
+    );
     if (changed === null) throw new LeaseLost(row.id);
     await recordEvent(transaction, { type: 'key.found', key: row, data: { arn } });
     return { ...row, arn, key_id, key_state };

@@ -87,6 +87,7 @@ function columnsOfObservation(observed: ObservedKey, now: Date) {
   return {
     arn: observed.arn,
     key_id: observed.key_id,
+    creator: null,
     observed: observed as unknown as Prisma.InputJsonObject,
     key_state: observed.key_state,
     deletion_date: observed.deletion_date === null ? null : new Date(observed.deletion_date),
