@@ -3,6 +3,7 @@ import { flushCompileCache } from 'node:module';
 import { pino, stdSerializers } from 'pino';
 import { ConfigError, readConfig } from './config.ts';
 import { withoutCredentials } from './domain/credentials.ts';
+import { giveMemoryBack } from './idle-memory.ts';
 import { stopWithNpm } from './orphan.ts';
 
 /** Milliseconds after which a stop that hangs is cut short. */
@@ -42,6 +43,7 @@ async function main(): Promise<void> {
   process.stdout.write(`Keyward serves on ${url}; documentation: ${url}/docs${localKms}\n`);
   // Else it is written at the end, which a process that is killed does not come to.
   flushCompileCache();
+  giveMemoryBack();
 
   const signal = await stopRequest;
   log.info({ signal }, 'stopping');
