@@ -14,7 +14,6 @@ const otherQuotas = {
   GetKeyLastUsage: 5,
   GetPublicKey: 2000,
   GetResources: 15,
-  ListAliases: 500,
   ListGrants: 100,
   ListKeyPolicies: 100,
   ReplicateKey: 5,

@@ -160,12 +160,18 @@ export async function readTags(kms: Kms, keyId: string): Promise<Tags> {
   return Object.fromEntries(tags);
 }
 
-/** A key may be gone by now, not be seen everywhere yet, or have a policy that shuts Keyward out: null. */
-export async function unlessHidden<Told>(ask: () => Promise<Told>): Promise<Told | null> {
+/**
+ * A key may be gone by now, not be seen everywhere yet, or have a policy that shuts Keyward out: null.
+ * @param kinds of failure for which that is so.
+ */
+export async function unlessHidden<Told>(
+  ask: () => Promise<Told>,
+  kinds: KmsFailure['kind'][] = ['not_found', 'denied', 'refused'],
+): Promise<Told | null> {
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof KmsFailure && ['not_found', 'denied', 'refused'].includes(error.kind)) return null;
+    if (error instanceof KmsFailure && kinds.includes(error.kind)) return null;
     throw error;
   }
 }

@@ -18,6 +18,7 @@ import {
   type KeySpec,
   type KeyUsageType,
   type KMSClient,
+  ListAliasesCommand,
   ListKeyRotationsCommand,
   ListKeysCommand,
   ListResourceTagsCommand,
@@ -180,9 +181,10 @@ const reads: { [Name in ReadName]: (client: KMSClient, KeyId: string) => Promise
   GetKeyRotationStatus: (client, KeyId) => client.send(new GetKeyRotationStatusCommand({ KeyId })),
   ListKeyRotations: (client, KeyId) => client.send(new ListKeyRotationsCommand({ KeyId, Limit: 1 })),
   ListResourceTags: (client, KeyId) => client.send(new ListResourceTagsCommand({ KeyId, Limit: 1 })),
+  ListAliases: (client) => client.send(new ListAliasesCommand({ Limit: 1 })),
 };
 
-/** Every read, for one key. ListKeys is for none. */
+/** Every read, for one key. Lists of keys and aliases are for none. */
 export function probesOfReads(keyId: string) {
   const names = Object.keys(readTable) as ReadName[];
   return names.map((operation) => ({ operation, send: (client: KMSClient) => reads[operation](client, keyId) }));

@@ -27,7 +27,7 @@ declare module 'fastify' {
 /** Reads of one caller that are worked on at once: some of the connections to the database are left to others. */
 const readsAtOnce = 12;
 /** Of what is mostly to wait for KMS, one holds up no other. */
-const askKms = new Set(['listUnmanagedKeys', 'listKeyRotations']);
+const askKms = new Set(['listKeyRotations']);
 
 /** Bytes of a body that count for one write: a large one takes the time of many. */
 const bytesOfWrite = 16_384;

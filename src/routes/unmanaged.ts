@@ -12,8 +12,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'listUnmanagedKeys',
         tags: ['Keys'],
-        summary: 'List the customer managed keys in KMS that Keyward does not manage',
-        description: "In KMS's order. Reads KMS: two calls for each key that Keyward has no record of.",
+        summary: 'List keys in KMS that Keyward does not manage',
+        description:
+          'By provider and key id, as the last sweep saw them, of all providers or one: `sweeps` says how old that is, `observed_at` of each key. KMS is not asked. A key that is imported leaves the list at once; what changes in KMS shows after the next sweep, within an hour, and within a day where the key was known. AWS managed keys and replicas are shown where `include` asks for them.',
         querystring: UnmanagedKeyQuery,
         response: {
           200: { description: 'A page.', content: { 'application/json': { schema: { $ref: 'UnmanagedKeyList#' } } } },
@@ -21,10 +22,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         },
       },
     },
-    async (request) => {
-      const { items, nextCursor } = await listUnmanagedKeys(app.services, request.query, rightsOf(request).access);
-      return { items, next_cursor: nextCursor };
-    },
+    async (request) => listUnmanagedKeys(app.services, request.query, rightsOf(request).access),
   );
 };
 

@@ -54,7 +54,7 @@ export function timestamp(description: string) {
 export const KeyId = { format: 'uuid', examples: ['01980e6c-7a4b-7c1e-9f00-3b5e8d1c2a10'] };
 
 /** Parameters whose values come in one text, with commas between them. */
-export const commaSeparated: ReadonlySet<string> = new Set(['fields']);
+export const commaSeparated: ReadonlySet<string> = new Set(['fields', 'include']);
 
 /** What every list takes. */
 export const page = {

@@ -147,7 +147,10 @@ const selectFigures = `
     (SELECT count(*)::int FROM work WHERE due_at <= now()) AS due,
     (SELECT count(*)::int FROM ${keyTables} WHERE gap_seen < ${lastGap} AND state <> 'deleted') AS held,
     (SELECT coalesce(json_agg(rows), '[]') FROM (
-      SELECT provider, count(*)::int AS count FROM foreign_keys WHERE claimed_id IS NOT NULL GROUP BY provider) AS rows) AS unmanaged,
+      SELECT provider, count(*)::int AS count FROM foreign_keys AS seen
+      WHERE claimed_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM former_keys AS former WHERE former.key_id = seen.key_id AND former.deletion <> 'left')
+      GROUP BY provider) AS rows) AS unmanaged,
     (SELECT coalesce(json_agg(rows), '[]') FROM (
       SELECT role, count(*)::int AS count FROM workers
       WHERE heartbeat_at > now() - ${silence} * interval '1 millisecond' GROUP BY role) AS rows) AS processes`;

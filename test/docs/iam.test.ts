@@ -15,6 +15,7 @@ import { withActions } from '../../scripts/permission-list.ts';
 import { type OperationName, operationNames, type ReadName, readTable } from '../../src/domain/operations.ts';
 import { probesOfReads, probesOfWrites } from '../../src/kms/operations.ts';
 import type { ProviderCheck } from '../../src/schemas/provider.ts';
+import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
 import { samples } from '../support/key-pairs.ts';
 import { ownPolicyOf, tags } from '../support/kms-truth.ts';
 import { createKey, refuses, startKms } from '../support/local-kms.ts';
@@ -87,7 +88,7 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
     AWS_SESSION_TOKEN: sessionToken,
   };
   t.intercept(process, 'env', { value: { ...process.env, ...credentials } });
-  const { call, control } = await startService(t, {
+  const { call, control, services } = await startService(t, {
     KMS_ENDPOINT: url,
     OWNERSHIP_SEARCH: 'tagging',
     WRITE_DEADLINE_SECONDS: '6',
@@ -138,6 +139,7 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   await answers(201, 'POST', '/v1/keys', { provider, custom_key_store_id: await connectedStore(admin) });
 
   const outside = await createKey(admin, { Description: 'outside' });
+  await sweepUnmanagedKeys(services);
   const { items } = (await call<{ items: { key_id: string }[] }>('GET', `/v1/unmanaged-keys?provider=${provider}`))
     .body;
   t.ok(items.some(({ key_id }) => key_id === outside.KeyId));

@@ -4,6 +4,7 @@ import { test } from 'tap';
 import type { Event, Revision } from '../../src/schemas/history.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import type { Plan } from '../../src/schemas/plan.ts';
+import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
 import { allKeyIds, metadata, ownPolicy, policy, tags } from '../support/kms-truth.ts';
 import { eventually, type Problem, startService } from '../support/service.ts';
 
@@ -12,7 +13,7 @@ type Page<Item> = { items: Item[] };
 const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
 
 test('replacement', async (t) => {
-  const { call, kms, control } = await startService(t);
+  const { call, kms, control, services } = await startService(t);
   const create = async (body: object = {}) => (await call('POST', '/v1/keys', body)).body;
   const get = async (id: string) => (await call('GET', `/v1/keys/${id}`)).body;
   const replace = (id: string, body: object, headers = {}) => call('POST', `/v1/keys/${id}/replace`, body, headers);
@@ -177,6 +178,7 @@ test('replacement', async (t) => {
   t.test('a former key is neither unmanaged nor imported', async (t) => {
     const old = await create();
     await replace(old.id, ecc);
+    await sweepUnmanagedKeys(services);
     const { body } = await call<{ items: { key_id: string }[] }>('GET', '/v1/unmanaged-keys?limit=200');
     t.notOk(body.items.some(({ key_id }) => key_id === old.key_id));
     t.not((await call('POST', '/v1/keys/import', { key_id: old.key_id })).status, 201);

@@ -4,6 +4,7 @@ import tap, { test } from 'tap';
 import type { Event } from '../../src/schemas/history.ts';
 import type { UnmanagedKey } from '../../src/schemas/unmanaged.ts';
 import { accessTo } from '../../src/services/providers/access.ts';
+import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
 import { freezeAt, gate, loseLease } from '../support/frozen.ts';
 import { allKeyIds, metadata, ownPolicy, tags } from '../support/kms-truth.ts';
 import { caller, eventually, type Problem, startService } from '../support/service.ts';
@@ -136,7 +137,7 @@ test('reads that are stale do not spare a former key its deletion', async (t) =>
 test('the deletion of a former key', async (t) => {
   const service = await startService(t, { SETTLE_SECONDS: '0' });
   const { create, get, replace, stateOf, owned } = helpersOf(service);
-  const { call, control, kms } = service;
+  const { call, control, kms, services } = service;
 
   t.test('is not kept waiting by that of another', async (t) => {
     const first = await create();
@@ -165,6 +166,7 @@ test('the deletion of a former key', async (t) => {
     const old = await create();
     await replace(old.id);
     const listed = async () => {
+      await sweepUnmanagedKeys(services);
       const { body } = await call<{ items: UnmanagedKey[] }>('GET', '/v1/unmanaged-keys?limit=200');
       return body.items.filter(({ claimed_id }) => claimed_id === old.id).map(({ key_id }) => key_id);
     };

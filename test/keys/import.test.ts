@@ -7,11 +7,12 @@ import {
   TagResourceCommand,
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
 import { metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
 import { type Problem, startService } from '../support/service.ts';
 
 test('POST /v1/keys/import', async (t) => {
-  const { call, kms, control } = await startService(t);
+  const { call, kms, control, services } = await startService(t);
 
   const makeOutside = async (name: string) => {
     const { KeyMetadata } = await kms.send(
@@ -134,6 +135,7 @@ test('POST /v1/keys/import', async (t) => {
         member: 'Keys',
         value: [{ KeyId: keyId, KeyArn }],
       });
+      await sweepUnmanagedKeys(services);
       t.same((await call<{ items: unknown[] }>('GET', '/v1/unmanaged-keys')).body.items, []);
     }
     const { body: list } = await call<{ items: { arn: string }[] }>('GET', '/v1/keys');

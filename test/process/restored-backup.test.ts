@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
+import type { UnmanagedKeyList } from '../../src/schemas/unmanaged.ts';
 import { keysInKms, liveOn, readReport, resume, type Stage, type Story, setStage } from '../support/recovery-drill.ts';
 import { eventually, type Problem } from '../support/service.ts';
 
@@ -110,10 +111,10 @@ async function isAccountedFor(t: Test, stage: Stage, story: Story): Promise<void
   t.match(of(kept), { state: 'Enabled', owner: kept.id });
   const owners = inKms.flatMap(({ owner }) => (owner === null ? [] : [owner]));
   t.equal(new Set(owners).size, owners.length, 'no key was made twice');
-  const { body: unmanaged } = await call<{ items: { key_id: string; claimed_id: string | null }[] }>(
-    'GET',
-    '/v1/unmanaged-keys',
-  );
+  const unmanaged = await eventually('KMS has been gone through', async () => {
+    const { body } = await call<UnmanagedKeyList>('GET', '/v1/unmanaged-keys');
+    return body.sweeps[0]?.as_of != null && body;
+  });
   const foreign = new Map(unmanaged.items.map(({ key_id, claimed_id }) => [key_id, claimed_id]));
   t.same(
     foreign,

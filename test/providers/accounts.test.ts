@@ -4,7 +4,9 @@ import { CreateAliasCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
 import tap, { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import type { Provider, ProviderCheck } from '../../src/schemas/provider.ts';
+import type { UnmanagedKeyList } from '../../src/schemas/unmanaged.ts';
 import type { Services } from '../../src/services/context.ts';
+import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
 import { allKeyIds, metadata } from '../support/kms-truth.ts';
 import { startKms } from '../support/local-kms.ts';
 import { addProvider } from '../support/providers.ts';
@@ -29,7 +31,7 @@ async function untilTold(call: Call, { id }: Pick<Key, 'id'>): Promise<Key> {
 const patiently = { prefer: 'wait=60' };
 
 test('keys of two accounts and three Regions in one service', { buffered: true }, async (t) => {
-  const { call, kmsUrl } = await startService(t);
+  const { call, kmsUrl, services } = await startService(t);
   const places = [own, other].flatMap((account) =>
     ['us-east-1', 'eu-west-1', 'ap-southeast-2'].map((region) => ({ account, region, name: `p-${account}-${region}` })),
   );
@@ -74,6 +76,7 @@ test('keys of two accounts and three Regions in one service', { buffered: true }
   );
 
   await addProvider(call, { name: 'twin', region: 'eu-west-1' });
+  await sweepUnmanagedKeys(services);
   const unmanaged = await call<{ items: object[] }>('GET', '/v1/unmanaged-keys?provider=twin');
   t.same(unmanaged.body.items, [], 'a key that is managed under another provider of the account is no unmanaged one');
 });
@@ -138,7 +141,9 @@ test('a provider that does not come to its account: its keys say so, the others 
     const { body: found } = await call<ProviderCheck>('POST', '/v1/providers/apart/check');
     t.match(found, { ok: false, account_id: null, error: { message: /AccessDenied/ }, permissions: [] });
     t.equal((await call('POST', '/v1/keys/import', { provider: 'apart', key_id: 'alias/x' })).status, 503);
-    t.equal((await call('GET', '/v1/unmanaged-keys?provider=apart')).status, 503);
+    await sweepUnmanagedKeys(services);
+    const { body: unmanaged } = await call<UnmanagedKeyList>('GET', '/v1/unmanaged-keys?provider=apart');
+    t.match(unmanaged, { items: [], sweeps: [{ as_of: null, error: /AccessDenied/ }] });
 
     t.equal((await roles({ trust: { external_id: 'portal' } })).status, 200);
     const held = await eventually('the key is made', async () => {

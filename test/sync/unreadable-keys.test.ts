@@ -66,6 +66,7 @@ test('a CreateKey without an answer, and keys that KMS will not let Keyward read
     const { body: events } = await call<{ items: Event[] }>('GET', `/v1/keys/${body.id}/events?limit=50`);
     const said = events.items.filter(({ type }) => type === 'key.resolved');
     t.match(said.at(-1), { actor: 'anonymous', data: { is_mine: false } });
+    await sweepUnmanagedKeys(services);
     t.match((await call<{ items: object[] }>('GET', '/v1/unmanaged-keys')).body.items, [{ description: 'theirs' }]);
   });
 

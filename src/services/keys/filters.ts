@@ -32,8 +32,8 @@ function textFilter(text: string): Prisma.Sql {
   return Prisma.sql`key_search_text(keys.description, keys.arn, keys.key_id, keys.tags_all) ILIKE ${pattern}`;
 }
 
-/** `name:value` or `name`; the name ends at the first colon that has no backslash before it. */
-function tagFilter(text: string): Prisma.Sql {
+/** `name:value` or `name`; the name ends at the first colon that has no backslash before it. For one table with `tags_all`. */
+export function tagFilter(text: string): Prisma.Sql {
   const colon = /(?<!\\):/.exec(text);
   const name = (colon === null ? text : text.slice(0, colon.index)).replaceAll('\\:', ':');
   if (colon === null) return Prisma.sql`tags_all ? ${name}`;

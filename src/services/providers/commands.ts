@@ -130,12 +130,25 @@ async function recordUpdate(services: Services, update: Update, by: Actor): Prom
       const now = new Date();
       const data = { ...columnsOf(after), version: { increment: 1 }, updated_at: now };
       const began = concern.tags ? { tags_changed_at: now } : {};
-      return transaction.provider.update({ where: { name }, data: { ...data, ...began } });
+      const moved = isElsewhere(before, after) ? await forgetSeenKeys(transaction, name) : {};
+      return transaction.provider.update({ where: { name }, data: { ...data, ...began, ...moved } });
     });
   } catch (error) {
     if (error instanceof Superseded || isDeadlock(error)) return null;
     throw error;
   }
+}
+
+/** Whether the provider leads to other keys now, or may. */
+function isElsewhere(before: ProviderSettings, after: ProviderSettings): boolean {
+  const place = ({ region, endpoint, assume_role }: ProviderSettings) => [region, endpoint, assume_role?.role_arn];
+  return !isDeepStrictEqual(place(before), place(after));
+}
+
+/** What was seen there is not what is there. @returns what the provider's row says then. */
+async function forgetSeenKeys(transaction: Transaction, provider: string) {
+  await transaction.foreignKey.deleteMany({ where: { provider } });
+  return { swept_at: null, sweep_error: null };
 }
 
 /** An external id is told to nobody: not even that one took the place of another is told by its text. */
@@ -158,7 +171,7 @@ export async function deleteProvider(services: Services, name: string, by: Actor
       throw conflict(`Provider ${name} is the one of keys that name none: it can't be deleted.`);
     }
     await transaction.provider.delete({ where: { name } });
-    await transaction.foreignKey.deleteMany({ where: { provider: name } });
+    await forgetSeenKeys(transaction, name);
     const changes = changedFields(withoutSecrets(settingsOf(row)), {});
     await recordEvent(transaction, { type: 'provider.deleted', provider: name, data: { changes } }, by);
   });

@@ -1,117 +1,126 @@
-/** Customer managed keys in KMS that Keyward does not manage, as they are now. */
+/** Keys in KMS that Keyward does not manage, as the last sweep saw them. */
+import { Prisma } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
-import { isPendingDeletion } from '../../domain/key-state.ts';
-import { withoutReserved } from '../../domain/tags.ts';
-import type { Kms } from '../../kms/client.ts';
-import { endingList, KmsFailure } from '../../kms/errors.ts';
-import { inspectKey, type ListedKey, listKeys } from '../../kms/inventory.ts';
-import type { UnmanagedKey, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
+import type { UnmanagedKey, UnmanagedKeyList, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
 import type { Services } from '../context.ts';
-import { decodeCursor, encodeCursor } from '../cursors.ts';
-import { formerAmong } from '../keys/former.ts';
-import { ProblemError } from '../problems.ts';
-import { accessTo, homeElsewhere } from '../providers/access.ts';
+import { pageAfter } from '../cursors.ts';
+import { tagFilter } from '../keys/filters.ts';
 import { providerNotFound } from '../providers/commands.ts';
-import { findSettings, standardProvider } from '../providers/settings.ts';
-import { managedAmong } from './known.ts';
+import { findSettings } from '../providers/settings.ts';
+import { withinLimits } from '../visibility.ts';
 
-const standardLimit = 50;
-/** How many keys are read at once. */
-const concurrency = 8;
-/** Keys that are read for one request, and a page more: whoever may see few of them gets the rest with the next one. */
-const mostInspected = 200;
-/** Keys of a page of KMS's own; more of them are read where few are unmanaged. */
-const largestPage = 1000;
+type Row = Omit<UnmanagedKey, 'creation_date' | 'deletion_date' | 'tags' | 'observed_at'> & {
+  creation_date: Date | null;
+  deletion_date: Date | null;
+  tags_all: UnmanagedKey['tags'];
+  checked_at: Date;
+};
+
+const list = { list: 'unmanaged keys', form: /^[^\0\n]+\n[^\0\n]+$/, placeOf };
 
 /**
- * One page, in KMS's order, which is none of age. Costs a ListKeys call or more and two reads for each key that Keyward has no
- * record of.
- * @throws ProblemError not-found for a provider that does not exist, malformed-request for a cursor that no page gave,
- * temporarily-unavailable when KMS can't be asked.
+ * One page, by provider and key id. Asks nothing of KMS. Where a provider has never been swept, that is done soon.
+ * @throws ProblemError not-found for a provider that does not exist, malformed-request for a cursor that no page gave.
  */
 export async function listUnmanagedKeys(
   services: Services,
-  { provider = standardProvider, limit = standardLimit, cursor }: UnmanagedKeyQuery,
+  query: UnmanagedKeyQuery,
   access: Access,
-): Promise<{ items: UnmanagedKey[]; nextCursor: string | null }> {
-  if (!access.mayAt('keys:import', provider) || (await findSettings(services, provider)) === null) {
-    throw providerNotFound(provider);
+): Promise<UnmanagedKeyList> {
+  const { provider } = query;
+  const isKnown = provider === undefined || access.mayAt('keys:import', provider);
+  if (!isKnown || (provider !== undefined && (await findSettings(services, provider)) === null)) {
+    throw providerNotFound(provider ?? '');
   }
-  const items: UnmanagedKey[] = [];
-  let looked = 0;
-  // A page may have a single key.
-  const ends = endingList('ListKeys', Number.POSITIVE_INFINITY);
-  let marker = cursor === undefined ? null : decodeCursor(cursor, 'unmanaged keys');
-  try {
-    const { kms } = await accessTo(services, provider);
-    do {
-      // Never more than still fit: a page of KMS's can't be continued in its middle.
-      const page = await listKeys(kms, Math.min(limit - items.length, largestPage), marker);
-      const { found, inspected } = await inspectUnknown(services, kms, provider, await keysAtHome(kms, page.keys));
-      looked += inspected;
-      items.push(...visibleAmong(found, access));
-      marker = ends(page.next);
-    } while (marker !== null && items.length < limit && looked < mostInspected);
-  } catch (error) {
-    throw error instanceof KmsFailure ? problemOf(error, cursor) : error;
+  const sweeps = await sweepsOf(services, provider, access);
+  const { items, next_cursor } = await pageAfter<Row>(list, query, (after, take) =>
+    find(services, query, access, { after, take }),
+  );
+  const seesAll = access.hasEverywhere('keys:read');
+  return { items: items.map((row) => toUnmanagedKey(row, seesAll)), next_cursor, sweeps };
+}
+
+/** When each of the providers was last swept. */
+async function sweepsOf({ database, log }: Services, provider: string | undefined, access: Access) {
+  const rows = await database.prisma.provider.findMany({
+    where: provider === undefined ? {} : { name: provider },
+    select: { name: true, swept_at: true, sweep_error: true },
+    orderBy: { name: 'asc' },
+  });
+  const visible = rows.filter(({ name }) => access.mayAt('keys:import', name));
+  if (visible.some(({ swept_at, sweep_error }) => swept_at === null && sweep_error === null)) {
+    await database.pool
+      .query(
+        "UPDATE chores SET due_at = now() WHERE name = 'sweep-unmanaged-keys' AND due_at > now() + interval '2 minutes'",
+      )
+      .catch((error) => log.warn({ err: error }, 'could not have a provider swept'));
   }
-  return { items, nextCursor: marker === null ? null : encodeCursor('unmanaged keys', marker) };
+  return visible.map(({ name, swept_at, sweep_error }) => ({
+    provider: name,
+    as_of: swept_at?.toISOString() ?? null,
+    error: sweep_error,
+  }));
 }
 
-/** Those that the caller might take into management. Which record a key claims is for those who see all records. */
-function visibleAmong(found: UnmanagedKey[], access: Access): UnmanagedKey[] {
-  const visible = found.filter(({ provider, tags }) => access.may('keys:import', { provider, tags }));
-  return access.hasEverywhere('keys:read') ? visible : visible.map((key) => ({ ...key, claimed_id: null }));
+function placeOf({ provider, key_id }: Pick<Row, 'provider' | 'key_id'>): string {
+  return `${provider}\n${key_id}`;
 }
 
-/** Ids of the keys that a provider is for: a KMS may show others too, which can't be managed by it. */
-async function keysAtHome(kms: Kms, keys: ListedKey[]): Promise<string[]> {
-  const homes = await Promise.all(keys.map(({ arn }) => homeElsewhere(kms, arn)));
-  return keys.filter((_key, index) => homes[index] === null).map(({ key_id }) => key_id);
+function find(
+  { database }: Services,
+  query: UnmanagedKeyQuery,
+  access: Access,
+  { after, take }: { after: string | null; take: number },
+): Promise<Row[]> {
+  const [provider = '', keyId = ''] = after?.split('\n') ?? [];
+  const conditions = [
+    withinLimits(access.limitsOf('keys:import'), 'seen'),
+    ...filtersOf(query),
+    ...(after === null ? [] : [Prisma.sql`(seen.provider, seen.key_id) > (${provider}, ${keyId})`]),
+  ];
+  return database.prisma.$queryRaw<Row[]>`
+    SELECT provider, key_id, arn, description, key_usage, customer_master_key_spec, multi_region, key_state, key_manager, is_replica,
+      creation_date, deletion_date, tags_all, aliases, claimed_id, checked_at
+    FROM foreign_keys AS seen
+    WHERE ${Prisma.join(conditions, ' AND ')} AND ${isUnmanaged}
+    ORDER BY seen.provider, seen.key_id LIMIT ${take}`;
 }
 
-async function inspectUnknown(services: Services, kms: Kms, provider: string, keyIds: string[]) {
-  const managed = new Set(await managedAmong(services, kms.region, keyIds));
-  const former = new Set(await formerAmong(services, keyIds));
-  const waiting = new Set(await formerAmong(services, keyIds, { deletion: 'waiting' }));
-  const unknown = keyIds.filter((keyId) => !managed.has(keyId) && !waiting.has(keyId));
-  const found: UnmanagedKey[] = [];
-  for (let start = 0; start < unknown.length; start += concurrency) {
-    const batch = unknown.slice(start, start + concurrency);
-    const inspected = await Promise.all(batch.map((keyId) => inspectKey(kms, keyId)));
-    for (const told of inspected) {
-      if (told === null || told.key.key_manager !== 'CUSTOMER') continue;
-      // Keyward has its deletion scheduled. Where somebody has taken that back, the key is nobody's.
-      if (former.has(told.key.key_id) && isPendingDeletion(told.key)) continue;
-      found.push(toUnmanagedKey(services, provider, told));
-    }
-  }
-  return { found, inspected: unknown.length };
+/** By now: an import is in no sweep. What Keyward has the deletion of scheduled is not, until somebody takes that back. */
+const isUnmanaged = Prisma.sql`
+  NOT EXISTS (SELECT FROM keys WHERE keys.arn = seen.arn AND keys.state <> 'deleted')
+  AND NOT EXISTS (
+    SELECT FROM former_keys AS former
+    WHERE former.key_id = seen.key_id AND (former.deletion = 'waiting'
+      OR (former.deletion <> 'left' AND seen.key_state IN ('PendingDeletion', 'PendingReplicaDeletion'))))`;
+
+function filtersOf({ provider, tag = [], alias, q, include = [] }: UnmanagedKeyQuery): Prisma.Sql[] {
+  return [
+    ...(provider === undefined ? [] : [Prisma.sql`seen.provider = ${provider}`]),
+    // What KMS does not tell is no reason to leave a key out.
+    ...(include.includes('aws') ? [] : [Prisma.sql`seen.key_manager IS DISTINCT FROM 'AWS'`]),
+    ...(include.includes('replicas') ? [] : [Prisma.sql`seen.is_replica IS NOT TRUE`]),
+    ...(alias === undefined ? [] : [Prisma.sql`seen.aliases ? ${alias}`]),
+    ...(q === undefined ? [] : [textFilter(q)]),
+    ...tag.map(tagFilter),
+  ];
 }
 
-type Inspected = NonNullable<Awaited<ReturnType<typeof inspectKey>>>;
+function textFilter(text: string): Prisma.Sql {
+  const pattern = `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  return Prisma.sql`(
+    key_search_text(coalesce(seen.description, ''), seen.arn, seen.key_id, coalesce(seen.tags_all, '{}')) ILIKE ${pattern}
+    OR EXISTS (SELECT FROM jsonb_array_elements_text(seen.aliases) AS name WHERE name ILIKE ${pattern}))`;
+}
 
-function toUnmanagedKey({ ownershipTagName }: Services, provider: string, { key, tags }: Inspected): UnmanagedKey {
-  const { key_id, arn, description, key_usage, customer_master_key_spec, multi_region, key_state } = key;
+/** @param seesAll which record a key claims is for those who see all records. */
+function toUnmanagedKey({ tags_all, checked_at, ...row }: Row, seesAll: boolean): UnmanagedKey {
   return {
-    provider,
-    key_id,
-    arn,
-    description,
-    key_usage,
-    customer_master_key_spec,
-    multi_region,
-    key_state,
-    tags: withoutReserved(tags, ownershipTagName),
-    claimed_id: tags[ownershipTagName] ?? null,
+    ...row,
+    creation_date: row.creation_date?.toISOString() ?? null,
+    deletion_date: row.deletion_date?.toISOString() ?? null,
+    tags: tags_all,
+    claimed_id: seesAll ? row.claimed_id : null,
+    observed_at: checked_at.toISOString(),
   };
-}
-
-function problemOf({ code, message }: KmsFailure, cursor: string | undefined): ProblemError {
-  if (code === 'InvalidMarkerException' && cursor !== undefined) {
-    const detail = 'KMS does not know this page (any more): start from the first.';
-    const errors = [{ parameter: 'cursor', code: 'invalid_value' as const, detail }];
-    return new ProblemError('malformed-request', `cursor: ${detail}`, { errors });
-  }
-  return new ProblemError('temporarily-unavailable', `KMS can't be asked now: ${code}: ${message}`);
 }
