@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { DescribeKeyCommand, ScheduleKeyDeletionCommand, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
+import {
+  CreateKeyCommand,
+  DescribeKeyCommand,
+  ScheduleKeyDeletionCommand,
+  UpdateKeyDescriptionCommand,
+} from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { ApplyResult, KeyDeclaration, KeyReleased } from '../../src/schemas/key-lines.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
@@ -303,6 +308,42 @@ test('GET /v1/keys/export and POST /v1/keys/apply', async (t) => {
       { outcome: 'failed', problem: { status: 422, errors: [{ detail: /pending deletion/ }] } },
     ]);
   });
+
+  t.test(
+    'a line that names a KMS key makes none and changes no other, whatever its record becomes meanwhile',
+    async (t) => {
+      const [kept, replaced, gone] = [await make({}), await make({}), await make({})];
+      const { KeyMetadata: found } = await kms.send(new CreateKeyCommand({}));
+      const taken = randomUUID();
+      const named = ({ id, arn, key_id }: typeof kept) => ({ id, arn, key_id, description: 'from a line' });
+      const slow = await Promise.all(Array.from({ length: 8 }, () => make({})));
+      await control.fault({ kind: 'internal_error', operation: 'UpdateKeyDescription', times: null });
+      const applying = apply([
+        ...slow.map(named),
+        { id: taken, key_id: found?.KeyId, description: 'from a line' },
+        ...[kept, replaced, gone].map(named),
+      ]);
+      await eventually('the lines before are under way', async () => {
+        const { body } = await control.faults();
+        return body.faults.some(({ fired }) => fired >= slow.length);
+      });
+      t.equal((await call('PUT', `/v1/keys/${taken}`, { description: 'made by somebody else' })).status, 201);
+      t.equal((await call('POST', `/v1/keys/${replaced.id}/replace`, { multi_region: true })).status, 200);
+      t.equal((await call('POST', `/v1/keys/${gone.id}/release`)).status, 204);
+      const before = (await allKeyIds(kms)).length;
+      await control.clearFaults();
+      const { results } = await applying;
+      t.match(results.slice(slow.length), [
+        { id: taken, outcome: 'failed', problem: { status: 409, detail: /The line names/ } },
+        { id: kept.id, outcome: 'updated' },
+        { id: replaced.id, outcome: 'failed', problem: { status: 409, detail: /The line names/ } },
+        { id: gone.id, outcome: 'failed', problem: { status: 404 } },
+      ]);
+      t.equal((await allKeyIds(kms)).length, before);
+      t.match((await call('GET', `/v1/keys/${taken}`)).body, { description: 'made by somebody else' });
+      t.match((await call('GET', `/v1/keys/${replaced.id}`)).body, { description: '', status: { generation: 2 } });
+    },
+  );
 
   t.test('POST /v1/keys/release', async (t) => {
     const own = await make({ tags: { team: 'payments' } });

@@ -21,7 +21,7 @@ import { type ImportedAs, type ImportRequest, importKey } from './import.ts';
 import { declaredByCreate, declaredByPut, type PatchTarget, patchTarget } from './input.ts';
 import { eachOf, partsOf } from './many.ts';
 import { planChange, planCreate, planImport } from './plan.ts';
-import { putKey } from './put.ts';
+import { declareWhole, putKey } from './put.ts';
 
 /** A line: the key that it declares, as a PUT would, and the KMS key that it says this is. */
 export type DeclaredLine = {
@@ -192,21 +192,28 @@ async function carryOut(
     if (imported !== null) return { outcome: 'imported', ...imported };
   }
   const before = decision.kind === 'change' ? decision.row.generation : 0;
-  const { isNew, ...accepted } = await putKey(services, line.id, line.input, command);
+  const { isNew, ...accepted } = await putAs(services, line, command);
   const outcome = isNew ? 'created' : accepted.row.generation > before ? 'updated' : 'unchanged';
   return { outcome, ...accepted };
 }
 
-/** null: somebody else has put the key on record under that id meanwhile. */
+/** As a PUT, but that a line which names a KMS key makes none, and changes no other: the record may be another one by now. */
+async function putAs(services: Services, line: DeclaredLine, command: Command) {
+  const { id, input, kmsKey } = line;
+  if (kmsKey === null) return putKey(services, id, input, command);
+  const accepted = await declareWhole(services, id, input, command, (row) => assertSameKey(line, row));
+  return { ...accepted, isNew: false };
+}
+
+/** null: somebody else has put a key on record under that id meanwhile. */
 async function importAs(services: Services, request: ImportRequest, command: Command) {
   const rights = { ...command.rights, permission: 'keys:import' as const };
   try {
     return await importKey(services, request, { ...command, rights });
   } catch (error) {
-    const id = request.as?.id ?? '';
-    const isOurs = error instanceof ProblemError && error.kind === 'conflict' && error.keyId === id;
-    if (isOurs && (await lookUpKey(services, id)) !== undefined) return null;
-    throw error;
+    const isOfKey = error instanceof ProblemError && error.kind !== 'conflict';
+    if (isOfKey || (await lookUpKey(services, request.as?.id ?? '')) === undefined) throw error;
+    return null;
   }
 }
 

@@ -42,7 +42,7 @@ export async function putKey(
     const row = await lookUpKey(services, id);
     const earlier = await findEarlierRun(services, command);
     if (earlier !== null) return settleEarlier(services, id, earlier, command);
-    if (row !== undefined) return { ...(await declareWhole(services, row, input, command)), isNew: false };
+    if (row !== undefined) return { ...(await declareWhole(services, id, input, command)), isNew: false };
     const made = await make(services, id, input, command);
     if (made !== null) return { ...made, isNew: true };
   }
@@ -55,11 +55,23 @@ async function settleEarlier(services: Services, id: string, { origin, generatio
   return { ...keptRow(await waitForGeneration(services, id, generation, command.wait), id), isNew: false };
 }
 
-async function declareWhole(services: Services, found: KeyRow, input: Input, command: PutCommand): Promise<Accepted> {
+/**
+ * Makes the declared state of a key that is there exactly this. Makes no key.
+ * @param assertMeant throws where the key, as it is when that is decided, is not the one that is meant.
+ * @throws ProblemError as putKey does.
+ */
+export async function declareWhole(
+  services: Services,
+  id: string,
+  input: Input,
+  command: PutCommand,
+  assertMeant: (row: KeyRow) => void = () => {},
+): Promise<Accepted> {
   const asked = asking(command, 'keys:update');
-  await assertMayTouch(services, found.id, asked.rights);
-  return change(services, found.id, asked, 'update', async (row) => {
+  await assertMayTouch(services, id, asked.rights);
+  return change(services, id, asked, 'update', async (row) => {
     assertNotExcluded(services, row, command.ifNoneMatch);
+    assertMeant(row);
     assertManaged(row);
     return declaredByPut(services, await patchTarget(services, row), input);
   });
