@@ -155,10 +155,11 @@ const bindingRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'deleteBinding',
         tags,
         summary: 'Take a role away',
-        description: 'It holds from the next request on.',
+        description:
+          'It holds from the next request on. 409 where nobody would have `access:write` everywhere any more.',
         params: IdParams,
         headers,
-        response: { ...gone, ...problems(404) },
+        response: { ...gone, ...problems(404, 409) },
       },
     },
     async (request, reply) => {
@@ -216,10 +217,11 @@ const tokenRoutes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'deleteToken',
         tags,
         summary: 'Revoke an API token',
-        description: 'Every process refuses it within five seconds. What was given to it is taken away.',
+        description:
+          'Every process refuses it within five seconds. What was given to it is taken away. 409 where nobody would have `access:write` everywhere any more: `npm run tokens` on the host revokes it.',
         params: IdParams,
         headers,
-        response: { ...gone, ...problems(404) },
+        response: { ...gone, ...problems(404, 409) },
       },
     },
     async (request, reply) => {

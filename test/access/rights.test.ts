@@ -514,6 +514,20 @@ test('rights', async (t) => {
     t.equal((await admin('POST', `/v1/keys/${locking.id}/replace`, replace)).status, 200);
   });
 
+  t.test('so does a recreation', async (t) => {
+    const locking = await make({ tags: { team: 'payments' }, bypass_policy_lockout_safety_check: true });
+    await control.loseKey(locking.arn);
+    await eventually('KMS is known to have lost it', async () => {
+      const { body } = await payments('POST', `/v1/keys/${locking.id}/refresh`);
+      return body.status.state === 'failed';
+    });
+    const before = await standing();
+    const { status, body } = await payments<Problem>('POST', `/v1/keys/${locking.id}/recreate`);
+    t.match({ status, body }, { status: 403, body: { detail: /keys:bypass-lockout/ } });
+    t.same(await standing(), before);
+    t.equal((await admin('POST', `/v1/keys/${locking.id}/recreate`)).status, 200);
+  });
+
   t.test('an ETag is of what the caller was shown, its allowed_actions too', async (t) => {
     const role = { permissions: ['keys:read', 'keys:update', 'keys:create'] };
     await admin('PUT', '/v1/access/roles/changing', role);
@@ -586,5 +600,33 @@ test('rights', async (t) => {
     t.notOk(
       (await gatekeeper<{ permissions: string[] }>('GET', '/v1/access/me')).body.permissions.includes('events:read'),
     );
+  });
+
+  t.test('somebody keeps the right to give rights, and of two who take it from each other one', async (t) => {
+    await admin('PUT', '/v1/access/roles/keeper', { permissions: ['access:write', 'tokens:write'] });
+    const [first, second] = [await addToken(admin, { role: 'keeper' }), await addToken(admin, { role: 'keeper' })];
+    await addToken(admin, { role: 'keeper', tags: { team: 'payments' } });
+    const late = await addToken(admin, { role: 'keeper' });
+    await services.database.pool.query('UPDATE api_tokens SET expires_at = now() WHERE id = $1', [late.id]);
+    type Bindings = { items: { id: string; subject: { token?: string } }[] };
+    const { body } = await admin<Bindings>('GET', '/v1/access/bindings?limit=200');
+    const kept = new Set([first.name, second.name, late.name]);
+    for (const { id, subject } of body.items) {
+      if (kept.has(subject.token ?? '')) continue;
+      t.equal((await callerWith(url, first.token)('DELETE', `/v1/access/bindings/${id}`)).status, 204);
+    }
+    const revoked = await Promise.all([
+      callerWith(url, first.token)<Problem>('DELETE', `/v1/tokens/${second.id}`),
+      callerWith(url, second.token)<Problem>('DELETE', `/v1/tokens/${first.id}`),
+    ]);
+    t.same(revoked.map(({ status }) => status).sort(), [204, 409]);
+    const left = revoked[0]?.status === 204 ? first : second;
+    const last = callerWith(url, left.token);
+    t.match(revoked.find(({ status }) => status === 409)?.body, { detail: /npm run tokens/ });
+    const { body: me } = await last<{ bindings: { id: string }[] }>('GET', '/v1/access/me');
+    t.equal((await last('DELETE', `/v1/access/bindings/${me.bindings[0]?.id}`)).status, 409);
+    t.equal((await last('DELETE', `/v1/tokens/${left.id}`)).status, 409);
+    t.equal((await last('PUT', '/v1/access/roles/keeper', { permissions: ['tokens:write'] })).status, 409);
+    t.equal((await last('PUT', '/v1/access/roles/keeper', { permissions: ['access:write'] })).status, 200);
   });
 });

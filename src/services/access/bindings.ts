@@ -12,8 +12,10 @@ import type { PageQuery } from '../../schemas/history.ts';
 import { anyName, pageAfter, uuidForm } from '../cursors.ts';
 import { type Doer, recordEvent } from '../history/log.ts';
 import { conflict, invalidInput, ProblemError } from '../problems.ts';
+import { keepingAnAdmin, type WaysIn } from './last-admin.ts';
 
 type Stored = { database: Database };
+type Guarded = Stored & { callers: WaysIn };
 
 /** Who asks, and what they may do. */
 export type Asker = Doer & { rights: Rights };
@@ -141,12 +143,12 @@ export function pageOfBindings({ database }: Stored, query: PageQuery): Promise<
   );
 }
 
-/** @throws ProblemError not-found */
-export async function deleteBinding({ database }: Stored, id: string, by: Doer): Promise<void> {
+/** @throws ProblemError not-found; conflict for what makes the last admin one. */
+export async function deleteBinding({ database, callers }: Guarded, id: string, by: Doer): Promise<void> {
   await database.prisma.$transaction(async (transaction) => {
     const row = isUuid(id) ? await transaction.accessBinding.findUnique({ where: { id } }) : null;
     if (row === null) throw new ProblemError('not-found', `There is no binding with the id ${JSON.stringify(id)}.`);
-    await removeBinding(transaction, row, by);
+    await keepingAnAdmin(transaction, callers, () => removeBinding(transaction, row, by));
   });
 }
 
@@ -175,10 +177,11 @@ function isBuiltIn(name: string): boolean {
 /**
  * Makes a role, or changes what it gives to all who have it.
  * @returns whether it is new.
- * @throws ProblemError invalid-input for a name that no role can have, conflict for a built-in role, forbidden.
+ * @throws ProblemError invalid-input for a name that no role can have, conflict for a built-in role and for what makes the last
+ * admin one, forbidden.
  */
 export async function putRole(
-  { database }: Stored,
+  { database, callers }: Guarded,
   { name, permissions }: { name: string; permissions: Permission[] },
   by: Asker,
 ): Promise<{ role: Role; isNew: boolean }> {
@@ -193,7 +196,9 @@ export async function putRole(
   const isNew = await database.prisma.$transaction(async (transaction) => {
     const before = await transaction.accessRole.findUnique({ where: { name } });
     const columns = { permissions: wanted, updated_at: new Date() };
-    await transaction.accessRole.upsert({ where: { name }, create: { name, ...columns }, update: columns });
+    await keepingAnAdmin(transaction, callers, () =>
+      transaction.accessRole.upsert({ where: { name }, create: { name, ...columns }, update: columns }),
+    );
     const was = before === null ? null : { permissions: before.permissions };
     const changes = changedFields(was, { permissions: wanted });
     await recordEvent(transaction, { type: 'role.changed', data: { name, changes } }, by);

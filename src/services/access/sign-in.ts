@@ -6,6 +6,7 @@ import type { AuthMode } from '../../variables.ts';
 import { ProblemError } from '../problems.ts';
 import type { Binding, Directory, Subject } from './directory.ts';
 import type { Identity, JwtRules, JwtVerifier } from './issuer.ts';
+import type { WaysIn } from './last-admin.ts';
 import { digestOf } from './tokens.ts';
 
 export type Caller = {
@@ -41,9 +42,7 @@ const mostRemembered = 2000;
 /** A caller, and for how long its credentials hold, in milliseconds since the epoch. */
 type SignedIn = { caller: Caller; until: number };
 
-export type Callers = {
-  /** Those whose word on people is taken. */
-  issuers: readonly string[];
+export type Callers = WaysIn & {
   /** Who is behind an Authorization header: at once, where it was asked just now. @throws ProblemError unauthenticated */
   behind(header: string | undefined): Caller | Promise<Caller>;
   /** What somebody may do by now who has asked for something that goes on. @param identity of the caller that it was. */
@@ -64,21 +63,21 @@ export function openCallers(
     // A new one: what is still being looked up goes into the old one.
     known = new Map();
   };
-  const issuers = jwt?.issuers ?? [];
+  const ways: WaysIn = { takesTokens: modes.includes('tokens'), issuers: jwt?.issuers ?? [] };
   const isOpen = modes.includes('none');
   const accessOf = async (identity: Subject | null) => {
     if (isOpen) return unlimited;
     return identity === null ? new Access([]) : (await directory.rightsOf(identity)).access;
   };
-  if (isOpen) return { issuers, behind: () => anonymous, accessOf, forget };
+  if (isOpen) return { ...ways, behind: () => anonymous, accessOf, forget };
   const verify = jwt === null ? null : remembering(jwt.verify);
   const lookUp = async (credentials: string, digest: string): Promise<Caller> => {
     const remembered = known;
     const isToken = credentials.startsWith('kwd_');
-    const takesToken = modes.includes('tokens') && isTokenForm(credentials);
+    const takesToken = ways.takesTokens && isTokenForm(credentials);
     let found: SignedIn | null = null;
     if (isToken) found = takesToken ? await byToken(directory, digest) : null;
-    else if (verify !== null) found = await byJwt(directory, await verify(credentials, digest), issuers);
+    else if (verify !== null) found = await byJwt(directory, await verify(credentials, digest), ways.issuers);
     if (found === null) throw unauthenticated('The token is not valid here: it is unknown, revoked or expired.');
     if (remembered.size >= mostRemembered) remembered.clear();
     remembered.set(digest, { ...found, until: Math.min(found.until, Date.now() + callerFreshness) });
@@ -94,7 +93,7 @@ export function openCallers(
     const kept = known.get(digest);
     return kept !== undefined && Date.now() < kept.until ? kept.caller : lookUp(credentials, digest);
   };
-  return { issuers, behind, accessOf, forget };
+  return { ...ways, behind, accessOf, forget };
 }
 
 /** What is not valid is looked at anew each time. */

@@ -11,6 +11,7 @@ import { anyName, pageAfter } from '../cursors.ts';
 import { type Doer, recordEvent } from '../history/log.ts';
 import { conflict, invalidInput, ProblemError } from '../problems.ts';
 import { type Asker, assertMayGive, giveRole, takeFrom } from './bindings.ts';
+import { keepingAnAdmin, type WaysIn } from './last-admin.ts';
 
 type Stored = { database: Database };
 
@@ -102,18 +103,30 @@ export function pageOfTokens({ database }: Stored, query: PageQuery): Promise<To
   );
 }
 
-/** Revokes a token, and takes what was given to it. @throws ProblemError not-found */
-export async function revokeToken({ database }: Stored, id: string, by: Doer): Promise<void> {
+/**
+ * Revokes a token, and takes what was given to it. With `callers`, not the last admin's.
+ * @throws ProblemError not-found, conflict.
+ */
+export async function revokeToken(
+  { database, callers }: Stored & { callers?: WaysIn },
+  id: string,
+  by: Doer,
+): Promise<void> {
   await database.prisma.$transaction(async (transaction) => {
-    const where = { id };
-    const row = isUuid(id) ? await transaction.apiToken.findUnique({ where }) : null;
-    if (row === null || (await transaction.apiToken.deleteMany({ where })).count === 0) {
-      throw new ProblemError('not-found', `There is no token with the id ${JSON.stringify(id)}.`);
-    }
-    await takeFrom(transaction, row.name, by);
-    await recordEvent(transaction, { type: 'token.revoked', data: { name: row.name } }, by);
-    await announceAccessChange(transaction);
+    const revoke = () => revokeIn(transaction, id, by);
+    await (callers === undefined ? revoke() : keepingAnAdmin(transaction, callers, revoke));
   });
+}
+
+async function revokeIn(transaction: Transaction, id: string, by: Doer): Promise<void> {
+  const where = { id };
+  const row = isUuid(id) ? await transaction.apiToken.findUnique({ where }) : null;
+  if (row === null || (await transaction.apiToken.deleteMany({ where })).count === 0) {
+    throw new ProblemError('not-found', `There is no token with the id ${JSON.stringify(id)}.`);
+  }
+  await takeFrom(transaction, row.name, by);
+  await recordEvent(transaction, { type: 'token.revoked', data: { name: row.name } }, by);
+  await announceAccessChange(transaction);
 }
 
 function toToken({ id, name, expires_at, last_used_at, created_by, created_at }: ApiToken): Token {
