@@ -4,7 +4,8 @@
  */
 import type { ClientBase } from 'pg';
 import type { Retention } from '../../config.ts';
-import type { Prisma, Transaction } from '../../database/client.ts';
+import type { Transaction } from '../../database/client.ts';
+import { insertAll } from '../../database/insert.ts';
 import type {
   AccessEvent,
   EventData,
@@ -26,23 +27,28 @@ export type Doer = {
 const keyward: Doer = { actor: 'keyward', requestId: null };
 
 /** Writes an event in the transaction of what it tells of. @param by left out: Keyward by itself. */
-export function recordEvent(transaction: Pick<Transaction, 'event'>, event: AnyEvent, by?: Doer): Promise<void> {
+export function recordEvent(
+  transaction: Pick<Transaction, '$executeRawUnsafe'>,
+  event: AnyEvent,
+  by?: Doer,
+): Promise<void> {
   return recordEvents(transaction, [event], by);
 }
 
 /** The same of several, in their order. */
 export async function recordEvents(
-  transaction: Pick<Transaction, 'event'>,
+  transaction: Pick<Transaction, '$executeRawUnsafe'>,
   events: readonly AnyEvent[],
   by: Doer = keyward,
 ): Promise<void> {
-  await transaction.event.createMany({
-    data: events.map((event) => {
-      const data = event.data as unknown as Prisma.InputJsonObject;
-      return { ...subjectOf(event), ...columnsOf(by), type: event.type, data };
-    }),
+  const rows = events.map((event) => {
+    return { ...nobody, ...subjectOf(event), ...columnsOf(by), type: event.type, data: event.data };
   });
+  await insertAll(transaction, 'events', rows);
 }
+
+/** Of an event that is of no key, or of no provider. */
+const nobody = { key_ref: null, provider: null };
 
 type AnyEvent = KeyEvent | ProviderEvent | ImportEvent | AccessEvent;
 

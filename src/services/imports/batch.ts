@@ -20,7 +20,7 @@ import { recordFoundKeys } from '../keys/intents.ts';
 import { ProblemError } from '../problems.ts';
 import type { Access } from '../providers/access.ts';
 import type { Semaphore } from '../sync/semaphore.ts';
-import { doerOf, finish } from './ending.ts';
+import { doerOf } from './ending.ts';
 import { pauseBefore } from './listing.ts';
 import {
   giveItemsBack,
@@ -63,7 +63,6 @@ export async function importBatch(
   try {
     const looks = await lookAtAll(services, work, items);
     await record(services, work, looks);
-    await finish(services, row.id);
   } finally {
     clearInterval(renewal);
     await giveItemsBack(pool, importId, token).catch(() => {});

@@ -7,8 +7,9 @@ import type { Services } from '../context.ts';
 import { readAtOnce } from '../sync/refresh.ts';
 import { Semaphore } from '../sync/semaphore.ts';
 import { importBatch } from './batch.ts';
+import { finish } from './ending.ts';
 import { findKeys } from './listing.ts';
-import { findDue } from './rows.ts';
+import { findDone, findDue } from './rows.ts';
 
 /** Milliseconds between looks for imports. */
 const interval = 500;
@@ -55,6 +56,8 @@ class Importer {
     this.#begin('listing', async () => {
       while (!this.#signal.aborted && (await findKeys(this.#services, () => this.#signal.aborted))) {}
     });
+    // Where a process has died right after the last key, too.
+    for (const id of await findDone(this.#services.database.pool)) await finish(this.#services, id);
     for (const due of await findDue(this.#services.database.pool)) {
       this.#begin(`${due.import_id} ${due.provider}`, () =>
         this.#drain({ importId: due.import_id, provider: due.provider }),
@@ -83,5 +86,6 @@ class Importer {
       while (!this.#signal.aborted && (await importBatch(this.#services, due, readers))) {}
     };
     await Promise.all(Array.from({ length: batchesAtOnce }, takeTurns));
+    await finish(this.#services, due.importId);
   }
 }

@@ -205,6 +205,15 @@ export async function findDue(pool: Pool): Promise<{ import_id: string; provider
   return rows;
 }
 
+/** Imports of which nothing is left to do. */
+export async function findDone(pool: Pool): Promise<string[]> {
+  const { rows } = await pool.query<{ id: string }>(
+    `SELECT id FROM imports WHERE state = 'running' AND is_listed
+      AND NOT EXISTS (SELECT 1 FROM import_items WHERE import_id = imports.id AND outcome = 'waiting')`,
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** Takes keys of an import whose turn has come, with the import as it is. */
 export async function takeItems(
   pool: Pool,

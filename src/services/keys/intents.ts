@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
+import { insertAll } from '../../database/insert.ts';
 import { announceNewKey } from '../../database/notifications.ts';
 import { changedFields } from '../../domain/changes.ts';
 import type { KeyEvent, RevisionOrigin } from '../../domain/events.ts';
@@ -267,20 +268,19 @@ async function recordRevisions(
   const changed = revisions.map((revision) => {
     return { ...revision, changes: changedFields(revision.before ?? null, revision.declared) };
   });
-  await transaction.revision.createMany({
-    data: changed.map(({ keyId, generation, origin, declared, changes, policyBefore }) => ({
-      key_ref: keyId,
-      generation,
-      desired: declared as unknown as Prisma.InputJsonObject,
-      policy_before: (policyBefore as Prisma.InputJsonObject | null | undefined) ?? Prisma.DbNull,
-      changes,
-      origin,
-      actor: by.actor,
-      on_behalf_of: by.onBehalfOf ?? null,
-      request_id: by.requestId,
-      command_id: by.commandId ?? null,
-    })),
-  });
+  const rows = changed.map(({ keyId, generation, origin, declared, changes, policyBefore }) => ({
+    key_ref: keyId,
+    generation,
+    desired: declared,
+    policy_before: policyBefore ?? null,
+    changes,
+    origin,
+    actor: by.actor,
+    on_behalf_of: by.onBehalfOf ?? null,
+    request_id: by.requestId,
+    command_id: by.commandId ?? null,
+  }));
+  await insertAll(transaction, 'revisions', rows);
   const events = changed.map(({ keyId, generation, origin, changes }): KeyEvent => {
     return { type: 'desired_state.changed', key: { id: keyId, generation }, data: { origin, changes } };
   });

@@ -4,6 +4,7 @@
  */
 import { type Key, Prisma, type Transaction, type Work } from '../../database/client.ts';
 import { workColumnNames } from '../../database/columns.ts';
+import { insertAll } from '../../database/insert.ts';
 import type { KeyRow } from './key-row.ts';
 import { findRowIn } from './read.ts';
 
@@ -51,15 +52,19 @@ export async function insertRow(transaction: Transaction, columns: NewColumns): 
   return joined(key, row);
 }
 
-/** The same of several. @throws Prisma's P2002 when one of the ARNs or ids is on record: none is recorded then. */
+/** The same of several. @throws Prisma's P2010 when one of the ARNs or ids is on record: none is recorded then. */
 export async function insertRows(transaction: Transaction, columns: readonly NewColumns[]): Promise<void> {
-  const rows = columns.map((one) => ({ id: one.id as string, provider: one.provider, ...split(one) }));
-  await transaction.key.createMany({ data: rows.map(({ keys }) => keys as Prisma.KeyCreateManyInput) });
-  await transaction.work.createMany({
-    data: rows.map(({ id, provider, work }) => {
-      return { ...(work as Omit<Prisma.WorkCreateManyInput, 'key_ref' | 'provider'>), key_ref: id, provider };
-    }),
-  });
+  const rows = columns.map((one) => ({ one, ...split(one) }));
+  await insertAll(
+    transaction,
+    'keys',
+    rows.map(({ keys }) => ({ ...keys, policy: keys.policy === Prisma.DbNull ? null : keys.policy })),
+  );
+  await insertAll(
+    transaction,
+    'work',
+    rows.map(({ one, work }) => ({ key_ref: one.id, provider: one.provider, ...work })),
+  );
 }
 
 /** Writes columns of either row. @returns the key as it is then; null: it is not as the condition says, and nothing was written. */
