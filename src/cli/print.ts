@@ -1,5 +1,6 @@
 /** Tables, lists of fields, and lines of JSON. */
 import Table from 'cli-table3';
+import { wrapAnsi } from 'fast-wrap-ansi';
 import { type Io, jsonLine, paint, visible, widthOf } from './io.ts';
 import { cut, widthOfText } from './text.ts';
 
@@ -71,7 +72,13 @@ export function printJson(io: Io, value: unknown): undefined {
   io.stdout.write(`${jsonLine(value)}\n`);
 }
 
-/** A word to who sits at the terminal; nothing where programs read. */
+/** A text in lines that fit in the terminal with what stands before them, broken between words. */
+export function wrapped(io: Io, text: string, before = 0): string {
+  if (io.stderr.isTTY !== true) return text;
+  return wrapAnsi(text, Math.max(20, widthOf(io.stderr) - before), { trim: true });
+}
+
+/** A word to who runs it, which no program reads. */
 export function say(io: Io, text: string): undefined {
-  io.stderr.write(`${text}\n`);
+  io.stderr.write(`${wrapped(io, text)}\n`);
 }

@@ -1,6 +1,7 @@
 /** What went wrong, as a person wants to read it. */
 import { Failure, Refusal } from './errors.ts';
-import { type Io, jsonLine, paint, visible } from './io.ts';
+import { type Io, jsonLine, paint, visible, widthOf } from './io.ts';
+import { say, wrapped } from './print.ts';
 import { widthOfText } from './text.ts';
 
 /** `/tags/team` is `tags.team`: RFC 6901 as it is said. */
@@ -19,11 +20,15 @@ const hints: Record<number, string> = {
 
 /** Things that are wrong, each at its place, below each other. */
 export function printPlaces(io: Io, places: [place: string, detail: string][]): void {
-  const width = Math.max(...places.map(([place]) => widthOfText(visible(place))));
-  for (const [place, detail] of places) {
-    const shown = visible(place);
-    const padding = ' '.repeat(width - widthOfText(shown));
-    io.stderr.write(`  ${paint(io.stderr, 'bold', shown)}${padding}${width === 0 ? '' : '  '}${visible(detail)}\n`);
+  const shown = places.map(([place, detail]) => ({ place: visible(place), detail: visible(detail) }));
+  const widest = Math.max(...shown.map(({ place }) => widthOfText(place)));
+  // Long places, such as those in files, stand in a line of their own.
+  const isBeside = widest <= widthOf(io.stderr) / 3;
+  const indent = isBeside ? widest + 4 : 4;
+  for (const { place, detail } of shown) {
+    const lines = wrapped(io, detail, indent).replaceAll('\n', `\n${' '.repeat(indent)}`);
+    const gap = isBeside ? ' '.repeat(indent - 2 - widthOfText(place)) : `\n${' '.repeat(indent)}`;
+    io.stderr.write(`  ${paint(io.stderr, ['red', 'bold'], place)}${gap}${lines}\n`);
   }
 }
 
@@ -32,16 +37,16 @@ export function printProblem(io: Io, { problem, retryAfter }: Refusal, where = p
   const title = paint(io.stderr, ['red', 'bold'], visible(problem.title));
   const { errors = [], status } = problem;
   const hint = hints[status];
-  io.stderr.write(`${title}: ${visible(problem.detail)}\n`);
+  say(io, `${title}: ${visible(problem.detail)}`);
   if (errors.length > 0) {
     printPlaces(
       io,
       errors.map((error) => [where(error), error.detail]),
     );
   }
-  if (hint !== undefined) io.stderr.write(`${hint}\n`);
-  if (retryAfter !== undefined) io.stderr.write(`Try again in ${inTime(retryAfter)}.\n`);
-  io.stderr.write(`${paint(io.stderr, 'dim', `request ${visible(problem.request_id)}`)}\n`);
+  if (hint !== undefined) say(io, hint);
+  if (retryAfter !== undefined) say(io, `Try again in ${inTime(retryAfter)}.`);
+  say(io, paint(io.stderr, 'dim', `request ${visible(problem.request_id)}`));
 }
 
 const inTime = (seconds: number) => (seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`);
@@ -54,6 +59,6 @@ export function printFailure(io: Io, error: unknown, json: boolean): void {
     return;
   }
   const { message } = error as Error;
-  io.stderr.write(`${paint(io.stderr, ['red', 'bold'], 'keyward')}: ${visible(message)}\n`);
-  if (error instanceof Failure && error.hint !== undefined) io.stderr.write(`${visible(error.hint)}\n`);
+  say(io, `${paint(io.stderr, ['red', 'bold'], 'keyward')}: ${visible(message)}`);
+  if (error instanceof Failure && error.hint !== undefined) say(io, visible(error.hint));
 }

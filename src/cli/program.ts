@@ -6,14 +6,18 @@ import { group } from './command.ts';
 import { addApply } from './commands/apply.ts';
 import { addDrift } from './commands/drift.ts';
 import { addExport } from './commands/export.ts';
+import { addImport } from './commands/import.ts';
 import { addKeyChanges } from './commands/key-changes.ts';
 import { addKeyReads } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
 import { addProviders } from './commands/providers.ts';
 import { addRelease } from './commands/release.ts';
+import { addTerraform } from './commands/terraform.ts';
 import { addTokens } from './commands/tokens.ts';
+import { addUnmanagedKeys } from './commands/unmanaged.ts';
 import { exitCodes, Failure, Refusal } from './errors.ts';
 import { type Io, paint, widthOf } from './io.ts';
+import { say } from './print.ts';
 import { printFailure } from './problem.ts';
 
 const variables = `
@@ -54,8 +58,11 @@ export function buildProgram(context: Context): Command {
   addKeyReads(context, keys);
   addKeyChanges(context, keys);
   addRelease(context, keys);
+  addImport(context, program);
+  addUnmanagedKeys(context, program);
   addApply(context, program);
   addExport(context, program);
+  addTerraform(context, program);
   addDrift(context, program);
   addProviders(context, program);
   addTokens(context, program);
@@ -85,7 +92,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   } catch (error) {
     if (io.interrupted.aborted || (error as Error).name === 'ExitPromptError') {
       const underWay = context.session?.underWay;
-      io.stderr.write(`Interrupted.${underWay === undefined ? '' : ` ${underWay}`}\n`);
+      say(io, `Interrupted.${underWay === undefined ? '' : ` ${underWay}`}`);
       return exitCodes.interrupted;
     }
     // Commander has said it already.

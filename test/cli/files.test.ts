@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { CreateKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { parseAllDocuments } from 'yaml';
 import type { Key } from '../../src/schemas/key.ts';
 import { keyward, plain, type Surroundings } from '../support/cli.ts';
 import { temporaryFolder } from '../support/process.ts';
-import { startService } from '../support/service.ts';
+import { eventually, startService } from '../support/service.ts';
 
 test('declarations in files', async (t) => {
   const { url, call, control } = await startService(t);
@@ -79,7 +80,7 @@ test('declarations in files', async (t) => {
     const file = await inFile('wrong.yaml', wrong);
     const refused = await at(['apply', '-f', file, '--yes']);
     t.equal(refused.code, 1);
-    t.ok(refused.stderr.includes(`  ${file}:7 deletion_window_in_days  `), refused.stderr);
+    t.ok(refused.stderr.includes(`  ${file}:7 deletion_window_in_days\n    It must be 7 or more.\n`), refused.stderr);
     for (const [content, message] of [
       ['description: no id\n', /:1: it has no id\. .*\nOne that nobody has yet, for a new key: id: [0-9a-f-]{36}\n/],
       ['id: [\n', /:\d: .*flow/i],
@@ -116,5 +117,74 @@ test('declarations in files', async (t) => {
     const missing = await at(['keys', 'release', randomUUID(), '--yes'], { columns: 80 });
     t.equal(missing.code, 1);
     t.match(plain(missing.stderr), /There is no key with the id [\s\S]*0 released, 1 failed/);
+  });
+});
+
+test('imports', async (t) => {
+  const { url, kms } = await startService(t);
+  const folder = await temporaryFolder(t);
+  const env = { KEYWARD_URL: url, XDG_CONFIG_HOME: folder };
+  const at = (args: string[], around: Surroundings = {}) => keyward(args, { env, ...around });
+  const made = await Promise.all(
+    ['a', 'b', 'c'].map(async (team) => {
+      const Tags = [{ TagKey: 'team', TagValue: team }];
+      return (await kms.send(new CreateKeyCommand({ Description: team, Tags }))).KeyMetadata?.KeyId ?? '';
+    }),
+  );
+  type Item = { source: string; outcome: string; reason: { code: string } | null };
+
+  t.test('a dry run tells and takes nothing; by tag, by name and all take each key once', async (t) => {
+    const dry = await at(['import', '--all', '--dry-run']);
+    t.equal(dry.code, 0, dry.stderr);
+    t.same(
+      dry.json<Item>().map(({ outcome }) => outcome),
+      ['imported', 'imported', 'imported'],
+    );
+    t.match(dry.stderr, /Import [0-9a-f-]{36}: 3 would be imported, /);
+    t.same((await at(['keys', 'list'])).json(), []);
+    t.match((await at(['import', '--all', '--tag', 'team=b'])).stderr, ': 1 imported, ');
+    const named = await at(['import', made[0] ?? '', made[1] ?? '', 'alias/nobody'], { columns: 80 });
+    t.equal(named.code, 1, 'one failed');
+    t.match(plain(named.stdout), /alias\/nobody +failed +KMS has no/);
+    t.match(plain(named.stderr).replaceAll('\n', ' '), /1 imported, 1 managed already, 0 skipped, 1 failed\./);
+    t.match((await at(['import', '--all'])).stderr, ': 1 imported, 2 managed already, ');
+  });
+
+  t.test('Ctrl-C and --detach leave it going, and say how to watch it', async (t) => {
+    const detached = await at(['import', '--all', '--detach']);
+    t.equal(detached.code, 0);
+    const [{ id } = { id: '' }] = detached.json<{ id: string }>();
+    t.match(detached.stderr, `keyward imports watch ${id}`);
+    const watched = await at(['imports', 'watch', id]);
+    t.equal(watched.code, 0);
+    t.same(
+      watched.json<Item>().map(({ outcome }) => outcome),
+      Array(3).fill('already_managed'),
+    );
+    const ctrlC = new AbortController();
+    const running = at(['import', '--all'], { interrupted: ctrlC.signal });
+    await eventually('it has begun', async () => (await at(['imports', 'list'])).json().length === 6);
+    ctrlC.abort();
+    const { code, stderr } = await running;
+    if (code === 130) t.match(stderr, /keyward imports watch [0-9a-f-]{36}|may have begun/);
+    else t.equal(code, 0, 'it was over before');
+  });
+
+  t.test('what can not be meant is not asked for', async (t) => {
+    for (const args of [
+      [],
+      ['--all', 'x'],
+      ['--state', 'x', '--all'],
+      ['x', '--tag', 'a=b'],
+      ['--state', '/no/such/file'],
+    ]) {
+      const { code, stderr } = await at(['import', ...args]);
+      t.equal(code, 64, stderr);
+    }
+    const broken = await at(['import', '--state', '-'], { stdin: '{"version": 3}' });
+    t.equal(broken.code, 1);
+    t.match(broken.stderr, /version/);
+    const { id } = (await at(['imports', 'list'])).json<{ id: string }>()[0] ?? { id: '' };
+    t.equal((await at(['imports', 'removed', id])).code, 1, 'it came out of no state');
   });
 });

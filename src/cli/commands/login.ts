@@ -5,7 +5,7 @@ import { asksSecret, canAsk } from '../ask.ts';
 import { type Context, leaf } from '../command.ts';
 import { configFile, findTarget, forgetTarget, keepTarget, serviceUrl, type Target } from '../config.ts';
 import { Failure } from '../errors.ts';
-import type { Io } from '../io.ts';
+import { type Io, visible } from '../io.ts';
 import { printJson, say } from '../print.ts';
 import { dataOf, openSession } from '../session.ts';
 
@@ -31,7 +31,8 @@ async function login(context: Context, options: { json?: boolean }, url: string 
   }
   const file = await keepTarget(io.env, target);
   if (context.session.json) printJson(io, me);
-  say(io, `Signed in to ${place} as ${me.subject} (${me.kind}); kept in ${file}.`);
+  const who = me.subject === me.kind ? me.kind : `${me.subject} (${me.kind})`;
+  say(io, `Signed in to ${place} as ${visible(who)}; kept in ${file}.`);
 }
 
 async function logout(context: Context): Promise<void> {
