@@ -213,7 +213,7 @@ export const readTable = {
     errors: [...keyAndState, 'InvalidMarkerException', 'UnsupportedOperationException'],
   },
   ListResourceTags: { quota: 2000, errors: [...noSuchKey, 'InvalidMarkerException'] },
-  ListAliases: { quota: 500, errors: ['InvalidMarkerException'], isOfAccount: true },
+  ListAliases: { quota: 500, errors: [...noSuchKey, 'InvalidMarkerException'], isOfAccount: true },
 } satisfies Record<string, Read>;
 
 export type ReadName = keyof typeof readTable;

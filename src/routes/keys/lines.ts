@@ -20,7 +20,7 @@ import { KeyFilters } from '../../schemas/key-list.ts';
 import { type AppliedLine, applyLines, planLines } from '../../services/commands/apply.ts';
 import { releaseKeys } from '../../services/commands/release-many.ts';
 import { conditionsToExport, countPendingDeletion, declarationOf, walkKeys } from '../../services/keys/export.ts';
-import { problemKinds } from '../../services/problems.ts';
+import { ProblemError, problemKinds } from '../../services/problems.ts';
 import type { KeyRow } from '../../services/rows/key-row.ts';
 import { assertValidBody, commandOf, jsonAnswer, writeHeaders } from './shared.ts';
 
@@ -98,7 +98,7 @@ const applyRoute: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'applyKeys',
         tags: ['Keys'],
         summary: 'Make many keys what lines declare',
-        description: `Takes what \`GET /v1/keys/export\` gives, or lines written by hand: at most ${mostLines}, and 16 MiB. A line is the body of PUT with the \`id\` of the key, which it makes or changes. A line that names a KMS key (\`arn\` or \`key_id\`) never makes one: where there is no record of its id, it takes that KMS key into management, with what the line declares, and changes nothing in KMS but the ownership tag; what differs is drift. All lines are checked first: rules that are broken are 422, each with its line, and nothing is done. Then each goes its way; what one of them can't have is told of that one. The same lines again change nothing. A line that makes a key needs keys:create, one that imports keys:import.`,
+        description: `Takes what \`GET /v1/keys/export\` gives, or lines written by hand: at most ${mostLines}, and 16 MiB. A line is the body of PUT with the \`id\` of the key, which it makes or changes. A line that names a KMS key (\`arn\` or \`key_id\`) never makes one: where there is no record of its id, it takes that KMS key into management, with what the line declares, and changes nothing in KMS but the ownership tag; what differs is drift. All lines are checked first: rules that are broken are 422, each with its line, and nothing is done. Then each goes its way; what one of them can't have is told of that one. A request works for 45 seconds: what it has not begun by then has failed with 503, and is to be sent again. The same lines again change nothing. A line that makes a key needs keys:create, one that imports keys:import.`,
         consumes: [linesType],
         querystring: ApplyQuery,
         headers: writeHeaders,
@@ -139,7 +139,8 @@ function resultOf(request: FastifyRequest, { row, error, plan, ...applied }: App
 function problemIn(request: FastifyRequest, error: unknown) {
   const problem = toProblem(error as FastifyError, request);
   const { status } = problemKinds[problem.kind];
-  if (status >= 500) request.log.error({ err: error }, 'a part of a request failed');
+  if (status >= 500 && !(error instanceof ProblemError))
+    request.log.error({ err: error }, 'a part of a request failed');
   if (request.refusedPart === null || status === 403) request.refusedPart = status;
   return shownProblem(request, problem);
 }

@@ -44,6 +44,12 @@ export type AppliedLine = {
   error?: unknown;
 };
 
+/**
+ * Milliseconds of one request in which lines are begun. A proxy, and Keyward itself, gives up a connection that is silent for much
+ * longer, and its lines would be carried out with nobody to be told.
+ */
+const longestWork = 45_000;
+
 /** What is to be done for a line. */
 type Decision =
   | { kind: 'create' }
@@ -60,11 +66,12 @@ export async function applyLines(
   lines: readonly DeclaredLine[],
   command: Command,
 ): Promise<AppliedLine[]> {
-  const decided = await decide(services, lines, command);
+  const until = Date.now() + longestWork;
   const partOf = partsOf(command);
+  const decided = await decide(services, lines, command);
   return eachOf(decided, async ([line, decision]) => {
     const part = partOf(line.id);
-    return settled(line, decision, () => carryOut(services, line, decision, part));
+    return settled(line, decision, until, () => carryOut(services, line, decision, part));
   });
 }
 
@@ -74,9 +81,10 @@ export async function planLines(
   lines: readonly DeclaredLine[],
   command: Command,
 ): Promise<AppliedLine[]> {
+  const until = Date.now() + longestWork;
   const decided = await decide(services, lines, command);
   return eachOf(decided, ([line, decision]) =>
-    settled(line, decision, async () => {
+    settled(line, decision, until, async () => {
       const row = decision.kind === 'change' ? decision.row : null;
       const plan = await planOf(services, line, decision, command);
       return { outcome: outcomeOf(decision), pending: false, row, plan };
@@ -86,13 +94,25 @@ export async function planLines(
 
 type Settled = Omit<AppliedLine, 'line' | 'id'>;
 
-async function settled({ line, id }: DeclaredLine, decision: Decision, work: () => Promise<Settled>) {
+/** @param until when what has not been begun is left to another request. */
+async function settled(
+  { line, id }: DeclaredLine,
+  decision: Decision,
+  until: number,
+  work: () => Promise<Settled>,
+): Promise<AppliedLine> {
   const row = decision.kind === 'change' ? decision.row : null;
   try {
+    if (Date.now() > until) throw notBegun();
     return { line, id, ...(await work()) };
   } catch (error) {
-    return { line, id, outcome: 'failed' as const, pending: false, row, error };
+    return { line, id, outcome: 'failed', pending: false, row, error };
   }
+}
+
+function notBegun(): ProblemError {
+  const detail = `The lines before it took ${longestWork / 1000} seconds, and nothing was done about this one: send the same lines again.`;
+  return new ProblemError('temporarily-unavailable', detail);
 }
 
 /** What each line asks for, in their order. @throws ProblemError invalid-input */
