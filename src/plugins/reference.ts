@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { gunzipSync } from 'node:zlib';
+import { negotiate } from '@fastify/accept-negotiator';
 import fp from 'fastify-plugin';
 
 const folder = path.resolve(import.meta.dirname, 'reference');
@@ -45,7 +46,7 @@ export default fp(
         packed = undefined;
       });
       const script = await packed;
-      const takesGzip = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
+      const takesGzip = negotiate(request.headers['accept-encoding'] ?? '', ['gzip']) === 'gzip';
       if (takesGzip) reply.header('content-encoding', 'gzip');
       reply.header('vary', 'accept-encoding').header('cache-control', `max-age=${scriptAge}`);
       return reply.type('text/javascript; charset=utf-8').send(takesGzip ? script : gunzipSync(script));

@@ -140,10 +140,10 @@ test('what a portal needs of lists', async (t) => {
   });
 
   t.test('a large answer is compressed as the client likes it, and says the same', async (t) => {
-    const raw = (encoding: string) =>
+    const raw = (encoding: string, path = '/v1/keys') =>
       new Promise<{ encoding: string | undefined; vary: string | undefined; etag: string | undefined; body: Buffer }>(
         (resolve, reject) => {
-          get(`${url}/v1/keys`, { headers: { 'accept-encoding': encoding } }, async (answer) => {
+          get(`${url}${path}`, { headers: { 'accept-encoding': encoding } }, async (answer) => {
             const { 'content-encoding': told, vary, etag } = answer.headers;
             resolve({ encoding: told, vary, etag, body: await buffer(answer) });
           }).on('error', reject);
@@ -162,5 +162,19 @@ test('what a portal needs of lists', async (t) => {
       t.ok(answer.body.length < plainly.body.length / 2);
       t.equal(read(answer.body).toString(), plainly.body.toString());
     }
+    const current = await call('GET', '/v1/keys', undefined, { 'if-none-match': plainly.etag ?? '' });
+    t.equal(current.status, 304);
+    t.match(current.headers.get('vary'), /accept-encoding/i);
+    t.match(plainly.vary, /accept-encoding/i);
+    t.equal((await raw('gzip', '/docs/scalar.js')).encoding, 'gzip');
+    t.equal((await raw('gzip;q=0', '/docs/scalar.js')).encoding, undefined);
+  });
+
+  t.test('what has a strong ETag is sent in the same bytes to all', async (t) => {
+    const { body: key } = await call('POST', '/v1/keys', { description: 'd'.repeat(4000) });
+    const { headers } = await call('GET', `/v1/keys/${key.id}`, undefined, { 'accept-encoding': 'gzip, br' });
+    t.equal(headers.get('content-encoding'), null);
+    t.match(headers.get('etag'), /^"/);
+    await call('DELETE', `/v1/keys/${key.id}`);
   });
 });

@@ -92,6 +92,8 @@ test('sorted and searched lists, and the look-up of one key', async (t) => {
         [first?.key_id?.slice(3, 20) ?? '', 1],
         [first?.arn ?? '', 1],
         ["' OR true --", 0],
+        [`payments\n${first?.arn}`, 0],
+        ['\n', 0],
         ['', stable.length],
       ] as const) {
         t.equal((await list(`q=${encodeURIComponent(q)}`)).length, wanted, q);

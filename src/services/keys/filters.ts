@@ -29,7 +29,9 @@ function columnFilters(query: KeyFilters): Prisma.Sql[] {
 
 function textFilter(text: string): Prisma.Sql {
   const pattern = `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
-  return Prisma.sql`key_search_text(keys.description, keys.arn, keys.key_id, keys.tags_all) ILIKE ${pattern}`;
+  const found = Prisma.sql`key_search_text(keys.description, keys.arn, keys.key_id, keys.tags_all) ILIKE ${pattern}`;
+  // What is searched has a line for each field, and a description alone has lines of its own.
+  return text.includes('\n') ? Prisma.sql`(${found} AND keys.description ILIKE ${pattern})` : found;
 }
 
 /** `name:value` or `name`; the name ends at the first colon that has no backslash before it. For one table with `tags_all`. */

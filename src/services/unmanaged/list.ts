@@ -108,6 +108,8 @@ function filtersOf({ provider, tag = [], alias, q, include = [] }: UnmanagedKeyQ
 
 function textFilter(text: string): Prisma.Sql {
   const pattern = `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  // As of keys that have a record: lines are a description's.
+  if (text.includes('\n')) return Prisma.sql`seen.description ILIKE ${pattern}`;
   return Prisma.sql`(
     key_search_text(coalesce(seen.description, ''), seen.arn, seen.key_id, coalesce(seen.tags_all, '{}')) ILIKE ${pattern}
     OR EXISTS (SELECT FROM jsonb_array_elements_text(seen.aliases) AS name WHERE name ILIKE ${pattern}))`;
