@@ -8,13 +8,14 @@ import {
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Import, ImportItem } from '../../src/schemas/imports.ts';
+import { trimHistory } from '../../src/services/retention.ts';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
 import { ended, importAll, itemsOf, type Page } from '../support/imports.ts';
 import { tags } from '../support/kms-truth.ts';
 import { caller, eventually, type Problem, startService } from '../support/service.ts';
 
 test('imports', async (t) => {
-  const { url, kms, control } = await startService(t, withTokens);
+  const { url, kms, control, services } = await startService(t, withTokens);
   const admin = callerWith(url, adminToken);
   const make = async (input: CreateKeyCommandInput = {}) => {
     const { KeyMetadata } = await kms.send(new CreateKeyCommand(input));
@@ -205,15 +206,40 @@ test('imports', async (t) => {
     },
   );
 
-  t.test('rights that are taken away are asked for again', async (t) => {
-    const key = await make();
+  t.test('rights that are taken away end what is imported by them', async (t) => {
+    const key = await make({ Description: 'not theirs any more' });
     const made = await addToken(admin, { role: 'editor' });
     const editor = callerWith(url, made.token);
-    await control.fault({ kind: 'latency', operation: 'DescribeKey', milliseconds: 200, times: 1 });
-    const { body } = await editor<Import>('POST', '/v1/imports', { source: { key_ids: [key.keyId] } });
-    t.match(await ended(admin, body.id), { state: 'done' });
-    await admin('DELETE', `/v1/tokens/${made.id}`);
-    t.equal((await editor('GET', `/v1/imports/${body.id}`)).status, 401);
+    // The keys are listed while the rights are taken away.
+    await control.settings({ latency_milliseconds: 1000 });
+    const { body } = await editor<Import>('POST', '/v1/imports', { source: { all: true } });
+    t.equal((await admin('DELETE', `/v1/tokens/${made.id}`)).status, 204);
+    await control.settings({ latency_milliseconds: 0 });
+    t.match(await ended(admin, body.id), { counts: { imported: 0 } });
+    t.same((await admin<Page<object>>('GET', `/v1/keys?arn=${key.arn}`)).body.items, []);
+    await importAll(admin, { source: { key_ids: [key.keyId] } });
+  });
+
+  t.test('while ownership tags wait for their quota, a change of an imported key goes first', async (t) => {
+    await admin('PATCH', '/v1/providers/default', { quotas: { requests_per_second: { TagResource: 1 } } });
+    const keys = await Promise.all(Array.from({ length: 20 }, () => make()));
+    const { items } = await importAll(admin, { source: { key_ids: keys.map(({ keyId }) => keyId) } });
+    const { status, body } = await admin('PATCH', `/v1/keys/${items.at(-1)?.id}`, { description: 'in a hurry' });
+    t.equal(status, 200);
+    t.match(body, { description: 'in a hurry', status: { state: 'in_sync' } });
+    const { body: left } = await admin<Page<object>>('GET', '/v1/keys?state=updating');
+    t.ok(left.items.length > 5, `${left.items.length} tags still wait`);
+    await admin('PATCH', '/v1/providers/default', { quotas: null });
+  });
+
+  t.test('an import that is over is removed after WORK_RETENTION_DAYS, and its keys stay', async (t) => {
+    const key = await make();
+    const { import: over, items } = await importAll(admin, { source: { key_ids: [key.keyId] } });
+    const old = "UPDATE imports SET finished_at = now() - interval '91 days' WHERE id = $1";
+    await services.database.pool.query(old, [over.id]);
+    await trimHistory(services);
+    t.equal((await admin('GET', `/v1/imports/${over.id}`)).status, 404);
+    t.equal((await admin('GET', `/v1/keys/${items[0]?.id}`)).status, 200);
   });
 
   t.test('a repeat with the same Idempotency-Key is the same import', async (t) => {
