@@ -31,7 +31,7 @@ export const readItems =
 function pace({ counts, rate, expected_until, error }: Import): string {
   const { skipped, already_managed, failed } = counts;
   const parts = [
-    ...(expected_until === null ? [] : [`until ${expected_until.slice(11, 19)}`]),
+    ...(expected_until === null ? [] : [`until ${new Date(expected_until).toTimeString().slice(0, 8)}`]),
     ...(rate === null ? [] : [`${Math.round(rate * 10) / 10}/s`]),
     ...(already_managed === 0 ? [] : [`${already_managed} managed`]),
     ...(skipped === 0 ? [] : [`${skipped} skipped`]),

@@ -110,7 +110,8 @@ test('on a terminal of 80 columns', async (t) => {
     const { text, coloured } = await terminal.run(`keyward imports watch ${id}`);
     await keep('import-ended', coloured);
     t.match(text.replaceAll('\n', ' '), /60 imported, \d+ managed already, .* 0 failed\. ended: 0/);
-    const listed = await terminal.run('keyward unmanaged-keys list; keyward imports list');
+    const listed = await terminal.run('keyward imports list');
+    t.match(listed.text, /^[0-9a-f-]{36} {2}done +60\/64 /m);
     await keep('imports', listed.coloured);
     fits(listed.text);
   });
