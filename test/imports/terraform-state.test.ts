@@ -181,6 +181,7 @@ test('an import of a Terraform state', async (t) => {
       ['[]', 422, /JSON object/],
       ['"secret"', 422, /JSON object/],
       ['{"version": 4, "resources": []}', 422, /no aws_kms_key/],
+      [JSON.stringify(stateWith([resource('many', Array(10_001).fill({}))])), 422, /more than 10000/],
       [`{"version": 4, "resources": ${'['.repeat(10_000)}`, 400, /not valid JSON/],
     ];
     for (const [text, status, detail] of cases) {

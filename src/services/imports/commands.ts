@@ -15,7 +15,7 @@ import { finish } from './ending.ts';
 import { type Candidate, endEarly, type ImportRow, insertItems } from './rows.ts';
 import { countsOf, findVisible } from './show.ts';
 import { candidatesIn, readState } from './state-file.ts';
-import type { StateFile } from './state-reader.ts';
+import { longestArn, type StateFile } from './state-reader.ts';
 
 export type ImportCommand = Actor & { caller: Caller; commandId?: string | undefined };
 
@@ -79,7 +79,7 @@ function candidatesOf({ source, provider = null }: ImportCreate, state: StateFil
     position,
     source: name,
     provider: provider ?? (name.startsWith('arn:') ? null : standardProvider),
-    arn: keyArn.test(name) ? name : null,
+    arn: keyArn.test(name) && Buffer.byteLength(name) <= longestArn ? name : null,
   }));
 }
 

@@ -8,6 +8,7 @@ import { jsonParser, type Token } from 'stream-json/core/parser.js';
 import { type StatedKey, statedAttributes, statedKey } from '../../domain/terraform-state.ts';
 import { storableText, unstorableText } from '../../domain/text.ts';
 import type { Json } from '../../domain/types.ts';
+import { mostKeyIds as mostKeys } from '../../schemas/imports.ts';
 
 /** An `aws_kms_key` of a state. `why`: what keeps it from being imported, whatever KMS says of it. */
 export type StatedInstance = {
@@ -41,10 +42,14 @@ const keyType = 'aws_kms_key';
 const readVersion = 4;
 /** Characters of a text that is read: a policy, the longest of all, has fewer. */
 const longestText = 262_144;
-const longestArn = 2048;
+/** Bytes: PostgreSQL has no room in an index for many more. */
+export const longestArn = 2048;
+/** A key in KMS has fewer. */
+const mostTags = 1000;
 
 type Instance = { index_key?: Json; deposed?: Json; attributes: Record<string, Json> };
-type Resource = { module?: Json; mode?: Json; type?: Json; name?: Json; instances: Instance[] };
+type ReadInstance = Pick<Instance, 'index_key' | 'deposed'> & Pick<StatedInstance, 'arn' | 'stated'>;
+type Resource = { module?: Json; mode?: Json; type?: Json; name?: Json; instances: ReadInstance[] };
 
 const ofResource = new Set<string>(['module', 'mode', 'type', 'name']);
 const ofInstance = new Set<string>(['index_key', 'deposed']);
@@ -73,6 +78,7 @@ export class StateReader {
   #version: Json | undefined;
   #resource: Resource = { instances: [] };
   #instance: Instance = { attributes: {} };
+  #tags = 0;
   /** A text that is being read; null: it is of no interest. */
   #text: string | null = null;
 
@@ -145,13 +151,14 @@ export class StateReader {
       if (this.#onWay === 3) this.#resource = { instances: [] };
       if (this.#onWay === 5) this.#instance = { attributes: {} };
       if (this.#onWay === 7 && this.#isKey) this.#instance.attributes[this.#names[6] ?? ''] = {};
+      if (this.#onWay === 7) this.#tags = 0;
     }
     this.#depth += 1;
   }
 
   #close(): void {
     if (this.#isAtHand) {
-      if (this.#onWay === 5 && this.#isKey) this.#resource.instances.push(this.#instance);
+      if (this.#onWay === 5 && this.#isKey) this.#endInstance();
       if (this.#onWay === 3) this.#endResource();
       this.#onWay -= 1;
     }
@@ -191,20 +198,33 @@ export class StateReader {
     else if (this.#onWay === 5) this.#instance = { ...this.#instance, [name]: value };
     else if (this.#onWay === 6) this.#instance.attributes[name] = value;
     // Not by assignment: a tag may be named __proto__.
-    else Object.defineProperty(this.#instance.attributes[this.#names[6] ?? ''], name, { ...shown, value });
+    else if (++this.#tags <= mostTags)
+      Object.defineProperty(this.#instance.attributes[this.#names[6] ?? ''], name, { ...shown, value });
+  }
+
+  /** At once: the policies of all instances would hold up others. One more than may be is enough to tell of. */
+  #endInstance(): void {
+    const { instances } = this.#resource;
+    if (instances.length > mostKeys) return;
+    const { attributes, ...names } = this.#instance;
+    const { arn } = attributes;
+    const isArn = typeof arn === 'string' && Buffer.byteLength(arn) <= longestArn && !unstorableText(arn);
+    instances.push({ ...names, arn: isArn ? arn : null, stated: statedKey(attributes) });
   }
 
   #endResource(): void {
     const { type, mode, instances } = this.#resource;
     if (type !== keyType) return;
+    if (this.#instances.length + instances.length > mostKeys) {
+      const detail = `The state has more than ${mostKeys} of ${keyType}: import it in parts, or all keys of a provider.`;
+      throw new UnreadableState('state', detail);
+    }
     for (const instance of instances) {
-      const { arn } = instance.attributes;
-      const isArn = typeof arn === 'string' && arn.length <= longestArn && !unstorableText(arn);
       const isDeposed = instance.deposed !== undefined && instance.deposed !== null && instance.deposed !== '';
       this.#instances.push({
         address: addressOf(this.#resource, instance, isDeposed),
-        arn: isArn ? arn : null,
-        stated: statedKey(instance.attributes),
+        arn: instance.arn,
+        stated: instance.stated,
         why: mode !== 'managed' ? 'data_source' : isDeposed ? 'deposed' : null,
       });
     }
@@ -218,7 +238,7 @@ function notAState(): UnreadableState {
 }
 
 /** As Terraform writes it. Source: Terraform, internal/addrs. */
-function addressOf({ module, mode, name }: Resource, { index_key, deposed }: Instance, isDeposed: boolean): string {
+function addressOf({ module, mode, name }: Resource, { index_key, deposed }: ReadInstance, isDeposed: boolean): string {
   const within = typeof module === 'string' && module !== '' ? `${module}.` : '';
   const kind = mode === 'managed' ? '' : 'data.';
   const place = isDeposed ? ` (deposed ${String(deposed)})` : '';
