@@ -93,7 +93,9 @@ const ImportCounts = Type.Object(
     already_managed: count('Of which there is a record.'),
     skipped: count('That can not be managed, or were not asked for.'),
     failed: count('That could not be imported.'),
-    waiting: count('Whose turn is still to come.'),
+    waiting: count(
+      'Whose turn is still to come. Of all keys, a caller that may know some only is told of none that waits.',
+    ),
   },
   { $id: 'ImportCounts', description: 'Keys by their outcome.' },
 );
@@ -165,7 +167,9 @@ const Import = Type.Object(
       }),
     ),
     expected_until: nullable(
-      timestamp("When it will be over, by KMS's request quotas and Keyward's share of them; null: it is over."),
+      timestamp(
+        "When it will be over, by KMS's request quotas and Keyward's share of them; null: it is over, or is about all keys, of which the caller may know some only.",
+      ),
     ),
     error: nullableRef(ImportError, { description: 'Why it failed, or waits; null: nothing is wrong.' }),
     requested_by: Type.String({ description: 'Who asked for it.' }),

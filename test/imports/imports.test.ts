@@ -14,6 +14,9 @@ import { ended, importAll, itemsOf, type Page } from '../support/imports.ts';
 import { tags } from '../support/kms-truth.ts';
 import { caller, eventually, type Problem, startService } from '../support/service.ts';
 
+/** So long in UTF-8, and so hard to compress, that no index of PostgreSQL takes it. */
+const longText = String.fromCharCode(...Array.from({ length: 2000 }, (_, index) => 0x4e00 + ((index * 7919) % 20_000)));
+
 test('imports', async (t) => {
   const { url, kms, control, services } = await startService(t, withTokens);
   const admin = callerWith(url, adminToken);
@@ -158,17 +161,17 @@ test('imports', async (t) => {
 
   t.test('cancelled, an import imports no further key', async (t) => {
     await make();
-    await control.fault({ kind: 'latency', operation: 'GetKeyPolicy', milliseconds: 3000, times: 100 });
     const keys = await Promise.all(Array.from({ length: 3 }, () => make()));
+    await control.settings({ latency_milliseconds: 3000 });
     const { body } = await admin<Import>('POST', '/v1/imports', {
       source: { key_ids: keys.map(({ keyId }) => keyId) },
     });
     const { status, body: over } = await admin<Import>('POST', `/v1/imports/${body.id}/cancel`);
-    await control.clearFaults();
+    await control.settings({ latency_milliseconds: 0 });
     t.equal(status, 200);
     t.match(over, { state: 'cancelled', counts: { waiting: 0 } });
     const items = await itemsOf(admin, body.id);
-    t.ok(items.every(({ outcome, reason }) => outcome === 'imported' || reason?.code === 'cancelled'));
+    t.ok(items.every(({ outcome, reason }) => outcome === 'skipped' && reason?.code === 'cancelled'));
     t.equal((await admin('POST', `/v1/imports/${body.id}/cancel`)).status, 200, 'asked for again: the same');
     const done = (await importAll(admin, { source: { key_ids: ['nonsense'] } })).import;
     t.equal((await admin('POST', `/v1/imports/${done.id}/cancel`)).status, 409);
@@ -242,6 +245,66 @@ test('imports', async (t) => {
     t.equal((await admin('GET', `/v1/keys/${items[0]?.id}`)).status, 200);
   });
 
+  t.test(
+    'of all keys, a caller with limited rights is neither told how many there are, nor which, in any way',
+    async (t) => {
+      const { token } = await addToken(admin, { role: 'editor', tags: { team: 'nobody' } });
+      const nobody = callerWith(url, token);
+      await control.settings({ latency_milliseconds: 3000 });
+      const { body } = await nobody<Import>('POST', '/v1/imports', { source: { all: true } });
+      await eventually('its keys are found', async () => {
+        return (await admin<Import>('GET', `/v1/imports/${body.id}`)).body.counts.waiting > 0;
+      });
+      const none = { total: 0, imported: 0, already_managed: 0, skipped: 0, failed: 0, waiting: 0 };
+      const { body: shown } = await nobody<Import>('GET', `/v1/imports/${body.id}`);
+      t.match(shown, { state: 'running', counts: none, rate: null, expected_until: null });
+      t.same(await itemsOf(nobody, body.id), []);
+      const { body: over } = await nobody<Import>('POST', `/v1/imports/${body.id}/cancel`);
+      await control.settings({ latency_milliseconds: 0 });
+      t.match(over, { state: 'cancelled', counts: none, rate: null });
+      t.same(await itemsOf(nobody, body.id), []);
+      t.ok((await itemsOf(admin, body.id)).every(({ reason }) => reason?.code === 'cancelled'));
+      const events = (call: typeof admin) => call<Page<object>>('GET', '/v1/events?type=import.cancelled&limit=1');
+      t.match((await events(admin)).body.items, [{ data: { import: body.id } }]);
+      t.same((await events(nobody)).body.items, []);
+    },
+  );
+
+  t.test('rights that are taken away are asked for again, and a token of the same name is another', async (t) => {
+    await make();
+    const made = await addToken(admin, { role: 'editor', tags: { team: 'nobody' } });
+    await control.settings({ latency_milliseconds: 2000 });
+    const { body } = await callerWith(url, made.token)<Import>('POST', '/v1/imports', { source: { all: true } });
+    await eventually('its keys are being found', async () => {
+      const query = 'SELECT FROM imports WHERE id = $1 AND lease_token IS NOT NULL';
+      return (await services.database.pool.query(query, [body.id])).rowCount === 1;
+    });
+    await admin('DELETE', `/v1/tokens/${made.id}`);
+    const anew = await admin('POST', '/v1/tokens', { name: made.name, role: 'editor' });
+    t.equal(anew.status, 201);
+    const over = await ended(admin, body.id);
+    await control.settings({ latency_milliseconds: 0 });
+    t.match(over, { state: 'failed', error: { code: 'forbidden' }, counts: { imported: 0, failed: 0 } });
+  });
+
+  t.test('what breaks off for want of the database is taken up again', async (t) => {
+    const { pool } = services.database;
+    const { import: over } = await importAll(admin, { source: { key_ids: ['nonsense'] } });
+    const locker = await pool.connect();
+    await locker.query('BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE access_bindings');
+    services.callers.forget();
+    await pool.query("UPDATE import_items SET outcome = 'waiting' WHERE import_id = $1", [over.id]);
+    await pool.query("UPDATE imports SET state = 'running', finished_at = NULL WHERE id = $1", [over.id]);
+    await eventually('the rights of who asked can not be read', async () => {
+      const { rowCount } = await pool.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%access_bindings%'`);
+      return rowCount !== null && rowCount > 0;
+    });
+    await locker.query('ROLLBACK');
+    locker.release();
+    t.match(await ended(admin, over.id), { state: 'done', counts: { failed: 1 } });
+  });
+
   t.test('a repeat with the same Idempotency-Key is the same import', async (t) => {
     const key = await make();
     const body = { source: { key_ids: [key.keyId] } };
@@ -255,6 +318,9 @@ test('imports', async (t) => {
 
   t.test('what is not understood', async (t) => {
     const wrong = (body: object) => admin<Problem>('POST', '/v1/imports', body);
+    t.equal((await wrong({ source: { key_ids: ['a\u0000'] } })).status, 422);
+    const long = `arn:aws:kms:us-east-1:111122223333:key/${longText}`;
+    t.match((await importAll(admin, { source: { key_ids: [long] } })).items, [{ source: long, outcome: 'failed' }]);
     for (const body of [{}, { source: {} }, { source: { all: true, key_ids: ['a'] } }, { source: { key_ids: [] } }]) {
       t.equal((await wrong(body)).status, 422, JSON.stringify(body));
     }

@@ -14,7 +14,7 @@ const mostRemembered = 2000;
 
 /** One that is known by an issuer's word has `issuer`; `isOnlyIssuer`: what is given without naming one is given to them too. */
 export type Subject =
-  | { kind: 'token'; name: string }
+  | { kind: 'token'; name: string; id: string }
   | { kind: 'user'; sub: string; groups: string[]; issuer: string; isOnlyIssuer: boolean };
 
 /** What is given, as it is on record. */
@@ -54,6 +54,13 @@ export class Directory {
     const token = await (kept !== undefined && Date.now() < kept.until ? kept.value : this.#readToken(digest));
     if (token === null || !isSame(token.digest, digest)) return null;
     return token.expires_at !== null && token.expires_at.getTime() <= Date.now() ? null : token;
+  }
+
+  /** Whether somebody is who it was: a token that is made anew under an old name is another. */
+  async isThere(subject: Subject): Promise<boolean> {
+    if (subject.kind !== 'token') return true;
+    const { rows } = await this.#database.pool.query('SELECT FROM api_tokens WHERE id = $1', [subject.id]);
+    return rows.length > 0;
   }
 
   /** What is given to somebody by now, and what they may do by it. */

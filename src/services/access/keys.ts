@@ -42,6 +42,11 @@ export async function assertMayPut(stored: { database: Database }, id: string, a
   if (!access.hasSomewhere('keys:create')) throw forbidden('keys:create');
 }
 
+/** Whether somebody may know of every KMS key there is: of those on record, and of those that could be imported. */
+export function mayKnowAllKeys(access: Access): boolean {
+  return access.hasEverywhere('keys:read') && access.hasEverywhere('keys:import');
+}
+
 /** For what names keys without looking at each. @throws ProblemError forbidden */
 export function assertSeesAllKeys({ access }: Rights): void {
   if (!access.hasEverywhere('keys:read'))

@@ -67,7 +67,8 @@ export function openCallers(
   const isOpen = modes.includes('none');
   const accessOf = async (identity: Subject | null) => {
     if (isOpen) return unlimited;
-    return identity === null ? new Access([]) : (await directory.rightsOf(identity)).access;
+    const isSame = identity !== null && (await directory.isThere(identity));
+    return isSame ? (await directory.rightsOf(identity)).access : new Access([]);
   };
   if (isOpen) return { ...ways, behind: () => anonymous, accessOf, forget };
   const verify = jwt === null ? null : remembering(jwt.verify);
@@ -136,7 +137,7 @@ async function byJwt(
 async function byToken(directory: Directory, digest: string): Promise<SignedIn | null> {
   const token = await directory.tokenOf(digest);
   if (token === null) return null;
-  const identity: Subject = { kind: 'token', name: token.name };
+  const identity: Subject = { kind: 'token', name: token.name, id: token.id };
   const { bindings, access } = await directory.rightsOf(identity);
   const caller: Caller = {
     kind: 'token',

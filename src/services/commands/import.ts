@@ -18,7 +18,7 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { tagsOf } from '../../kms/inventory.ts';
 import { type DescribedKey, describeKey, observeKey } from '../../kms/observe.ts';
-import { placeOf } from '../access/keys.ts';
+import { forbidden, mayKnowAllKeys, placeOf } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { lookUpKey } from '../keys/find.ts';
 import { type NewKey, recordNewKey } from '../keys/intents.ts';
@@ -105,9 +105,10 @@ export function importedKey(
 
 /**
  * The way to a provider where the caller may import.
- * @throws ProblemError invalid-input where there is none, temporarily-unavailable.
+ * @throws ProblemError forbidden where it may import nowhere, invalid-input where there is none, temporarily-unavailable.
  */
 export async function accessForImport(services: Services, provider: string, { access }: Rights): Promise<Access> {
+  if (!access.hasSomewhere('keys:import')) throw forbidden('keys:import');
   const isKnown = access.mayAt('keys:import', provider) && (await findSettings(services, provider)) !== null;
   if (!isKnown) throw noSuchProvider(provider);
   return accessTo(services, provider).catch((error) => {
@@ -152,7 +153,7 @@ async function observeImportable(
   rights: Rights,
 ): Promise<ObservedKey> {
   const { key_id: keyId, provider } = request;
-  const isLimited = !(['keys:import', 'keys:read'] as const).every((one) => rights.access.hasEverywhere(one));
+  const isLimited = !mayKnowAllKeys(rights.access);
   try {
     const elsewhere = await homeElsewhere(kms, keyId);
     if (elsewhere !== null) throw invalid('elsewhere', `${keyId} is ${elsewhere} (${provider}).`);

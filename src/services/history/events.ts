@@ -2,7 +2,7 @@
 
 import { type Database, type Event as EventRow, Prisma } from '../../database/client.ts';
 import { eventColumns } from '../../database/columns.ts';
-import type { Access } from '../../domain/access.ts';
+import type { Access, Limit } from '../../domain/access.ts';
 import { beforeAndAfter, eventOrigin } from '../../domain/event-changes.ts';
 import type { EventType } from '../../domain/events.ts';
 import type { Json } from '../../domain/types.ts';
@@ -54,16 +54,20 @@ function visibleTo(access: Access): Prisma.Sql {
     ' AND ',
   );
   const provider = Prisma.join(
-    (['events:read', 'providers:read'] as const).map((permission) => {
-      const those = access.limitsOf(permission);
-      const withoutTags = those?.map(({ providers }) => ({ provider: providers }));
-      if (withoutTags === undefined || withoutTags.some((limit) => limit.provider === null)) return Prisma.sql`true`;
-      return Prisma.sql`event.provider = ANY(${withoutTags.flatMap((limit) => limit.provider ?? [])}::text[])`;
-    }),
+    (['events:read', 'providers:read'] as const).map((permission) => ofProviders(access.limitsOf(permission))),
     ' AND ',
   );
+  // What an import tells of is how many keys there are, whatever their tags.
+  const untagged = access.limitsOf('keys:read')?.filter(({ tags }) => tags === null) ?? null;
   return Prisma.sql`(EXISTS (SELECT 1 FROM keys WHERE keys.id = event.key_ref AND ${key})
-    OR (event.key_ref IS NULL AND event.provider IS NOT NULL AND ${provider}))`;
+    OR (event.key_ref IS NULL AND event.provider IS NOT NULL AND ${provider}
+      AND (event.type NOT LIKE 'import.%' OR ${ofProviders(untagged)})))`;
+}
+
+/** At a provider within the limits, whatever the tags. */
+function ofProviders(limits: readonly Limit[] | null): Prisma.Sql {
+  if (limits === null || limits.some(({ providers }) => providers === null)) return Prisma.sql`true`;
+  return Prisma.sql`event.provider = ANY(${limits.flatMap(({ providers }) => providers ?? [])}::text[])`;
 }
 
 /** What a revision that is kept no longer told of its request is told by the event of its recording too. */

@@ -4,7 +4,7 @@ import { isDatabaseAway } from '../../database/client.ts';
 import type { Rights } from '../../domain/access.ts';
 import { disagreements, type StatedKey } from '../../domain/terraform-state.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
-import { forbidden } from '../access/keys.ts';
+import { mayKnowAllKeys } from '../access/keys.ts';
 import {
   accessForImport,
   declaredByKms,
@@ -20,7 +20,7 @@ import { recordFoundKeys } from '../keys/intents.ts';
 import { ProblemError } from '../problems.ts';
 import type { Access } from '../providers/access.ts';
 import type { Semaphore } from '../sync/semaphore.ts';
-import { doerOf } from './ending.ts';
+import { doerOf, fail } from './ending.ts';
 import { pauseBefore } from './listing.ts';
 import {
   giveItemsBack,
@@ -58,9 +58,10 @@ export async function importBatch(
   if (taken === null) return false;
   const renewal = setInterval(() => renewItems(pool, importId, token, lease).catch(() => {}), lease / renewals);
   const { row, items } = taken;
-  const access = await services.callers.accessOf(row.subject);
-  const work: Work = { row, provider, token, rights: { access, permission: 'keys:import' }, readers };
   try {
+    // By now: what was given may have been taken away.
+    const access = await services.callers.accessOf(row.subject);
+    const work: Work = { row, provider, token, rights: { access, permission: 'keys:import' }, readers };
     const looks = await lookAtAll(services, work, items);
     await record(services, work, looks);
   } finally {
@@ -74,13 +75,17 @@ async function lookAtAll(services: Services, work: Work, items: ItemRow[]): Prom
   const { rights, provider } = work;
   let access: Access;
   try {
-    // By now: what was given may have been taken away.
-    if (!rights.access.hasSomewhere(rights.permission)) throw forbidden(rights.permission);
     access = await accessForImport(services, provider, rights);
   } catch (error) {
-    return items.map((item) => ({ item, settled: failed(work, item, error) }));
+    const looks = items.map((item) => ({ item, settled: failed(work, item, error) }));
+    const isOver = looks.some(({ settled }) => settled.outcome !== 'waiting');
+    if (work.row.kind !== 'all' || !isOver || mayKnowAllKeys(rights.access)) return looks;
+    // Nobody has looked whether whoever asked may know of these keys: the import is told of, and none of them.
+    const { kind: code, message } = error as ProblemError;
+    await fail(services, work.row.id, { code, message });
+    return [];
   }
-  const seesAll = rights.access.hasEverywhere('keys:read') && rights.access.hasEverywhere('keys:import');
+  const seesAll = mayKnowAllKeys(rights.access);
   const arns = items.flatMap(({ arn }) => arn ?? []);
   const taken = seesAll && arns.length > 0 ? await takenAmong(services, arns) : new Map<string, NotImportable>();
   return Promise.all(
@@ -111,7 +116,7 @@ async function lookAt(services: Services, work: Work, { item, access, isUnmanage
   } catch (error) {
     if (isDatabaseAway(error)) throw error;
     const settled = error instanceof ProblemError ? failed(work, item, error) : again(services, item, error);
-    return { item, settled, hidden: isHidden(row, error) };
+    return { item, settled, hidden: isHidden(work, error, settled) };
   } finally {
     readers.release();
   }
@@ -151,9 +156,11 @@ function asImported(
   };
 }
 
-/** Of all keys of an account, whoever asked is told of those alone that they may see. */
-function isHidden({ kind }: ImportRow, error: unknown): boolean {
-  return kind === 'all' && error instanceof NotImportable && error.reason === 'not_found';
+/** Of all keys of an account, whoever asked is told of those alone that they may see: what says nothing of that says no. */
+function isHidden({ row, rights }: Work, error: unknown, { outcome }: Settled): boolean {
+  if (row.kind !== 'all' || outcome === 'waiting') return false;
+  if (error instanceof NotImportable) return error.reason === 'not_found';
+  return !mayKnowAllKeys(rights.access);
 }
 
 /** What becomes of a key that was not imported. What may pass is tried again. */

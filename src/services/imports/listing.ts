@@ -5,6 +5,7 @@ import { partitionOf } from '../../domain/regions.ts';
 import { endingList, KmsFailure } from '../../kms/errors.ts';
 import { type ListedKey, listKeys } from '../../kms/inventory.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
+import { mayKnowAllKeys } from '../access/keys.ts';
 import { accessForImport, takenAmong } from '../commands/import.ts';
 import type { Services } from '../context.ts';
 import { ProblemError } from '../problems.ts';
@@ -44,15 +45,15 @@ export async function findKeys(services: Services, isStopping: () => boolean): P
   const row = await takeListing(pool, { token, milliseconds: lease });
   if (row === null) return false;
   const renewal = setInterval(() => renewListing(pool, token, lease).catch(() => {}), lease / renewals);
-  const access = await services.callers.accessOf(row.subject);
-  const work: Work = { row, token, rights: { access, permission: 'keys:import' }, isStopping };
   try {
+    const access = await services.callers.accessOf(row.subject);
+    const work: Work = { row, token, rights: { access, permission: 'keys:import' }, isStopping };
     await withUrgency(new Urgency(false), () =>
       row.kind === 'all' ? findAllKeys(services, work) : findProviders(services, work),
     );
     await finish(services, row.id);
   } catch (error) {
-    await giveUpFor(services, work, error);
+    await giveUpFor(services, { row, token }, error);
   } finally {
     clearInterval(renewal);
   }
@@ -61,7 +62,11 @@ export async function findKeys(services: Services, isStopping: () => boolean): P
 
 type Work = { row: ImportRow; token: string; rights: Rights; isStopping: () => boolean };
 
-async function giveUpFor(services: Services, { row, token }: Work, error: unknown): Promise<void> {
+async function giveUpFor(
+  services: Services,
+  { row, token }: Pick<Work, 'row' | 'token'>,
+  error: unknown,
+): Promise<void> {
   const told = tell(error);
   if (told === null) throw error;
   const isStale = told.code === 'InvalidMarkerException';
@@ -105,8 +110,7 @@ type Found = ListedKey & { elsewhere: string | null };
 async function recordPage(services: Services, { row, token, rights }: Work, keys: Found[]): Promise<boolean> {
   const arns = keys.map(({ arn }) => arn);
   // What records say of a key is for those who may see them: of others it is looked at key by key.
-  const seesAll = rights.access.hasEverywhere('keys:read') && rights.access.hasEverywhere('keys:import');
-  const taken = seesAll ? await takenAmong(services, arns) : new Map<string, never>();
+  const taken = mayKnowAllKeys(rights.access) ? await takenAmong(services, arns) : new Map<string, never>();
   return services.database.prisma.$transaction(async (transaction) => {
     if (!(await recordListing(transaction, { id: row.id, token, marker: row.marker }))) return false;
     const { arns: known, next } = await foundBefore(transaction, row.id, arns);

@@ -1,11 +1,13 @@
 /** Imports and their keys, as the HTTP contract shows them. Whoever asked for one sees it, and whoever sees all keys. */
 import { Prisma, type Transaction } from '../../database/client.ts';
+import type { Access } from '../../domain/access.ts';
 import type { ImportFilters, ImportOutcome } from '../../domain/imports.ts';
 import type { Permission } from '../../domain/permissions.ts';
 import type { Difference } from '../../domain/types.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import type { PageQuery } from '../../schemas/history.ts';
 import type { Import, ImportItem, ImportItemQuery } from '../../schemas/imports.ts';
+import { mayKnowAllKeys } from '../access/keys.ts';
 import type { Caller } from '../access/sign-in.ts';
 import type { Services } from '../context.ts';
 import { pageAfter, uuidForm } from '../cursors.ts';
@@ -45,9 +47,24 @@ function visibleTo({ access, principal }: Caller, permission: Permission) {
   return access.hasEverywhere(permission) ? {} : { principal };
 }
 
+/**
+ * Which keys of an import a caller may know of. Of all keys of an account, one whose rights are limited knows those that were looked
+ * at: any other may be somebody else's.
+ */
+function knownTo({ access }: Caller, { kind }: Row): Prisma.Sql {
+  if (isKnownWhole(access, kind)) return everything;
+  return Prisma.sql`outcome <> 'waiting' AND coalesce(reason ->> 'code', '') <> ALL('{cancelled,elsewhere}')`;
+}
+
+function isKnownWhole(access: Access, kind: Row['kind']): boolean {
+  return kind !== 'all' || mayKnowAllKeys(access);
+}
+
+const everything = Prisma.sql`true`;
+
 /** One import. @throws ProblemError not-found */
 export async function showImport(services: Services, id: string, caller: Caller): Promise<Import> {
-  return toImport(services, await findVisible(services, id, caller));
+  return toImport(services, await findVisible(services, id, caller), caller);
 }
 
 /** One page, newest first. @throws ProblemError malformed-request for a cursor that no page gave. */
@@ -58,13 +75,18 @@ export async function listImports(services: Services, query: PageQuery, caller: 
     const rows = await services.database.prisma.import.findMany({ where, orderBy: { id: 'desc' }, take });
     return rows as unknown as Row[];
   });
-  return { items: await Promise.all(items.map((row) => toImport(services, row))), next_cursor };
+  return { items: await Promise.all(items.map((row) => toImport(services, row, caller))), next_cursor };
 }
 
-/** How many of its keys ended how. */
-export async function countsOf(transaction: Pick<Transaction, '$queryRaw'>, importId: string): Promise<Counts> {
+/** How many of its keys ended how. @param known the condition for a key that is counted. */
+export async function countsOf(
+  transaction: Pick<Transaction, '$queryRaw'>,
+  importId: string,
+  known = everything,
+): Promise<Counts> {
   const rows = await transaction.$queryRaw<{ outcome: ImportOutcome; count: number }[]>`
-    SELECT outcome, count(*)::int AS count FROM import_items WHERE import_id = ${importId}::uuid GROUP BY outcome`;
+    SELECT outcome, count(*)::int AS count FROM import_items
+    WHERE import_id = ${importId}::uuid AND ${known} GROUP BY outcome`;
   const counts: Counts = { total: 0, imported: 0, already_managed: 0, skipped: 0, failed: 0, waiting: 0 };
   for (const { outcome, count } of rows) {
     counts[outcome] = count;
@@ -73,9 +95,12 @@ export async function countsOf(transaction: Pick<Transaction, '$queryRaw'>, impo
   return counts;
 }
 
-async function toImport(services: Services, row: Row): Promise<Import> {
-  const counts = await countsOf(services.database.prisma, row.id);
-  const rate = await rateOf(services, row, counts);
+async function toImport(services: Services, row: Row, caller: Caller): Promise<Import> {
+  const known = knownTo(caller, row);
+  const counts = await countsOf(services.database.prisma, row.id, known);
+  const rate = await rateOf(services, row, counts, known);
+  // It would tell how many keys there are.
+  const isForetold = row.state === 'running' && isKnownWhole(caller.access, row.kind);
   return {
     id: row.id,
     state: row.state as Import['state'],
@@ -86,7 +111,7 @@ async function toImport(services: Services, row: Row): Promise<Import> {
     dry_run: row.dry_run,
     counts,
     rate,
-    expected_until: row.state === 'running' ? await expectedUntil(services, row.id, rate) : null,
+    expected_until: isForetold ? await expectedUntil(services, row.id, rate) : null,
     error: row.error,
     requested_by: row.actor,
     started_at: row.started_at.toISOString(),
@@ -95,7 +120,12 @@ async function toImport(services: Services, row: Row): Promise<Import> {
 }
 
 /** Keys a second. Those that were settled with the request that named them count for nothing. */
-async function rateOf({ database }: Services, row: Row, { total, waiting }: Counts): Promise<number | null> {
+async function rateOf(
+  { database }: Services,
+  row: Row,
+  { total, waiting }: Counts,
+  known: Prisma.Sql,
+): Promise<number | null> {
   const settled = total - waiting;
   if (settled === 0) return null;
   if (row.finished_at !== null) {
@@ -105,7 +135,8 @@ async function rateOf({ database }: Services, row: Row, { total, waiting }: Coun
   const [recent] = await database.prisma.$queryRaw<{ count: number; seconds: number }[]>`
     SELECT count(*)::int AS count,
       greatest(1, least(${rateWindow}, extract(epoch FROM now() - ${row.started_at}::timestamptz)))::float8 AS seconds
-    FROM import_items WHERE import_id = ${row.id}::uuid AND settled_at > now() - ${rateWindow} * interval '1 second'`;
+    FROM import_items WHERE import_id = ${row.id}::uuid AND settled_at > now() - ${rateWindow} * interval '1 second'
+      AND ${known}`;
   return recent === undefined ? null : rounded(recent.count / recent.seconds);
 }
 
@@ -152,24 +183,21 @@ type ItemRow = {
 const mostPositions = 2_147_483_647;
 
 /**
- * One page of an import's keys, in the order in which they were found. Of all keys of an account, a caller whose rights are limited
- * sees those that were looked at: any other may be somebody else's.
+ * One page of an import's keys, in the order in which they were found: of those that the caller may know of.
  * @throws ProblemError not-found, malformed-request.
  */
 export async function listImportItems(services: Services, id: string, query: ImportItemQuery, caller: Caller) {
   const row = await findVisible(services, id, caller);
   const { outcome } = query;
-  const isLimited = row.kind === 'all' && !caller.access.hasEverywhere('keys:import');
   const list = {
     list: `the keys of import ${id}`,
     form: /^\d{1,10}$/,
     placeOf: ({ position }: ItemRow) => String(position),
   };
   const { items, next_cursor } = await pageAfter<ItemRow>(list, query, (after, take) => {
-    const conditions = [Prisma.sql`import_id = ${id}::uuid`];
+    const conditions = [Prisma.sql`import_id = ${id}::uuid`, knownTo(caller, row)];
     if (after !== null) conditions.push(Prisma.sql`position > ${Math.min(Number(after), mostPositions)}`);
     if (outcome !== undefined) conditions.push(Prisma.sql`outcome = ${outcome}`);
-    if (isLimited) conditions.push(Prisma.sql`outcome <> 'waiting'`);
     return services.database.prisma.$queryRaw<ItemRow[]>`
       SELECT position, source, provider, arn, outcome, reason, key_ref, declared, differences, settled_at
       FROM import_items WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY position LIMIT ${take}`;
