@@ -4,6 +4,7 @@
  */
 import type { ClientBase, Pool } from 'pg';
 import { claimTime } from './idempotency.ts';
+import { shortenImports } from './imports/rows.ts';
 import { shortenLeases } from './rows/clock.ts';
 
 export type TimesToCome = {
@@ -28,6 +29,7 @@ export async function shortenTimesToCome(
   setBack: SetBack,
 ): Promise<void> {
   await shortenLeases(client, { lease, setBack });
+  await shortenImports(client, lease);
   await client.query(statement, [landsWithin, settle]);
 }
 

@@ -1,5 +1,7 @@
 import { test } from 'tap';
 import { installClock, stepClock } from '../../chaos/database-clock.ts';
+import type { Import } from '../../src/schemas/imports.ts';
+import { ended } from '../support/imports.ts';
 import { metadata } from '../support/kms-truth.ts';
 import { connectTo } from '../support/postgres.ts';
 import { startBackends, startProcess } from '../support/process.ts';
@@ -22,6 +24,8 @@ test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had i
   const control = kmsControl(kmsUrl);
   const dying = await startProcess(t, environment);
   const { body: key } = await dying.call('POST', '/v1/keys', { description: 'before' });
+  const { body: imported } = await dying.call<Import>('POST', '/v1/imports', { source: { key_ids: ['nonsense'] } });
+  await ended(dying.call, imported.id);
   await stepClock(database, 660);
   await eventually('the fleet lives by the fast clock', async () => {
     const { rows } = await database.query(
@@ -41,6 +45,9 @@ test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had i
   dying.child.kill('SIGKILL');
   await dying.ended;
   await control.clearFaults();
+  const inHand = `outcome = 'waiting', lease_token = gen_random_uuid(), lease_until = chaos.now() + interval '2 s'`;
+  await database.query(`UPDATE import_items SET ${inHand} WHERE import_id = $1`, [imported.id]);
+  await database.query("UPDATE imports SET state = 'running', finished_at = NULL WHERE id = $1", [imported.id]);
   await stepClock(database, 0);
 
   const { call } = await startService(t, environment);
@@ -54,6 +61,7 @@ test("PostgreSQL's clock is set back by eleven minutes: what a dead worker had i
     "SELECT 1 FROM idempotent_requests WHERE claimed_until > now() + interval '21 s'",
   );
   t.same(rows, [], 'the request can be repeated soon');
+  t.match(await ended(call, imported.id), { state: 'done' }, 'an import goes on');
 
   t.test(
     'what is put on record by the clock of before, while the new one is dealt with, does not wait either',

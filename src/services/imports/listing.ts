@@ -17,6 +17,7 @@ import {
   foundBefore,
   type ImportRow,
   insertItems,
+  longestPause,
   placesOf,
   postponeListing,
   type Reason,
@@ -29,7 +30,6 @@ import {
 const largestPage = 1000;
 /** How often it is tried, with longer and longer pauses: some minutes in all. */
 const mostAttempts = 10;
-const longestPause = 60;
 const renewals = 3;
 
 /** Seconds before something is tried again. */

@@ -69,6 +69,8 @@ export type Settled = {
 };
 
 const rowsAtOnce = 500;
+/** Seconds: nothing is tried again later. */
+export const longestPause = 60;
 
 /** Puts keys on record that an import has found. */
 export async function insertItems(
@@ -319,6 +321,19 @@ export async function endEarly(
       lease_until = NULL
     WHERE import_id = ${importId}::uuid AND outcome = 'waiting'`;
   return ended;
+}
+
+/** After PostgreSQL's clock was set back: no lease, of so many milliseconds, and no pause lasts longer than one from now on. */
+export async function shortenImports(client: Pick<Pool, 'query'>, lease: number): Promise<void> {
+  const columns = `lease_until = least(lease_until, now() + $1::float8 * interval '1 millisecond'),
+    due_at = least(due_at, now() + ${longestPause} * interval '1 second')`;
+  await client.query(`UPDATE imports SET ${columns} WHERE state = 'running'`, [lease]);
+  await client.query(
+    `UPDATE import_items SET ${columns}
+    WHERE import_id IN (SELECT id FROM imports WHERE state = 'running') AND outcome = 'waiting'
+      AND (due_at > now() OR lease_until > now())`,
+    [lease],
+  );
 }
 
 /** Removes imports that were over so many days ago, with what is known of their keys. @returns how many; 0: there are none left. */
