@@ -1,7 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { CreateKeyCommand } from '@aws-sdk/client-kms';
 import { type Test, test } from 'tap';
+import type { Import } from '../../src/schemas/imports.ts';
 import type { Key } from '../../src/schemas/key.ts';
 import type { UnmanagedKeyList } from '../../src/schemas/unmanaged.ts';
+import { ended, itemsOf } from '../support/imports.ts';
 import { keysInKms, liveOn, readReport, resume, type Stage, type Story, setStage } from '../support/recovery-drill.ts';
 import { eventually, type Problem } from '../support/service.ts';
 
@@ -11,12 +14,16 @@ const fieldsOf = (keys: { id: string; differences: { field: string }[] }[], { id
 test('a backup that is put back: nothing is made twice or written before the go, and every key is accounted for', async (t) => {
   const stage = await setStage(t);
   const { call, control } = stage;
+  const { body: importing, found } = await beginImport(stage);
   const story = await liveOn(stage);
+  const { items: imported } = await importedOf(stage, importing);
   const before = await keysInKms(stage);
   await control.clear();
   await stage.putBack();
   await holdsAll(t, stage, story);
   t.same(await keysInKms(stage), before, 'KMS is as it was');
+  const { body: waiting } = await call<Import>('GET', `/v1/imports/${importing.id}`);
+  t.match(waiting, { state: 'running', counts: { waiting: 1 } }, 'what was under way waits for the go too');
   await carriesOutRequests(t, stage, story);
 
   const { disabled, restored, released, retagged, deleted, accepted } = story;
@@ -28,8 +35,24 @@ test('a backup that is put back: nothing is made twice or written before the go,
     const { body } = await call<{ held: boolean }>('GET', '/v1/recovery');
     return !body.held;
   });
+  const again = await importedOf(stage, importing);
+  t.match(again.items, [{ outcome: 'imported', arn: found, id: imported[0]?.id }]);
   await isAccountedFor(t, stage, story);
 });
+
+/** Of a key that KMS can't be asked about until the backup is made. */
+async function beginImport({ call, kms, control }: Stage) {
+  const { KeyMetadata } = await kms.send(new CreateKeyCommand({}));
+  const key_id = KeyMetadata?.KeyId ?? '';
+  await control.fault({ operation: 'DescribeKey', key_id, kind: 'throttle', times: null });
+  const { body } = await call<Import>('POST', '/v1/imports', { source: { key_ids: [key_id] } });
+  return { body, found: KeyMetadata?.Arn };
+}
+
+async function importedOf({ call }: Stage, { id }: Import) {
+  await ended(call, id);
+  return { items: await itemsOf(call, id) };
+}
 
 async function holdsAll(t: Test, stage: Stage, story: Story): Promise<void> {
   const { call } = stage;

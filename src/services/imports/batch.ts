@@ -54,7 +54,8 @@ export async function importBatch(
   const { pool } = services.database;
   const token = randomUUID();
   const { lease } = services.times;
-  const taken = await takeItems(pool, { importId, provider, count: batchSize, token, milliseconds: lease });
+  const { isHeld } = services.watch;
+  const taken = await takeItems(pool, { importId, provider, count: batchSize, token, milliseconds: lease, isHeld });
   if (taken === null) return false;
   const renewal = setInterval(() => renewItems(pool, importId, token, lease).catch(() => {}), lease / renewals);
   const { row, items } = taken;

@@ -58,7 +58,7 @@ class Importer {
     });
     // Where a process has died right after the last key, too.
     for (const id of await findDone(this.#services.database.pool)) await finish(this.#services, id);
-    for (const due of await findDue(this.#services.database.pool)) {
+    for (const due of await findDue(this.#services.database.pool, this.#services.watch.isHeld)) {
       this.#begin(`${due.import_id} ${due.provider}`, () =>
         this.#drain({ importId: due.import_id, provider: due.provider }),
       );

@@ -42,7 +42,7 @@ export async function findKeys(services: Services, isStopping: () => boolean): P
   const { pool } = services.database;
   const token = randomUUID();
   const { lease } = services.times;
-  const row = await takeListing(pool, { token, milliseconds: lease });
+  const row = await takeListing(pool, { token, milliseconds: lease, isHeld: services.watch.isHeld });
   if (row === null) return false;
   const renewal = setInterval(() => renewListing(pool, token, lease).catch(() => {}), lease / renewals);
   try {

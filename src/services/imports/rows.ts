@@ -89,15 +89,23 @@ export async function insertItems(
   }
 }
 
-/** Takes the finding of an import's keys, unless another process is at it. */
+/**
+ * As long as keys are held for a gap, an import of before waits as they do: it may have been ended, or carried out, in the time that
+ * was lost.
+ */
+function goesOn(isHeld: boolean): string {
+  return isHeld ? "state = 'running' AND started_at > (SELECT since FROM installation)" : "state = 'running'";
+}
+
+/** Takes the finding of an import's keys, unless another process is at it. @param isHeld whether keys are held for a gap. */
 export async function takeListing(
   pool: Pool,
-  { token, milliseconds }: { token: string; milliseconds: number },
+  { token, milliseconds, isHeld }: { token: string; milliseconds: number; isHeld: boolean },
 ): Promise<ImportRow | null> {
   const { rows } = await pool.query<ImportRow>(
     `UPDATE imports SET lease_token = $1::uuid, lease_until = now() + $2 * interval '1 millisecond'
     WHERE id = (
-      SELECT id FROM imports WHERE state = 'running' AND NOT is_listed AND due_at <= now()
+      SELECT id FROM imports WHERE ${goesOn(isHeld)} AND NOT is_listed AND due_at <= now()
         AND (lease_until IS NULL OR lease_until < now()) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING ${importColumns}`,
     [token, milliseconds],
@@ -198,11 +206,11 @@ export async function recordProvider(
 
 const isDue = `outcome = 'waiting' AND item.due_at <= now() AND (item.lease_until IS NULL OR item.lease_until < now())`;
 
-/** Which imports have keys whose turn has come, at which providers. */
-export async function findDue(pool: Pool): Promise<{ import_id: string; provider: string }[]> {
+/** Which imports have keys whose turn has come, at which providers. @param isHeld whether keys are held for a gap. */
+export async function findDue(pool: Pool, isHeld: boolean): Promise<{ import_id: string; provider: string }[]> {
   const { rows } = await pool.query<{ import_id: string; provider: string }>(
     `SELECT DISTINCT item.import_id, item.provider FROM imports JOIN import_items AS item ON item.import_id = imports.id
-    WHERE imports.state = 'running' AND item.provider IS NOT NULL AND ${isDue}`,
+    WHERE ${goesOn(isHeld)} AND item.provider IS NOT NULL AND ${isDue}`,
   );
   return rows;
 }
@@ -219,16 +227,16 @@ export async function findDone(pool: Pool): Promise<string[]> {
 /** Takes keys of an import whose turn has come, with the import as it is. */
 export async function takeItems(
   pool: Pool,
-  wanted: { importId: string; provider: string; count: number; token: string; milliseconds: number },
+  wanted: { importId: string; provider: string; count: number; token: string; milliseconds: number; isHeld: boolean },
 ): Promise<{ row: ImportRow; items: ItemRow[] } | null> {
   const { rows: items } = await pool.query<ItemRow>({
-    name: 'take_import_items',
+    name: wanted.isHeld ? 'take_import_items_held' : 'take_import_items',
     text: `
       UPDATE import_items SET lease_token = $4::uuid, lease_until = now() + $5 * interval '1 millisecond'
       WHERE import_id = $1::uuid AND position IN (
         SELECT position FROM import_items AS item
         WHERE import_id = $1::uuid AND provider = $2 AND ${isDue}
-          AND EXISTS (SELECT 1 FROM imports WHERE id = $1::uuid AND state = 'running')
+          AND EXISTS (SELECT 1 FROM imports WHERE id = $1::uuid AND ${goesOn(wanted.isHeld)})
         ORDER BY position LIMIT $3 FOR UPDATE SKIP LOCKED)
       RETURNING import_id, position, source, arn, stated, attempts`,
     values: [wanted.importId, wanted.provider, wanted.count, wanted.token, wanted.milliseconds],
