@@ -5,23 +5,25 @@ import { IncomingState } from '../services/imports/state-file.ts';
 import type { StateFile } from '../services/imports/state-reader.ts';
 import { ProblemError } from '../services/problems.ts';
 
-/** State files that a process reads at once: to read one takes time from everybody. */
-const mostAtOnce = 2;
+/** State files that a process reads at once, and those of one caller among them: to read one takes time from everybody. */
+const mostAtOnce = 4;
+const mostOfCaller = 2;
 const retrySeconds = 5;
 
 /** Lets the routes of this instance take state files. */
 export function acceptStates(app: FastifyInstance): void {
-  let underWay = 0;
-  app.addContentTypeParser(stateType, async (_request: FastifyRequest, body: AsyncIterable<Buffer>) => {
-    if (underWay >= mostAtOnce) {
+  const readers: string[] = [];
+  app.addContentTypeParser(stateType, async ({ caller }: FastifyRequest, body: AsyncIterable<Buffer>) => {
+    const reader = caller?.principal ?? '';
+    if (readers.length >= mostAtOnce || readers.filter((one) => one === reader).length >= mostOfCaller) {
       const detail = 'Other state files are being read. Nothing was recorded: try again in a moment.';
       throw new ProblemError('temporarily-unavailable', detail, { retryAfter: retrySeconds });
     }
-    underWay += 1;
+    readers.push(reader);
     try {
       return await read(body);
     } finally {
-      underWay -= 1;
+      readers.splice(readers.indexOf(reader), 1);
     }
   });
 }

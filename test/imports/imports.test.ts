@@ -316,6 +316,23 @@ test('imports', async (t) => {
     await ended(admin, first.body.id);
   });
 
+  t.test('whoever sends two state files slowly keeps nobody else from sending one', async (t) => {
+    const { token } = await addToken(admin, { role: 'editor' });
+    const send = async (bearer: string, body: RequestInit['body']) => {
+      const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/vnd.keyward.tfstate+json' };
+      const request = { method: 'POST', headers, body: body ?? null, duplex: 'half' };
+      return (await fetch(`${url}/v1/imports`, request as RequestInit)).status;
+    };
+    const slow = Array.from({ length: 2 }, () => new TransformStream<Uint8Array, Uint8Array>());
+    const sending = slow.map(({ readable }) => send(token, readable));
+    const writers = slow.map(({ writable }) => writable.getWriter());
+    for (const writer of writers) await writer.write(Buffer.from('{"version": 4, '));
+    await eventually('both are being read', async () => (await send(token, '{}')) === 503);
+    t.equal(await send(adminToken, '{}'), 422);
+    for (const writer of writers) await writer.close();
+    t.same(await Promise.all(sending), [400, 400]);
+  });
+
   t.test('what is not understood', async (t) => {
     const wrong = (body: object) => admin<Problem>('POST', '/v1/imports', body);
     t.equal((await wrong({ source: { key_ids: ['a\u0000'] } })).status, 422);
