@@ -62,10 +62,17 @@ export async function watched(session: Session, begun: Import): Promise<Import> 
   return now;
 }
 
+/** The key has a column of its own: its name at the beginning would leave no room for what is the matter with it. */
+function why({ source, arn, reason }: Item): string {
+  const detail = reason?.detail ?? '';
+  const name = [arn, source].find((one) => typeof one === 'string' && detail.startsWith(`${one} is `));
+  return name === undefined ? detail : detail.slice(`${name} is `.length);
+}
+
 export const itemColumns: Column<Item>[] = [
   { title: 'KEY', of: ({ source }) => source, least: 20 },
   { title: 'OUTCOME', of: ({ outcome }) => outcome },
-  { title: 'WHY', of: ({ reason }) => reason?.detail ?? '', least: 20 },
+  { title: 'WHY', of: why, least: 20 },
 ];
 
 /** Keys of each outcome that a terminal shows. */

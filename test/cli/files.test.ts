@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { CreateKeyCommand } from '@aws-sdk/client-kms';
+import { CreateKeyCommand, ScheduleKeyDeletionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { parseAllDocuments } from 'yaml';
 import type { Key } from '../../src/schemas/key.ts';
@@ -186,5 +186,12 @@ test('imports', async (t) => {
     t.match(broken.stderr, /version/);
     const { id } = (await at(['imports', 'list'])).json<{ id: string }>()[0] ?? { id: '' };
     t.equal((await at(['imports', 'removed', id])).code, 1, 'it came out of no state');
+  });
+
+  t.test('80 columns have room for why a key was left', async (t) => {
+    const { KeyMetadata } = await kms.send(new CreateKeyCommand({}));
+    await kms.send(new ScheduleKeyDeletionCommand({ KeyId: KeyMetadata?.KeyId }));
+    const { stdout } = await at(['import', '--all'], { columns: 80 });
+    t.match(plain(stdout), / skipped +pending deletion: cancel the /);
   });
 });
