@@ -79,7 +79,15 @@ async function bareSdk(owner: Owner, { kmsUrl, readable }: Place): Promise<numbe
   return (readable.length * readsOfAKey.length) / seconds;
 }
 
-type Measured = { import: Import; seconds: number; reads: number; cpu: number; lookups: number[]; plans: number[] };
+type Measured = {
+  import: Import;
+  seconds: number;
+  reads: number;
+  policies: number;
+  cpu: number;
+  lookups: number[];
+  plans: number[];
+};
 
 async function importAll(service: Service, { kmsUrl }: Place): Promise<Measured> {
   const control = kmsControl(kmsUrl);
@@ -106,7 +114,9 @@ async function importAll(service: Service, { kmsUrl }: Place): Promise<Measured>
   const calls = await control.calls({ reads: true });
   failOn(calls);
   const reads = calls.filter(({ operation }) => readsOfAKey.includes(operation)).length;
-  return { import: over, seconds, reads, cpu: (await cpuSeconds(service)) - cpu, lookups, plans };
+  // The scarcest: of a key that is passed over, KMS is asked for less.
+  const policies = calls.filter(({ operation }) => operation === 'GetKeyPolicy').length;
+  return { import: over, seconds, reads, policies, cpu: (await cpuSeconds(service)) - cpu, lookups, plans };
 }
 
 /** What somebody does meanwhile with a key that is imported already. */
@@ -137,14 +147,13 @@ function failOn(calls: LoggedCall[]): void {
   if (throttled + others.length > 0) throw new Error('KMS was asked for what it should not be asked for');
 }
 
-function report({ seconds, reads, cpu, lookups, plans, import: over }: Measured, controls: number[]): void {
+function report({ seconds, reads, policies, cpu, lookups, plans, import: over }: Measured, controls: number[]): void {
   const control = (Math.min(...controls) + Math.max(...controls)) / 2;
-  const byShare = allowed * readsOfAKey.length;
   const rate = reads / seconds;
-  const ratio = rate / Math.min(byShare, control);
+  const ratio = Math.max(policies / seconds / allowed, rate / control);
   print(`import                     ${seconds.toFixed(1)} s, ${JSON.stringify(over.counts)}`);
   print(`reads by the import        ${rate.toFixed(0)}/s (${reads} in all)`);
-  print(`allowed by the share       ${byShare.toFixed(0)}/s`);
+  print(`GetKeyPolicy among them    ${(policies / seconds).toFixed(1)}/s of ${allowed}/s that the share allows`);
   print(`the bare SDK               ${control.toFixed(0)}/s (${controls.map((one) => one.toFixed(0)).join(', ')})`);
   print(`ratio to the lower one     ${ratio.toFixed(2)} (wanted: ${wantedRatio} or more)`);
   print(`CPU a key                  ${((cpu / count) * 1000).toFixed(2)} ms`);
