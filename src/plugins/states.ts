@@ -1,4 +1,5 @@
 /** Takes state files of Terraform as bodies: each is read as it comes, and none is ever in memory as a whole. */
+import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { largestState, stateType } from '../schemas/imports.ts';
 import { IncomingState } from '../services/imports/state-file.ts';
@@ -13,7 +14,7 @@ const retrySeconds = 5;
 /** Lets the routes of this instance take state files. */
 export function acceptStates(app: FastifyInstance): void {
   const readers: string[] = [];
-  app.addContentTypeParser(stateType, async ({ caller }: FastifyRequest, body: AsyncIterable<Buffer>) => {
+  app.addContentTypeParser(stateType, async ({ caller }: FastifyRequest, body: Readable) => {
     const reader = caller?.principal ?? '';
     if (readers.length >= mostAtOnce || readers.filter((one) => one === reader).length >= mostOfCaller) {
       const detail = 'Other state files are being read. Nothing was recorded: try again in a moment.';
@@ -29,11 +30,13 @@ export function acceptStates(app: FastifyInstance): void {
 }
 
 /** What is wrong is told once all has come: a client that is still sending would not read it. @throws ProblemError */
-async function read(body: AsyncIterable<Buffer>): Promise<StateFile> {
+async function read(body: Readable): Promise<StateFile> {
   const state = new IncomingState();
   let size = 0;
   let fault: unknown = null;
-  for await (const bytes of body) {
+  // The connection is left as it is: the answer has to go by it.
+  const parts: AsyncIterable<Buffer> = body.iterator({ destroyOnReturn: false });
+  for await (const bytes of parts) {
     size += bytes.length;
     if (size > largestState) {
       throw new ProblemError('body-too-large', `A state file has ${largestState} bytes at most.`);

@@ -1,6 +1,6 @@
 import { CreateKeyCommand, type CreateKeyCommandInput } from '@aws-sdk/client-kms';
 import { test } from 'tap';
-import type { Import } from '../../src/schemas/imports.ts';
+import { type Import, largestState } from '../../src/schemas/imports.ts';
 import { ended, importAll, itemsOf } from '../support/imports.ts';
 import { type Problem, startService } from '../support/service.ts';
 
@@ -191,6 +191,8 @@ test('an import of a Terraform state', async (t) => {
       t.notMatch(JSON.stringify(answer.body), /secret/);
     }
     t.equal((await upload(new Uint8Array([0x7b, 0xff, 0x7d]))).status, 400, 'no UTF-8');
+    const tooLarge = await upload(' '.repeat(largestState + 1));
+    t.match(tooLarge, { status: 413, body: { title: 'Body too large', detail: /67108864 bytes at most/ } });
     t.equal((await call<{ items: object[] }>('GET', '/v1/imports?limit=200')).body.items.length, before);
   });
 
