@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { CreateKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { freezeAt } from '../support/frozen.ts';
 import { allKeyIds } from '../support/kms-truth.ts';
-import { startService } from '../support/service.ts';
+import { eventually, startService } from '../support/service.ts';
 
 const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
 
@@ -65,5 +66,36 @@ test('a change whose process falls silent before it answers', async (t) => {
     const { body: key } = await call('GET', `/v1/keys/${id}`);
     t.match(key, { description: 'third', status: { generation: 3 } });
     t.ok((await allKeyIds(kms)).includes(key.key_id ?? ''));
+  });
+
+  t.test('an apply in the middle of its lines: a repeat goes on, and no line is carried out twice', async (t) => {
+    const { KeyMetadata: found } = await kms.send(new CreateKeyCommand({}));
+    const changed = await Promise.all(Array.from({ length: 8 }, create));
+    const lines = [
+      ...changed.map(({ id, key_id }) => ({ id, key_id, description: 'from a line' })),
+      { id: randomUUID(), description: 'made' },
+      { id: randomUUID(), key_id: found?.KeyId, description: found?.Description },
+    ];
+    const key = randomUUID();
+    const headers = { 'idempotency-key': key, 'content-type': 'application/x-ndjson', prefer: 'wait=2' };
+    const text = lines.map((line) => JSON.stringify(line)).join('\n');
+    const apply = () => call<string>('POST', '/v1/keys/apply', text, headers);
+    const before = (await allKeyIds(kms)).length;
+    const sleepers = changed.map(() => freezeAt(service, 'intent-recorded'));
+    const lost = apply();
+    await Promise.all(sleepers.map(({ frozen }) => frozen));
+    await silence(key);
+    const outcomes = ({ body }: { body: string }) => [...body.matchAll(/"outcome":"(\w+)"/g)].map(([, word]) => word);
+    t.same(outcomes(await apply()).slice(8), ['created', 'imported']);
+    for (const { wake } of sleepers) wake();
+    t.notOk(outcomes(await lost).includes('failed'), 'what the repeat has recorded is its own');
+    await eventually('all is carried out', async () => {
+      const { body } = await call<{ items: object[] }>('GET', '/v1/keys?state=updating&state=creating');
+      return body.items.length === 0;
+    });
+    t.equal((await allKeyIds(kms)).length, before + 1);
+    for (const [index, { id }] of lines.entries()) {
+      t.equal((await call('GET', `/v1/keys/${id}`)).body.status.generation, index < 8 ? 2 : 1);
+    }
   });
 });
