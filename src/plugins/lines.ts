@@ -33,7 +33,9 @@ export function acceptLines(app: FastifyInstance): void {
   const options = { parseAs: 'buffer', bodyLimit: linesLimit } as const;
   app.addContentTypeParser(linesType, options, async (request: FastifyRequest, body: Buffer) => {
     await app.countBody(request, body.length / lightness);
-    const texts = linesOf(textOf(body));
+    const text = textOf(body);
+    if (text.trimStart().startsWith('[')) return linesOfArray(await readArray(read, request, text));
+    const texts = linesOf(text);
     const found: Line[] = [];
     const faults: Violation[] = [];
     let [sinceTurn, broken] = [0, 0];
@@ -51,6 +53,34 @@ export function acceptLines(app: FastifyInstance): void {
     if (faults.length > 0) throw invalidInput(faults);
     return found.length === 0 ? undefined : found;
   });
+}
+
+/**
+ * What clients make of a list that know of JSON alone, as generated ones do.
+ * @throws ProblemError body-too-large, malformed-request, invalid-input
+ */
+async function readArray(read: ReturnType<typeof jsonReader>, request: FastifyRequest, text: string) {
+  if (Buffer.byteLength(text) > lineLimit) {
+    throw new ProblemError(
+      'body-too-large',
+      `A JSON array has at most ${lineLimit} bytes: send an object on each line.`,
+    );
+  }
+  const { value, losses } = await read(request, text);
+  const placed = losses.map((loss): Violation => {
+    const [, index = '', ...rest] = loss.pointer.split('/');
+    return { ...loss, line: Number(index) + 1, pointer: rest.map((segment) => `/${segment}`).join('') };
+  });
+  if (placed.length > 0) throw invalidInput(placed);
+  return value as unknown[];
+}
+
+/** Each element counts as a line. @throws ProblemError body-too-large */
+function linesOfArray(values: unknown[]): Line[] | undefined {
+  if (values.length > mostLines) {
+    throw new ProblemError('body-too-large', `The body has more than ${mostLines} elements: send it in parts.`);
+  }
+  return values.length === 0 ? undefined : values.map((value, index) => ({ line: index + 1, value }));
 }
 
 /** Those with something on them. @throws ProblemError body-too-large */

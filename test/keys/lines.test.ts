@@ -102,6 +102,18 @@ test('GET /v1/keys/export and POST /v1/keys/apply', async (t) => {
     t.match((await call('GET', `/v1/keys/${whole.id}`)).body.status, { generation: 1 });
   });
 
+  t.test('a JSON array, as generated clients send a list, is as good as lines', async (t) => {
+    const lines = await exported();
+    t.same(outcomes((await apply(JSON.stringify(lines, null, 2))).results), ['unchanged', 'unchanged', 'unchanged']);
+    const wrong = await apply(JSON.stringify([lines[0], { ...lines[1], no_such: 1 }]));
+    t.equal(wrong.status, 422);
+    t.match(wrong.problem.errors, [{ line: 2, pointer: '/no_such', code: 'unknown_field' }]);
+    t.match((await apply('[{"id": 12345678901234567890}]')).problem.errors, [{ line: 1, pointer: '/id' }]);
+    t.equal((await apply('[]')).status, 400);
+    t.equal((await apply('[{}')).status, 400);
+    t.equal((await apply(`[${' '.repeat(600_000)}]`)).status, 413);
+  });
+
   t.test('a line is a PUT: it makes a key under its id, and makes one that is there exactly this', async (t) => {
     const id = randomUUID();
     const lines = [
