@@ -178,9 +178,9 @@ export const variables = {
     asNumber,
   ),
   QUOTA_SHARE: variable(
-    Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+    Type.Number({ minimum: 0.001, maximum: 1 }),
     0.5,
-    'a number above 0, up to 1',
+    'a number, 0.001 to 1',
     "which share of KMS's request quotas all processes together spend",
     asFraction,
   ),

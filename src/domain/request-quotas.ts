@@ -56,3 +56,15 @@ export function quotaRuleOf(quotas: ProviderQuotas | null, isAws: boolean): Quot
   if (isAws) return { ...standardQuotas, ...rates };
   return Object.keys(rates).length > 0 ? rates : 'as_told';
 }
+
+/** The last time that RFC 3339 can write. */
+const lastTime = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/**
+ * The time that so many calls take by their quotas, from now on, however little those allow.
+ * @param now milliseconds since the epoch. @returns as RFC 3339 writes it.
+ */
+export function timeAfter(now: number, seconds: number): string {
+  const time = now + seconds * 1000;
+  return new Date(time < lastTime ? time : lastTime).toISOString();
+}

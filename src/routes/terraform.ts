@@ -48,7 +48,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const text = await terraformOfKey(app.services, request.params.id, rightsOf(request).access);
-      return reply.type(textType).send(text);
+      // As all configurations come: without a tag, which is of answers in JSON.
+      return reply.type(textType).send(Readable.from([text], { objectMode: false }));
     },
   );
 };

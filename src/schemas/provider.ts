@@ -49,7 +49,7 @@ const interval = Type.Integer({
 });
 
 const perSecond = (operation: string) =>
-  Type.Number({ exclusiveMinimum: 0, maximum: 100_000, description: `Calls of ${operation} in a second.` });
+  Type.Number({ minimum: 0.01, maximum: 100_000, description: `Calls of ${operation} in a second.` });
 const ratesMeaning = "By operation: the KMS's quota, of which QUOTA_SHARE is spent. The others are by the endpoint.";
 const RequestRatesInput = Type.Object(
   Object.fromEntries(Object.keys(standardQuotas).map((operation) => [operation, Type.Optional(perSecond(operation))])),

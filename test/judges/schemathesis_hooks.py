@@ -1,4 +1,5 @@
 """What schemathesis does not check by itself, and what it must not take from itself."""
+import json
 import os
 import uuid
 
@@ -22,6 +23,20 @@ GENERAL = {
     "vary",
     "x-content-type-options",
 }
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines_of(ctx, value):
+    """An object on each line; what is no list goes as it is drawn."""
+    if isinstance(value, bytes):
+        return value
+    values = value if isinstance(value, list) else [value]
+    return "".join(f"{json.dumps(one)}\n" for one in values).encode()
+
+
+@schemathesis.deserializer("application/x-ndjson")
+def from_lines(ctx, response):
+    return [json.loads(line) for line in response.content.splitlines() if line]
 
 
 @schemathesis.check

@@ -192,6 +192,8 @@ test('GET /v1/keys/export and POST /v1/keys/apply', async (t) => {
     ] as const) {
       t.equal((await apply(body)).status, status, `${body.slice(0, 10)}…`);
     }
+    t.match(await apply('{}', '?dry_run=yes'), { status: 400, problem: { errors: [{ parameter: 'dry_run' }] } });
+    t.equal((await apply('{}', '', { 'idempotency-key': 'x'.repeat(300) })).status, 400);
     const asJson = await call<Problem>('POST', '/v1/keys/apply', {});
     t.match(asJson, { status: 415, body: { detail: /application\/x-ndjson is right/ } });
   });

@@ -1,10 +1,11 @@
 import { UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import { standardQuotas } from '../../src/domain/request-quotas.ts';
 import type { Provider } from '../../src/schemas/provider.ts';
 import { startGateway } from '../support/gateway.ts';
 import { startKms } from '../support/local-kms.ts';
 import { addProvider } from '../support/providers.ts';
-import { type Call, eventually, startService } from '../support/service.ts';
+import { type Call, eventually, type Problem, startService } from '../support/service.ts';
 
 const promptly = { prefer: 'respond-async' };
 /** By it AWS's quotas give a CreateKey every minute or more. */
@@ -23,6 +24,25 @@ async function askForKeys(call: Call, count: number, provider = 'default') {
   };
   return { made: summary, all: () => eventually('all are made', async () => (await summary()) >= count) };
 }
+
+test('a quota that lets nothing through for years is no quota; one of long ago stops nobody from reading', async (t) => {
+  const { call, services } = await startService(t);
+  for (const CreateKey of [0, 5e-324, 0.009]) {
+    const { status, body } = await call<Problem>('PATCH', '/v1/providers/default', {
+      quotas: { requests_per_second: { CreateKey }, settle_seconds: null },
+    });
+    t.equal(status, 422);
+    t.match(body.errors, [{ pointer: '/quotas/requests_per_second/CreateKey', code: 'out_of_range' }]);
+  }
+  await call('POST', '/v1/keys', {});
+  const rates = Object.fromEntries(Object.keys(standardQuotas).map((operation) => [operation, 5e-324]));
+  await services.database.pool.query('UPDATE providers SET quotas = $1', [
+    JSON.stringify({ requests_per_second: rates, settle_seconds: null }),
+  ]);
+  const changed = await call<Provider>('PATCH', '/v1/providers/default', { default_tags: { env: 'prod' } });
+  t.equal(changed.status, 200);
+  t.equal((await call<Provider>('GET', '/v1/providers/default')).status, 200);
+});
 
 test("a KMS that is not AWS's, and says nothing of quotas, is held to none", async (t) => {
   const kms = await startKms(t);

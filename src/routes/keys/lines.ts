@@ -93,7 +93,8 @@ const applyRoute: FastifyPluginAsyncTypebox = async (app) => {
     '/keys/apply',
     {
       // Each line is checked by itself: what is wrong with one has its number.
-      validatorCompiler: () => () => true,
+      validatorCompiler: (part) =>
+        part.httpPart === 'body' ? () => true : (app.validatorCompiler?.(part) ?? (() => true)),
       schema: {
         operationId: 'applyKeys',
         tags: ['Keys'],

@@ -3,6 +3,7 @@ import { Prisma, type Transaction } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
 import type { ImportFilters, ImportOutcome } from '../../domain/imports.ts';
 import type { Permission } from '../../domain/permissions.ts';
+import { timeAfter } from '../../domain/request-quotas.ts';
 import type { Difference } from '../../domain/types.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import type { PageQuery } from '../../schemas/history.ts';
@@ -164,7 +165,7 @@ async function expectedUntil(services: Services, importId: string, rate: number 
   );
   const left = waiting.reduce((sum, { count }) => sum + count, 0);
   const bySpeed = rate === null || rate === 0 ? 0 : left / rate;
-  return new Date(Date.now() + Math.max(0, bySpeed, ...seconds) * 1000).toISOString();
+  return timeAfter(Date.now(), Math.max(0, bySpeed, ...seconds));
 }
 
 type ItemRow = {

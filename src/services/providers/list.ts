@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Prisma, type ProviderRow } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
-import type { Rates } from '../../domain/request-quotas.ts';
+import { type Rates, timeAfter } from '../../domain/request-quotas.ts';
 import { type Provider, type ProviderListQuery, type ProviderProgress, providerName } from '../../schemas/provider.ts';
 import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
@@ -113,5 +113,5 @@ function expectedUntil({ quotaShare }: Services, rates: Rates | null, calls: Rec
     const rate = rates?.[operation];
     return rate === undefined ? 0 : count / (rate * quotaShare);
   });
-  return new Date(Date.now() + Math.max(...seconds) * 1000).toISOString();
+  return timeAfter(Date.now(), Math.max(...seconds));
 }
