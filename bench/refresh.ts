@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Client } from 'pg';
-import { standardQuotas } from '../src/domain/request-quotas.ts';
+import { readsOfKey, standardQuotas } from '../src/domain/request-quotas.ts';
 import { readAtOnce } from '../src/services/sync/refresh.ts';
 import type { FleetKey } from '../test/support/fleet.ts';
 import { type Owner, run, type Service, startProcess } from '../test/support/process.ts';
@@ -23,9 +23,8 @@ const { values } = parseArgs({
   },
 });
 const count = Number(values.keys);
-const readsOfAKey = ['DescribeKey', 'GetKeyPolicy', 'ListResourceTags', 'GetKeyRotationStatus'];
 /** Keys a second. */
-const allowed = Math.min(...readsOfAKey.map((operation) => (standardQuotas[operation] ?? 0) * Number(values.share)));
+const allowed = Math.min(...readsOfKey.map((operation) => (standardQuotas[operation] ?? 0) * Number(values.share)));
 const wantedRatio = 0.9;
 const wantedPatch = 1000;
 

@@ -57,6 +57,21 @@ export function quotaRuleOf(quotas: ProviderQuotas | null, isAws: boolean): Quot
   return Object.keys(rates).length > 0 ? rates : 'as_told';
 }
 
+/** What is asked of KMS to look at a key. */
+export const readsOfKey = ['DescribeKey', 'GetKeyPolicy', 'ListResourceTags', 'GetKeyRotationStatus'] as const;
+
+/**
+ * Seconds that so many calls of each operation take by a share of its quota: each has its own, so that the slowest decides.
+ * @param rates null: nothing is held back.
+ */
+export function secondsFor(calls: Readonly<Record<string, number>>, rates: Rates | null, share: number): number {
+  const seconds = Object.entries(calls).map(([operation, count]) => {
+    const rate = rates?.[operation];
+    return rate === undefined ? 0 : count / (rate * share);
+  });
+  return Math.max(0, ...seconds);
+}
+
 /** The last time that RFC 3339 can write. */
 const lastTime = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 

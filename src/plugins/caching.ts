@@ -14,6 +14,8 @@ export default fp(
     app.addHook('onSend', async (request, reply, payload) => {
       if (!isRead(request)) return payload;
       if (reply.statusCode !== 200 || typeof payload !== 'string' || !request.url.startsWith('/v1/')) return payload;
+      // Operations whose answers are other texts declare no tag.
+      if (!String(reply.getHeader('content-type')).includes('json')) return payload;
       // A tag of its own says what the route means by it, and that is not always all that is shown.
       if (reply.hasHeader('etag')) return payload;
       const tag = tagOf(payload);

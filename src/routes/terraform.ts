@@ -48,8 +48,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const text = await terraformOfKey(app.services, request.params.id, rightsOf(request).access);
-      // As all configurations come: without a tag, which is of answers in JSON.
-      return reply.type(textType).send(Readable.from([text], { objectMode: false }));
+      return reply.type(textType).send(text);
     },
   );
 };

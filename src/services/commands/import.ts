@@ -3,17 +3,11 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Rights } from '../../domain/access.ts';
 import { imported } from '../../domain/adoption.ts';
 import { type DeclaredKey, immutableArguments, nothingDeclared } from '../../domain/arguments.ts';
-import {
-  type ImportFilters,
-  type ImportReasonCode,
-  importReasons,
-  lackingTag,
-  passedOver,
-} from '../../domain/imports.ts';
+import { type ImportFilters, lackingTag, passedOver } from '../../domain/imports.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { claimedIdIn, mergeTags, mostTags, ownTags, withoutReserved } from '../../domain/tags.ts';
-import type { ObservedKey, Tags, Violation } from '../../domain/types.ts';
+import type { ObservedKey, Tags } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { tagsOf } from '../../kms/inventory.ts';
@@ -23,34 +17,11 @@ import type { Services } from '../context.ts';
 import { lookUpKey } from '../keys/find.ts';
 import { type NewKey, recordNewKey } from '../keys/intents.ts';
 import { findEarlierRun, hasHistory, lastEndOf, releasedArnOf } from '../keys/revisions.ts';
-import { conflict, ProblemError, type ProblemKind, problemOf } from '../problems.ts';
+import { conflict, problemOf } from '../problems.ts';
 import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider } from '../providers/settings.ts';
 import { type Accepted, type Command, settleNewKey } from './declare.ts';
-
-/** Why a key can't be imported, by a code too. */
-export class NotImportable extends ProblemError {
-  readonly reason: ImportReasonCode;
-
-  constructor(
-    reason: ImportReasonCode,
-    kind: ProblemKind,
-    detail: string,
-    extra: { errors?: Violation[]; keyId?: string } = {},
-  ) {
-    super(kind, detail, extra);
-    this.reason = reason;
-  }
-
-  get outcome(): (typeof importReasons)[ImportReasonCode]['outcome'] {
-    return importReasons[this.reason].outcome;
-  }
-
-  /** What to say of the key, without what is said of a request. */
-  get why(): string {
-    return this.errors?.[0]?.detail ?? this.message;
-  }
-}
+import { assertUnmanaged, NotImportable, noSuchKey, notImportable } from './import-refusals.ts';
 
 /** What a key is to declare, in place of what KMS has, and under which id, in place of one of Keyward's choice. */
 export type ImportedAs = {
@@ -135,7 +106,7 @@ export async function findImportable(
   const declared = as?.declare(observed, settings) ?? declaredByKms(services, observed, settings);
   const total = Object.keys(mergeTags(settings, declared.tags)).length + 1;
   if (total > mostTags) {
-    throw invalid(
+    throw notImportable(
       'too_many_tags',
       `With the provider's default tags and the ownership tag, ${observed.arn} would have ${total} tags; KMS takes ${mostTags}.`,
     );
@@ -156,7 +127,7 @@ async function observeImportable(
   const isLimited = !mayKnowAllKeys(rights.access);
   try {
     const elsewhere = await homeElsewhere(kms, keyId);
-    if (elsewhere !== null) throw invalid('elsewhere', `${keyId} is ${elsewhere} (${provider}).`);
+    if (elsewhere !== null) throw notImportable('elsewhere', `${keyId} is ${elsewhere} (${provider}).`);
     const described = await describeKey(kms, keyId).catch((error) => {
       // A limited caller is told the same of a key that is not there and of one that is somebody else's.
       throw isLimited && error instanceof KmsFailure && answersOfKms.has(error.kind) ? noSuchKey(keyId) : error;
@@ -164,7 +135,7 @@ async function observeImportable(
     if (isLimited && !(await isVisible(services, kms, { described, provider, rights }))) throw noSuchKey(keyId);
     const home = await homeElsewhere(kms, described.arn);
     if (home !== null) {
-      throw invalid('elsewhere', `${keyId} is the key ${described.arn}: it is ${home} (${provider}).`);
+      throw notImportable('elsewhere', `${keyId} is the key ${described.arn}: it is ${home} (${provider}).`);
     }
     if (request.isUnmanaged !== true) await assertUnmanaged(services, described.arn);
     assertImportable(described, services.failurePoints.isOff('states-are-guessed'));
@@ -179,10 +150,10 @@ async function observeImportable(
 /** @throws NotImportable filtered; KmsFailure */
 async function assertAskedFor({ ownershipTagName }: Services, kms: Kms, key: DescribedKey, filters: ImportFilters) {
   const passed = passedOver(filters, key);
-  if (passed !== null) throw invalid('filtered', passed);
+  if (passed !== null) throw notImportable('filtered', passed);
   if (filters.tags === undefined) return;
   const lacking = lackingTag(filters, withoutReserved((await tagsOf(kms, key.key_id)) ?? {}, ownershipTagName));
-  if (lacking !== null) throw invalid('filtered', lacking);
+  if (lacking !== null) throw notImportable('filtered', lacking);
 }
 
 type Candidate = { described: DescribedKey; provider: string; rights: Rights };
@@ -203,63 +174,22 @@ async function isVisible(services: Services, kms: Kms, { described, provider, ri
   return records.every((record) => rights.access.may('keys:read', placeOf(record)));
 }
 
-function noSuchKey(keyId: string): NotImportable {
-  const detail = `KMS has no key ${JSON.stringify(keyId)} that you may take into management.`;
-  return new NotImportable('not_found', 'not-found', detail);
-}
-
-/** @throws NotImportable with the kind conflict */
-export async function assertUnmanaged(services: Services, arn: string): Promise<void> {
-  const taken = (await takenAmong(services, [arn])).get(arn);
-  if (taken !== undefined) throw taken;
-}
-
-/** Those of the keys that a record has, or that will be its again or be deleted for it: why each can't be imported. */
-export async function takenAmong({ database }: Services, arns: string[]): Promise<Map<string, NotImportable>> {
-  const managed = await database.prisma.key.findMany({ where: { arn: { in: arns } }, select: { id: true, arn: true } });
-  // Asked in this order: a replacement that begins in between is seen here, one that is taken back by the record's ARN.
-  const formers = await formersInUse(database, arns);
-  return new Map([
-    ...formers.map(({ arn, key_ref }) => {
-      const detail = `The key ${arn} is being replaced, or is to be deleted, as a former key of ${key_ref}.`;
-      return [arn, new NotImportable('former_key', 'conflict', detail, { keyId: key_ref })] as const;
-    }),
-    ...managed.map(({ arn, id }) => {
-      const detail = `The key ${arn} is managed already, as ${id}.`;
-      return [arn ?? '', new NotImportable('already_managed', 'conflict', detail, { keyId: id })] as const;
-    }),
-  ]);
-}
-
-/** Former keys that are to be deleted, or that come back to their record when KMS refuses the new one, lost or not. */
-async function formersInUse({ prisma }: Services['database'], arns: string[]) {
-  const formers = await prisma.formerKey.findMany({ where: { arn: { in: arns } } });
-  if (formers.length === 0) return [];
-  const replaced = await prisma.key.findMany({
-    where: { id: { in: formers.map(({ key_ref }) => key_ref) }, replacement: 'begun' },
-    select: { id: true, synced_generation: true },
-  });
-  const mayReturn = ({ key_ref, generation }: (typeof formers)[number]) =>
-    replaced.some(({ id, synced_generation }) => id === key_ref && generation > synced_generation);
-  return formers.filter((former) => former.deletion === 'waiting' || mayReturn(former));
-}
-
 function assertImportable(key: DescribedKey, guessesStates: boolean): void {
   if (key.key_manager === 'AWS') {
-    throw invalid('aws_managed', `${key.arn} is an AWS managed key: only AWS can change it.`);
+    throw notImportable('aws_managed', `${key.arn} is an AWS managed key: only AWS can change it.`);
   }
   if (key.is_replica === null) {
-    throw invalid('untold', `KMS does not tell whether ${key.arn} is a multi-Region replica.`);
+    throw notImportable('untold', `KMS does not tell whether ${key.arn} is a multi-Region replica.`);
   }
   if (key.is_replica) {
-    throw invalid('replica', `${key.arn} is a multi-Region replica: import its primary key.`);
+    throw notImportable('replica', `${key.arn} is a multi-Region replica: import its primary key.`);
   }
   if (isPendingDeletion(key)) {
-    throw invalid('pending_deletion', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
+    throw notImportable('pending_deletion', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
   }
   if (key.enabled === null && !guessesStates) {
     const detail = `${key.arn} is ${key.key_state}, which does not tell whether it is enabled`;
-    throw invalid('state_unclear', `${detail}: import it when it is Enabled or Disabled.`);
+    throw notImportable('state_unclear', `${detail}: import it when it is Enabled or Disabled.`);
   }
 }
 
@@ -274,7 +204,7 @@ async function idFor(services: Services, observed: ObservedKey, newId: string, o
   const visibleTags = Object.keys(withoutReserved(observed.tags, ownershipTagName)).length;
   if (visibleTags >= mostTags) {
     const detail = `${observed.arn} has ${visibleTags} tags, so there is no room for the ownership tag.`;
-    throw invalid('too_many_tags', detail);
+    throw notImportable('too_many_tags', detail);
   }
   const claimed = claimedIdIn(observed.tags, ownershipTagName);
   if (claimed === null || claimed === ownId) return ownId ?? newId;
@@ -311,15 +241,10 @@ export function declaredByKms(
   own: Tags = {},
 ): DeclaredKey {
   const untold = immutableArguments.find((name) => observed[name] === null && nothingDeclared[name] !== null);
-  if (untold !== undefined) throw invalid('untold', `KMS does not tell the ${untold} of ${observed.arn}.`);
+  if (untold !== undefined) throw notImportable('untold', `KMS does not tell the ${untold} of ${observed.arn}.`);
   return {
     ...imported(observed, ownTags(observed.tags, settings, ownershipTagName, own)),
     is_enabled: observed.enabled === true,
     drift_policy: settings.drift_policy,
   };
-}
-
-function invalid(reason: ImportReasonCode, detail: string): NotImportable {
-  const errors = [{ pointer: '/key_id', code: 'incompatible' as const, detail }];
-  return new NotImportable(reason, 'invalid-input', 'One rule is broken; nothing was changed.', { errors });
 }

@@ -24,7 +24,7 @@ import { keyNotProven } from '../sync/first-creation.ts';
 import { closeEntry } from '../sync/journal.ts';
 import { homeOf } from '../sync/replacement.ts';
 import type { Accepted, Command } from './declare.ts';
-import { assertUnmanaged } from './import.ts';
+import { assertUnmanaged } from './import-refusals.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
 /** What a record says that waits for such a word. Its message names the keys. */

@@ -12,16 +12,16 @@ import {
   type Importable,
   type ImportedAs,
   importedKey,
-  NotImportable,
-  takenAmong,
 } from '../commands/import.ts';
+import { NotImportable, takenAmong } from '../commands/import-refusals.ts';
 import type { Services } from '../context.ts';
 import { recordFoundKeys } from '../keys/intents.ts';
 import { ProblemError } from '../problems.ts';
 import type { Access } from '../providers/access.ts';
 import type { Semaphore } from '../sync/semaphore.ts';
 import { doerOf, fail } from './ending.ts';
-import { pauseBefore } from './listing.ts';
+import { mostAttempts, pauseBefore } from './listing.ts';
+import { whileRenewed } from './renewal.ts';
 import {
   giveItemsBack,
   holdRunning,
@@ -36,9 +36,6 @@ import {
 
 /** Keys of a batch: so few that a cancelled import is over soon. */
 const batchSize = 32;
-const renewals = 3;
-/** How often a key is tried that KMS can't be asked about. */
-const mostAttempts = 10;
 
 type Work = { row: ImportRow; provider: string; token: string; rights: Rights; readers: Semaphore };
 
@@ -57,16 +54,17 @@ export async function importBatch(
   const { isHeld } = services.watch;
   const taken = await takeItems(pool, { importId, provider, count: batchSize, token, milliseconds: lease, isHeld });
   if (taken === null) return false;
-  const renewal = setInterval(() => renewItems(pool, importId, token, lease).catch(() => {}), lease / renewals);
   const { row, items } = taken;
+  const renew = () => renewItems(pool, importId, token, lease);
   try {
-    // By now: what was given may have been taken away.
-    const access = await services.callers.accessOf(row.subject);
-    const work: Work = { row, provider, token, rights: { access, permission: 'keys:import' }, readers };
-    const looks = await lookAtAll(services, work, items);
-    await record(services, work, looks);
+    await whileRenewed(lease, renew, async () => {
+      // By now: what was given may have been taken away.
+      const access = await services.callers.accessOf(row.subject);
+      const work: Work = { row, provider, token, rights: { access, permission: 'keys:import' }, readers };
+      const looks = await lookAtAll(services, work, items);
+      await record(services, work, looks);
+    });
   } finally {
-    clearInterval(renewal);
     await giveItemsBack(pool, importId, token).catch(() => {});
   }
   return true;

@@ -6,12 +6,14 @@ import { endingList, KmsFailure } from '../../kms/errors.ts';
 import { type ListedKey, listKeys } from '../../kms/inventory.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
 import { mayKnowAllKeys } from '../access/keys.ts';
-import { accessForImport, takenAmong } from '../commands/import.ts';
+import { accessForImport } from '../commands/import.ts';
+import { takenAmong } from '../commands/import-refusals.ts';
 import type { Services } from '../context.ts';
 import { ProblemError } from '../problems.ts';
 import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { settingsOf } from '../providers/settings.ts';
 import { fail, finish } from './ending.ts';
+import { whileRenewed } from './renewal.ts';
 import {
   type Candidate,
   foundBefore,
@@ -29,8 +31,7 @@ import {
 
 const largestPage = 1000;
 /** How often it is tried, with longer and longer pauses: some minutes in all. */
-const mostAttempts = 10;
-const renewals = 3;
+export const mostAttempts = 10;
 
 /** Seconds before something is tried again. */
 export function pauseBefore(attempts: number): number {
@@ -44,19 +45,19 @@ export async function findKeys(services: Services, isStopping: () => boolean): P
   const { lease } = services.times;
   const row = await takeListing(pool, { token, milliseconds: lease, isHeld: services.watch.isHeld });
   if (row === null) return false;
-  const renewal = setInterval(() => renewListing(pool, token, lease).catch(() => {}), lease / renewals);
-  try {
-    const access = await services.callers.accessOf(row.subject);
-    const work: Work = { row, token, rights: { access, permission: 'keys:import' }, isStopping };
-    await withUrgency(new Urgency(false), () =>
-      row.kind === 'all' ? findAllKeys(services, work) : findProviders(services, work),
-    );
-    await finish(services, row.id);
-  } catch (error) {
-    await giveUpFor(services, { row, token }, error);
-  } finally {
-    clearInterval(renewal);
-  }
+  const renew = () => renewListing(pool, token, lease);
+  await whileRenewed(lease, renew, async () => {
+    try {
+      const access = await services.callers.accessOf(row.subject);
+      const work: Work = { row, token, rights: { access, permission: 'keys:import' }, isStopping };
+      await withUrgency(new Urgency(false), () =>
+        row.kind === 'all' ? findAllKeys(services, work) : findProviders(services, work),
+      );
+      await finish(services, row.id);
+    } catch (error) {
+      await giveUpFor(services, { row, token }, error);
+    }
+  });
   return true;
 }
 

@@ -56,7 +56,7 @@ export type ItemRow = {
   attempts: number;
 };
 
-/** What became of a key. `retryAt`: seconds from now, where it is tried again. */
+/** What became of a key. `retryAfter`: seconds from now, where it is tried again. */
 export type Settled = {
   position: number;
   outcome: ImportOutcome;

@@ -3,7 +3,7 @@ import { Prisma, type Transaction } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
 import type { ImportFilters, ImportOutcome } from '../../domain/imports.ts';
 import type { Permission } from '../../domain/permissions.ts';
-import { timeAfter } from '../../domain/request-quotas.ts';
+import { readsOfKey, secondsFor, timeAfter } from '../../domain/request-quotas.ts';
 import type { Difference } from '../../domain/types.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import type { PageQuery } from '../../schemas/history.ts';
@@ -145,9 +145,6 @@ function rounded(rate: number): number {
   return Math.round(rate * 10) / 10;
 }
 
-/** The reads that a key takes. */
-const readsOfKey = ['DescribeKey', 'GetKeyPolicy', 'ListResourceTags', 'GetKeyRotationStatus'];
-
 /** By the quotas, or by how fast it goes where that is slower. Each provider's keys go by its own. */
 async function expectedUntil(services: Services, importId: string, rate: number | null): Promise<string> {
   const waiting = await services.database.prisma.$queryRaw<{ provider: string | null; count: number }[]>`
@@ -157,10 +154,7 @@ async function expectedUntil(services: Services, importId: string, rate: number 
     waiting.map(async ({ provider, count }) => {
       const settings = provider === null ? null : await findSettings(services, provider);
       const rates = provider === null || settings === null ? null : services.clients.rates(provider, settings);
-      const allowed = readsOfKey.map(
-        (operation) => (rates?.[operation] ?? Number.POSITIVE_INFINITY) * services.quotaShare,
-      );
-      return count / Math.min(...allowed);
+      return secondsFor(Object.fromEntries(readsOfKey.map((read) => [read, count])), rates, services.quotaShare);
     }),
   );
   const left = waiting.reduce((sum, { count }) => sum + count, 0);

@@ -27,8 +27,13 @@ function columnFilters(query: KeyFilters): Prisma.Sql[] {
   return filters;
 }
 
+/** The pattern of texts that have this one in them. */
+export function patternOf(text: string): string {
+  return `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+}
+
 function textFilter(text: string): Prisma.Sql {
-  const pattern = `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  const pattern = patternOf(text);
   const found = Prisma.sql`key_search_text(keys.description, keys.arn, keys.key_id, keys.tags_all) ILIKE ${pattern}`;
   // What is searched has a line for each field, and a description alone has lines of its own.
   return text.includes('\n') ? Prisma.sql`(${found} AND keys.description ILIKE ${pattern})` : found;

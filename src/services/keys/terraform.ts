@@ -14,8 +14,8 @@ import { commentOf } from '../../domain/terraform/hcl.ts';
 import { aliasesOf, resourceName } from '../../domain/terraform/names.ts';
 import type { Services } from '../context.ts';
 import { conflict } from '../problems.ts';
-import { providerNotFound } from '../providers/commands.ts';
-import { findSettings, settingsFor } from '../providers/settings.ts';
+import { assertKnown } from '../providers/commands.ts';
+import { settingsFor } from '../providers/settings.ts';
 import { declaredOf, desiredOf, driftOf, observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isLost } from '../rows/predicates.ts';
@@ -48,10 +48,7 @@ export async function terraformOf(
   provider: string | undefined,
   access: Access,
 ): Promise<AsyncGenerator<string>> {
-  const isKnown = provider === undefined || access.mayAt('keys:read', provider);
-  if (!isKnown || (provider !== undefined && (await findSettings(services, provider)) === null)) {
-    throw providerNotFound(provider ?? '');
-  }
+  if (provider !== undefined) await assertKnown(services, provider, 'keys:read', access);
   const conditions = conditionsOf(provider === undefined ? {} : { provider }, access);
   const where = Prisma.join(conditions, ' AND ');
   const used = await services.database.prisma.$queryRaw<{ provider: string }[]>`

@@ -2,7 +2,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isDeadlock, Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
 import { providerColumns } from '../../database/columns.ts';
+import type { Access } from '../../domain/access.ts';
 import { changedFields } from '../../domain/changes.ts';
+import type { Permission } from '../../domain/permissions.ts';
 import type { ProviderSettings } from '../../domain/provider.ts';
 import { unstorableText } from '../../domain/text.ts';
 import type { Json } from '../../domain/types.ts';
@@ -12,7 +14,7 @@ import { conflict, type Input, invalidInput, ProblemError } from '../problems.ts
 import { beginChange, bringAlong, type Concern } from './bring-along.ts';
 import { settingsByCreate, settingsByPatch } from './input.ts';
 import { assertKeysAreThere } from './sample.ts';
-import { findProviderRow, settingsOf, standardProvider, withoutSecrets } from './settings.ts';
+import { findProviderRow, findSettings, settingsOf, standardProvider, withoutSecrets } from './settings.ts';
 import { assertRoomForTags, type Horizon, horizonOf } from './tags-limit.ts';
 
 export type { ProviderRow };
@@ -185,6 +187,17 @@ async function lock(transaction: Transaction, name: string): Promise<ProviderRow
         SELECT ${Prisma.raw(providerColumns)} FROM providers WHERE name = ${name} FOR UPDATE`;
   if (row === undefined) throw providerNotFound(name);
   return row;
+}
+
+/** For what names a provider and asks for its keys. @throws ProblemError not-found, also where the caller may know of none of them. */
+export async function assertKnown(
+  services: Services,
+  name: string,
+  permission: Permission,
+  access: Access,
+): Promise<void> {
+  const isKnown = access.mayAt(permission, name) && (await findSettings(services, name)) !== null;
+  if (!isKnown) throw providerNotFound(name);
 }
 
 export function providerNotFound(name: string): ProblemError {

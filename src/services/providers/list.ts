@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Prisma, type ProviderRow } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
-import { type Rates, timeAfter } from '../../domain/request-quotas.ts';
+import { secondsFor, timeAfter } from '../../domain/request-quotas.ts';
 import { type Provider, type ProviderListQuery, type ProviderProgress, providerName } from '../../schemas/provider.ts';
 import type { Services } from '../context.ts';
 import { decodeCursor, encodeCursor } from '../cursors.ts';
@@ -101,17 +101,15 @@ async function progressOf(services: Services, rows: ProviderRow[], access: Acces
         expected_until:
           pending === 0
             ? null
-            : expectedUntil(services, rates.get(provider) ?? null, { TagResource: to_tag, UntagResource: to_untag }),
+            : timeAfter(
+                Date.now(),
+                secondsFor(
+                  { TagResource: to_tag, UntagResource: to_untag },
+                  rates.get(provider) ?? null,
+                  services.quotaShare,
+                ),
+              ),
       },
     ]),
   );
-}
-
-/** Each operation has its own quota, so that the slower one decides. */
-function expectedUntil({ quotaShare }: Services, rates: Rates | null, calls: Record<string, number>): string {
-  const seconds = Object.entries(calls).map(([operation, count]) => {
-    const rate = rates?.[operation];
-    return rate === undefined ? 0 : count / (rate * quotaShare);
-  });
-  return timeAfter(Date.now(), Math.max(...seconds));
 }

@@ -4,9 +4,8 @@ import type { Access } from '../../domain/access.ts';
 import type { UnmanagedKey, UnmanagedKeyList, UnmanagedKeyQuery } from '../../schemas/unmanaged.ts';
 import type { Services } from '../context.ts';
 import { pageAfter } from '../cursors.ts';
-import { tagFilter } from '../keys/filters.ts';
-import { providerNotFound } from '../providers/commands.ts';
-import { findSettings } from '../providers/settings.ts';
+import { patternOf, tagFilter } from '../keys/filters.ts';
+import { assertKnown } from '../providers/commands.ts';
 import { withinLimits } from '../visibility.ts';
 
 type Row = Omit<UnmanagedKey, 'creation_date' | 'deletion_date' | 'tags' | 'observed_at'> & {
@@ -28,10 +27,7 @@ export async function listUnmanagedKeys(
   access: Access,
 ): Promise<UnmanagedKeyList> {
   const { provider } = query;
-  const isKnown = provider === undefined || access.mayAt('keys:import', provider);
-  if (!isKnown || (provider !== undefined && (await findSettings(services, provider)) === null)) {
-    throw providerNotFound(provider ?? '');
-  }
+  if (provider !== undefined) await assertKnown(services, provider, 'keys:import', access);
   const sweeps = await sweepsOf(services, provider, access);
   const { items, next_cursor } = await pageAfter<Row>(list, query, (after, take) =>
     find(services, query, access, { after, take }),
@@ -107,7 +103,7 @@ function filtersOf({ provider, tag = [], alias, q, include = [] }: UnmanagedKeyQ
 }
 
 function textFilter(text: string): Prisma.Sql {
-  const pattern = `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  const pattern = patternOf(text);
   // As of keys that have a record: lines are a description's.
   if (text.includes('\n')) return Prisma.sql`seen.description ILIKE ${pattern}`;
   return Prisma.sql`(
