@@ -28,7 +28,7 @@ const tagNames = (description: string) =>
   Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { maxItems: 200, description });
 const assumeRole = {
   role_arn: Type.String({
-    pattern: '^arn:aws[a-z-]*:iam::\\d{12}:role/[\\w+=,.@/-]{1,512}$',
+    pattern: '^arn:aws[a-z-]*:iam::\\d{12}:role/([\\w+=,.@/-]{0,447}/)?[\\w+=,.@-]{1,64}$',
     description: 'The role to assume.',
     examples: ['arn:aws:iam::111122223333:role/keyward'],
   }),

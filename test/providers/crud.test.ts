@@ -88,6 +88,13 @@ test('providers: made, read, changed and deleted', async (t) => {
         '/assume_role/role_arn',
         '/assume_role/external_id',
       ],
+      ...['path/', '/', `path/${'x'.repeat(65)}`].map(
+        (role) =>
+          [
+            { name: 'x', region: 'us-west-2', assume_role: { role_arn: `arn:aws:iam::111122223333:role/${role}` } },
+            '/assume_role/role_arn',
+          ] as const,
+      ),
       [
         { name: 'x', region: 'us-west-2', allowed_account_ids: ['12'], endpoint: 'ftp://x' },
         '/endpoint',
