@@ -6,7 +6,7 @@ import { answerOf, dataOf, type Schemas, type Session } from './session.ts';
 
 export type Key = Schemas['Key'];
 
-/** Reads a key by its id, its id in KMS, or its ARN. @returns it with the ETag of what was read. */
+/** Reads a key by its id, its id in KMS, its ARN, or an alias. @returns it with the ETag of what was read. */
 export async function findKey(session: Session, key: string): Promise<{ key: Key; etag: string }> {
   const call = session.api.GET('/v1/keys/lookup', { params: { query: { key } } });
   const { data, response } = await answerOf(session, call);

@@ -78,8 +78,14 @@ export const KeyLookup = Type.Object(
     key: Type.String({
       minLength: 1,
       maxLength: 2048,
-      description: "Keyward's id, the key id of KMS, or the ARN. Aliases are not known by name.",
+      description: "Keyward's id, the key id or ARN of KMS, an alias (alias/…) or an alias ARN.",
     }),
+    provider: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        description: 'Only keys of this provider: several may have a multi-Region key id or an alias of the same name.',
+      }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -106,6 +112,7 @@ export const KeySummary = Type.Object(
 );
 
 export type KeyFilters = Static<typeof KeyFilters>;
+export type KeyLookup = Static<typeof KeyLookup>;
 export type KeySort = Static<typeof KeySort>;
 export type KeySummary = Static<typeof KeySummary>;
 export type KeyListQuery = Static<typeof KeyListQuery>;

@@ -38,7 +38,7 @@ const list = (least: Role, probe: Partial<Probe> & { right: number }): Probe => 
 const probes: Record<string, Probe> = {
   listKeys: list('viewer', { right: 200 }),
   summarizeKeys: list('viewer', { right: 200 }),
-  lookUpKey: list('viewer', { right: 404, query: '?key=none' }),
+  lookUpKey: list('viewer', { right: 404, query: '?key=00000000-0000-4000-8000-000000000000' }),
   exportKeys: list('viewer', { right: 200 }),
   applyKeys: list('editor', {
     right: 422,

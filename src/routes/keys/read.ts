@@ -96,16 +96,16 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'lookUpKey',
         tags: ['Keys'],
-        summary: 'Read a key by its id, key id or ARN',
-        description: 'As it is on record, as `GET /v1/keys/{id}` shows it. 409 where several keys have that key id.',
+        summary: 'Read a key by its id, key id, ARN or alias',
+        description:
+          'As it is on record, as `GET /v1/keys/{id}` shows it. KMS is asked for the key behind an alias that no record tells of; 503 while it does not tell. 409 where several keys have that name: `provider` says which is meant.',
         querystring: KeyLookup,
         headers: readHeaders,
-        response: { ...keyAnswers, ...problems(404, 409) },
+        response: { ...keyAnswers, ...problems(404, 409, 422) },
       },
     },
-    async (request, reply) => {
-      return sendRead(request, reply, await findKeyByName(app.services, request.query.key, rightsOf(request).access));
-    },
+    async (request, reply) =>
+      sendRead(request, reply, await findKeyByName(app.services, request.query, rightsOf(request).access)),
   );
 
   app.get(

@@ -1,39 +1,108 @@
-/** Finds a key by whatever names it. */
+/** Finds a key by whatever names it: the one home of that. */
 import { Prisma } from '../../database/client.ts';
 import type { Access } from '../../domain/access.ts';
+import { type AliasName, isKeyName, readAlias } from '../../domain/key-name.ts';
 import { isUuid } from '../../domain/uuid.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import { describeKey } from '../../kms/observe.ts';
+import type { KeyLookup } from '../../schemas/key-list.ts';
+import { mayKnowAllKeys } from '../access/keys.ts';
 import type { Services } from '../context.ts';
-import { conflict, ProblemError } from '../problems.ts';
+import { conflict, ProblemError, problemOf } from '../problems.ts';
+import { accessTo, homeElsewhere } from '../providers/access.ts';
+import { providersReadBy } from '../providers/settings.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { findRows } from '../rows/read.ts';
 import { withinLimits } from '../visibility.ts';
 
-const alias = /^(?:arn:[^:]*:kms:[^:]*:[^:]*:)?alias\//;
+/** More keys of one name than are told apart. */
+const mostTold = 20;
 
 /**
- * The key of that id, key id in KMS or ARN, among those that the caller may see. Keyward's own id goes before a key id.
- * @throws ProblemError not-found; conflict where several keys have that key id.
+ * The key of that id, key id in KMS, ARN or alias, among those that the caller may see. Keyward's own id goes before a key id;
+ * of an alias that no record tells of, KMS is asked.
+ * @throws ProblemError malformed-request for what names no key; not-found; conflict where several keys have that name;
+ * temporarily-unavailable and refused-by-kms where KMS does not tell.
  */
-export async function findKeyByName({ database }: Services, name: string, access: Access): Promise<KeyRow> {
-  if (alias.test(name)) throw notFound(name, 'Aliases are not on record: ask KMS for the key id behind it.');
+export async function findKeyByName(services: Services, query: KeyLookup, access: Access): Promise<KeyRow> {
+  const alias = readAlias(query.key);
+  return alias === null ? findByOwnName(services, query, access) : findByAlias(services, query, alias, access);
+}
+
+async function findByOwnName(services: Services, query: KeyLookup, access: Access): Promise<KeyRow> {
+  const { key: name } = query;
   const ways = [
     ...(isUuid(name) ? [Prisma.sql`keys.id = ${name}::uuid`] : []),
     Prisma.sql`keys.key_id = ${name}`,
     Prisma.sql`keys.arn = ${name}`,
   ];
-  const visible = withinLimits(access.limitsOf('keys:read'));
-  const rows = await findRows(
-    database.prisma,
-    Prisma.sql`WHERE ${visible} AND (${Prisma.join(ways, ' OR ')}) LIMIT 20`,
-  );
-  const [first, second] = rows;
-  const own = rows.find(({ id }) => id === name.toLowerCase()) ?? (second === undefined ? first : undefined);
+  const rows = await visibleRows(services, query, access, Prisma.join(ways, ' OR '));
+  const own = rows.find(({ id }) => id === name.toLowerCase());
   if (own !== undefined) return own;
-  if (first === undefined) throw notFound(name, 'It may be an id, a key id or an ARN.');
-  const arns = rows.map(({ arn }) => arn).join(', ');
-  throw conflict(`Several keys have the key id ${JSON.stringify(name)}: ask by one of their ARNs, ${arns}.`);
+  if (rows.length === 0 && !isKeyName(name)) throw unknownForm(name);
+  return theOnly(rows, query);
 }
 
-function notFound(name: string, hint: string): ProblemError {
-  return new ProblemError('not-found', `There is no key ${JSON.stringify(name)}. ${hint}`);
+async function findByAlias(services: Services, query: KeyLookup, alias: AliasName, access: Access): Promise<KeyRow> {
+  const arns = await arnsBehind(services, query, alias, access);
+  return theOnly(await visibleRows(services, query, access, Prisma.sql`keys.arn = ANY(${arns}::text[])`), query);
+}
+
+function visibleRows({ database }: Services, { provider }: KeyLookup, access: Access, which: Prisma.Sql) {
+  const visible = withinLimits(access.limitsOf('keys:read'));
+  const there = provider === undefined ? Prisma.sql`true` : Prisma.sql`keys.provider = ${provider}`;
+  return findRows(database.prisma, Prisma.sql`WHERE ${visible} AND ${there} AND (${which}) LIMIT ${mostTold}`);
+}
+
+/**
+ * The keys that an alias stands for, in each KMS where the caller may read keys.
+ * @throws ProblemError where one of them does not tell: the alias may be there.
+ */
+async function arnsBehind(
+  services: Services,
+  { key, provider }: KeyLookup,
+  { home }: AliasName,
+  access: Access,
+): Promise<string[]> {
+  const candidates = await providersReadBy(services, access, {
+    ...(provider === undefined ? {} : { name: provider }),
+    ...(home === null ? {} : { region: home.region }),
+  });
+  const arns = await Promise.all(candidates.map((name) => arnBehind(services, name, key, mayKnowAllKeys(access))));
+  return arns.filter((arn) => arn !== null);
+}
+
+/** What a failure says of the key, and not of the way to it: a caller whose rights are limited is told nothing by it. */
+const ofTheKey = new Set<KmsFailure['kind']>(['not_found', 'denied', 'conflict', 'refused']);
+
+async function arnBehind(services: Services, provider: string, key: string, tellsAll: boolean): Promise<string | null> {
+  try {
+    const { kms } = await accessTo(services, provider);
+    if ((await homeElsewhere(kms, key)) !== null) return null;
+    return (await describeKey(kms, key)).arn;
+  } catch (error) {
+    if (!(error instanceof KmsFailure)) throw error;
+    if (error.kind === 'not_found' || (!tellsAll && ofTheKey.has(error.kind))) return null;
+    const { kind, code, message, operation } = error;
+    const words = `provider ${provider} does not tell whether it has ${key}: ${message}`;
+    throw problemOf(new KmsFailure(kind, code, words, operation, true), key);
+  }
+}
+
+/** @throws ProblemError not-found, conflict */
+function theOnly(rows: KeyRow[], { key, provider }: KeyLookup): KeyRow {
+  const [first, second] = rows;
+  if (first === undefined) {
+    const where = provider === undefined ? '' : ` with provider ${JSON.stringify(provider)}`;
+    throw new ProblemError('not-found', `There is no key ${JSON.stringify(key)}${where}.`);
+  }
+  if (second === undefined) return first;
+  const each = rows.map(({ id, provider: of, arn }) => `${id} of provider ${of} (${arn ?? 'not made yet'})`).join(', ');
+  throw conflict(`Several keys are ${JSON.stringify(key)}: ${each}. Name the provider, or ask by an id or ARN.`);
+}
+
+function unknownForm(name: string): ProblemError {
+  const detail = `${JSON.stringify(name)} names no key: it may be an id (a UUID), a key id (a UUID or mrk-…), a key ARN, an alias (alias/…) or an alias ARN.`;
+  const errors = [{ parameter: 'key', code: 'invalid_value' as const, detail }];
+  return new ProblemError('malformed-request', `key: ${detail}`, { errors });
 }

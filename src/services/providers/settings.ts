@@ -1,6 +1,7 @@
 /** What a provider says: where its keys are, how to get there, and what holds for all of them. */
 import { Prisma, type ProviderRow, type Transaction } from '../../database/client.ts';
 import { providerColumns } from '../../database/columns.ts';
+import type { Access } from '../../domain/access.ts';
 import type { AssumeRole, ProviderSettings } from '../../domain/provider.ts';
 import type { ProviderQuotas } from '../../domain/request-quotas.ts';
 import { unstorableText } from '../../domain/text.ts';
@@ -57,6 +58,16 @@ export async function settingsFor(services: Services, name: string): Promise<Pro
   const settings = await findSettings(services, name);
   if (settings !== null) return settings;
   throw new ProblemError('temporarily-unavailable', `There is no provider ${JSON.stringify(name)} to ask.`);
+}
+
+/** The names of the providers, where some of the keys may be read by the caller. @param where what they are to have in common. */
+export async function providersReadBy(
+  { database }: Services,
+  access: Access,
+  where: { name?: string; region?: string },
+): Promise<string[]> {
+  const found = await database.prisma.provider.findMany({ where, select: { name: true }, orderBy: { name: 'asc' } });
+  return found.map(({ name }) => name).filter((name) => access.mayAt('keys:read', name));
 }
 
 /**
