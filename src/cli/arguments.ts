@@ -8,7 +8,7 @@ import type { Schemas } from './session.ts';
 
 type KeyCreate = Schemas['KeyCreate'];
 type Field = keyof KeyCreate;
-type Kind = 'text' | 'number' | 'flag' | 'document' | 'tags';
+type Kind = 'text' | 'number' | 'flag' | 'document' | 'tags' | 'names';
 
 /** `fixed`: KMS fixes it when it makes the key. */
 type Argument = { kind: Kind; help: string; fixed?: true };
@@ -28,6 +28,7 @@ const table: Record<Field, Argument> = {
   enable_key_rotation: { kind: 'flag', help: 'whether KMS rotates the material by itself' },
   rotation_period_in_days: { kind: 'number', help: 'how often it is rotated, 90 to 2560' },
   tags: { kind: 'tags', help: 'a tag; can be given again' },
+  aliases: { kind: 'names', help: 'a name that points at the key; can be given again' },
   drift_policy: { kind: 'text', help: 'enforce, report or adopt' },
   deletion_protection: { kind: 'flag', help: 'refuse a deletion' },
 };
@@ -35,8 +36,11 @@ const table: Record<Field, Argument> = {
 const fields = Object.keys(table) as Field[];
 const changeable = fields.filter((field) => table[field].fixed === undefined);
 
+/** Options that are given once for each of many. */
+const singular: Record<string, string> = { tags: 'tag', aliases: 'alias' };
+
 /** As it stands on the command line. */
-export const optionOf = (field: string): string => (field === 'tags' ? 'tag' : field.replaceAll('_', '-'));
+export const optionOf = (field: string): string => singular[field] ?? field.replaceAll('_', '-');
 
 function integer(text: string): number {
   if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError('It is no whole number.');
@@ -66,6 +70,8 @@ function optionsOf(field: Field): Option[] {
       return [new Option(`--${name} <json>`, help)];
     case 'tags':
       return [new Option(`--${name} <name=value>`, help).argParser(collectTag)];
+    case 'names':
+      return [new Option(`--${name} <name>`, help).argParser(collect)];
   }
 }
 

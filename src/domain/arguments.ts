@@ -2,6 +2,7 @@
  * The arguments of a key: Terraform's of `aws_kms_key`, and Keyward's own. What is known of one stands in its entry of the
  * table; the contract, the declared state, import, adoption, drift and comparison derive from there.
  */
+import { type AliasTargets, aliasDifferences, aliasesOf, haveSameNames } from './aliases.ts';
 import type { KeySpec, KeyUsage } from './key-specs.ts';
 import { enabledIn, isPendingDeletion } from './key-state.ts';
 import { differingStatements, policiesEqual, policyDifference } from './policy-equivalence.ts';
@@ -33,6 +34,8 @@ export type ObservedKey = {
   /** null where rotation does not apply to the key. */
   rotation: Rotation | null;
   tags: Tags;
+  /** Of the key's aliases, and of those that are declared of it. null: KMS was not asked, or did not tell. */
+  aliases: AliasTargets | null;
   /** RFC 3339; null unless KMS has set a date. */
   deletion_date: string | null;
 };
@@ -50,16 +53,20 @@ export const nothingTold: Omit<ObservedKey, 'arn' | 'key_id' | 'key_state'> = {
   policy: null,
   rotation: null,
   tags: {},
+  aliases: null,
   deletion_date: null,
 };
 
 /** A key as DescribeKey tells of it: the rest is read apart. */
-export type DescribedFields = Omit<ObservedKey, 'policy' | 'rotation' | 'tags'>;
+export type DescribedFields = Omit<ObservedKey, 'policy' | 'rotation' | 'tags' | 'aliases'>;
 
 export const notRotating: Rotation = { enabled: false, period_in_days: null };
 
 /** How KMS makes a key, in what DescribeKey does not tell and CreateKey does not carry. */
-export const newlyMade: Omit<ObservedKey, keyof DescribedFields | 'policy' | 'tags'> = { rotation: notRotating };
+export const newlyMade: Omit<ObservedKey, keyof DescribedFields | 'policy' | 'tags'> = {
+  rotation: notRotating,
+  aliases: {},
+};
 
 /** An argument that KMS does not tell: Keyward's own, or one that goes along with a call. */
 export type Untold<Value> = { kind: 'keyward' | 'call'; default: Value };
@@ -103,6 +110,8 @@ export type Aim = {
   ignore_tags: IgnoreTags;
   /** How KMS writes the policy, where that is otherwise than it is declared. */
   policy_form?: PolicyDocument;
+  /** Where aliases that are declared point at, of a key that is to be made. Absent: nowhere, as far as is known. */
+  aliases_elsewhere?: AliasTargets;
   /** The ownership tag, which every managed key carries in KMS. */
   ownership_tag: { name: string; value: string };
 };
@@ -186,6 +195,21 @@ export const argumentTable = {
         .sort()
         .map((name) => ({ field: `tags.${name}`, desired: tagIn(aim.tags_all, name), observed: tagIn(tags, name) })),
     declaredNow: (_declared, { field }, { tags_all }) => tagIn(tags_all, field.slice('tags.'.length)),
+  }),
+  aliases: held<string[] | null>({
+    default: null,
+    nullIsUnmanaged: true,
+    shownIn: 'aliases',
+    read: aliasesOf,
+    holding: (names, { key_id }) => ({
+      aliases: names === null ? null : Object.fromEntries(names.map((name) => [name, key_id])),
+    }),
+    isHeld: (declared, seen) => declared === null || seen === null || haveSameNames(declared, seen),
+    adopted: (declared, seen) =>
+      declared !== null && seen !== null && haveSameNames(declared, seen) ? declared : seen,
+    differences: (declared, key) => aliasDifferences(declared ?? [], key),
+    declaredNow: (declared, { field, desired, observed }) =>
+      declared?.includes(field.slice('aliases.'.length)) ? (desired ?? observed) : null,
   }),
   bypass_policy_lockout_safety_check: ofCall<boolean>(false),
   /** Days, 7 to 30. */

@@ -5,8 +5,8 @@ import { isOutOfUse, isPendingDeletion } from './key-state.ts';
 import type { Difference, Json } from './values.ts';
 
 /**
- * The differences, field by field; for a policy the statements that differ, or else its other members, for tags each name. The
- * ownership tag is Keyward's affair and no difference.
+ * The differences, field by field; for a policy the statements that differ, or else its other members, for tags and aliases each
+ * name. The ownership tag is Keyward's affair and no difference.
  */
 export function differences(desired: DesiredKey, observed: ObservedKey): Difference[] {
   if (desired.lifecycle === 'released') return [];
@@ -33,7 +33,7 @@ function differencesOf(name: ToldName, desired: DesiredKey, observed: ObservedKe
 
 /** The argument in whose place a difference stands; null: it is that of the key's state, or of none that there is. */
 export function argumentOf({ field }: Pick<Difference, 'field'>): ToldName | null {
-  const name = field.startsWith('tags.') ? 'tags' : field;
+  const name = /^(tags|aliases)\./.exec(field)?.[1] ?? field;
   return toldNames.find((one) => one === name) ?? null;
 }
 

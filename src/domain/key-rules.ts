@@ -44,6 +44,7 @@ const rules: Rule[] = [
   { fields: ['multi_region', 'custom_key_store_id'], violations: storeHoldsSingleRegion },
   { fields: ['customer_master_key_spec', 'custom_key_store_id'], violations: storeHoldsSymmetric },
   { fields: ['policy'], violations: ({ policy }) => (policy === null ? [] : policyFaults(policy)) },
+  { fields: ['aliases'], violations: ({ aliases }) => (aliases ?? []).flatMap(aliasFaults) },
   {
     fields: ['tags'],
     violations: ({ tags }, { tagSettings, ownershipTagName }) => tagViolations(tags, tagSettings, ownershipTagName),
@@ -133,6 +134,11 @@ function policyFaults(policy: PolicyDocument): Violation[] {
     `A policy has at most ${largestPolicy} bytes as JSON text; this one has ${bytes}.`,
     'too_long',
   );
+}
+
+function aliasFaults(name: string, index: number): Violation[] {
+  if (!name.startsWith('alias/aws/')) return [];
+  return broken(`/aliases/${index}`, 'Names that begin with alias/aws/ are those of AWS services.', 'reserved');
 }
 
 function textFaults(name: ArgumentName, value: Json): Violation[] {

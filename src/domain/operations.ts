@@ -3,6 +3,7 @@
  * its refusal is about. The steps of a plan, the journal, staleness, scope, quotas, documented errors and the list of permissions derive
  * from there; how it is sent is in `kms/operations.ts`, and the order in which it comes in the planner. Of reads, quotas and errors.
  */
+import { withAlias, withoutAlias } from './aliases.ts';
 import { type ArgumentName, type KeyArguments, notRotating, type ObservedKey } from './arguments.ts';
 import { enabledIn, isPendingDeletion } from './key-state.ts';
 import type { KeyState, PolicyDocument, Tags } from './values.ts';
@@ -43,6 +44,10 @@ type Writes = {
   DisableKeyRotation: { parameters: None; field: 'enable_key_rotation' };
   RotateKeyOnDemand: { parameters: None; field: null };
   PutKeyPolicy: { parameters: { Policy: PolicyDocument; BypassPolicyLockoutSafetyCheck: boolean }; field: 'policy' };
+  CreateAlias: { parameters: { AliasName: string }; field: 'aliases' };
+  /** `FromKeyId`: which key it pointed at, as far as was seen. */
+  UpdateAlias: { parameters: { AliasName: string; FromKeyId: string }; field: 'aliases' };
+  DeleteAlias: { parameters: { AliasName: string }; field: 'aliases' };
   ScheduleKeyDeletion: { parameters: { PendingWindowInDays: number }; field: 'lifecycle' };
   CancelKeyDeletion: { parameters: None; field: 'lifecycle' };
 };
@@ -75,6 +80,7 @@ type Read = Pick<Operation<unknown>, 'quota' | 'errors'> & { isOfAccount?: true 
 
 const noSuchKey = ['InvalidArnException', 'NotFoundException'];
 const keyAndState = [...noSuchKey, 'KMSInvalidStateException'];
+const aliasAndState = ['NotFoundException', 'KMSInvalidStateException'];
 const rotationChange = [...keyAndState, 'DisabledException', 'UnsupportedOperationException'];
 
 /** In the order in which permissions are asked about. */
@@ -179,6 +185,27 @@ export const operationTable: {
       'MalformedPolicyDocumentException',
       'UnsupportedOperationException',
     ],
+  },
+  CreateAlias: {
+    changes: ['aliases'],
+    after: (key, { AliasName }) => ({ ...key, ...withAlias(key, AliasName) }),
+    quota: 5,
+    argument: 'aliases',
+    errors: [...aliasAndState, 'AlreadyExistsException', 'InvalidAliasNameException', 'LimitExceededException'],
+  },
+  UpdateAlias: {
+    changes: ['aliases'],
+    after: (key, { AliasName }) => ({ ...key, ...withAlias(key, AliasName) }),
+    quota: 5,
+    argument: 'aliases',
+    errors: [...aliasAndState, 'LimitExceededException'],
+  },
+  DeleteAlias: {
+    changes: ['aliases'],
+    after: (key, { AliasName }) => ({ ...key, ...withoutAlias(key, AliasName) }),
+    quota: 15,
+    argument: 'aliases',
+    errors: aliasAndState,
   },
   ScheduleKeyDeletion: {
     changes: ['key_state', 'deletion_date'],

@@ -2,6 +2,7 @@
  * What KMS has to be told so that it holds what was declared. The one place that knows what KMS allows in which key
  * state (AWS KMS developer guide, "Key states of AWS KMS keys").
  */
+import { aliasChanges } from './aliases.ts';
 import { type DesiredKey, type ObservedKey, toldArguments } from './arguments.ts';
 import { type Comparison, compareKey } from './comparison.ts';
 import { isPendingDeletion } from './key-state.ts';
@@ -71,8 +72,13 @@ const enabling = new Set<Step['operation']>(['CreateKey', 'EnableKey']);
 
 function planCreation(desired: DesiredKey): Step[] {
   const steps: Step[] = [{ operation: 'CreateKey', field: null, parameters: creationParameters(desired) }];
+  const unmade = { key_id: '', aliases: desired.aliases_elsewhere ?? {} };
+  const { missing, elsewhere } = aliasChanges(desired.aliases ?? [], unmade);
+  steps.push(...missing.map(createAlias));
   if (desired.enable_key_rotation) steps.push(enableRotation(desired, 'enable_key_rotation'));
   if (!desired.is_enabled) steps.push({ operation: 'DisableKey', field: 'is_enabled', parameters: none });
+  // Who calls by an alias that another key has meets this one when it is all that it is to be.
+  steps.push(...elsewhere.map(moveAlias));
   return steps;
 }
 
@@ -95,8 +101,11 @@ function creationParameters(desired: DesiredKey): CreateKeyParameters {
 function planDeletion(desired: DesiredKey, observed: ObservedKey): Step[] {
   if (isPendingDeletion(observed)) return [];
   const parameters = { PendingWindowInDays: desired.deletion_window_in_days };
-  const claim = planClaim(desired, observed, compareKey(desired, observed).tagsToSet);
-  return [...claim, { operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters }];
+  const { tagsToSet, differing } = compareKey(desired, observed);
+  const claim = planClaim(desired, observed, tagsToSet);
+  // KMS takes no alias for a key pending deletion: those that are missing stay so.
+  const extra = differing.has('aliases') ? aliasChanges(desired.aliases ?? [], observed).extra : [];
+  return [...claim, ...extra.map(deleteAlias), { operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters }];
 }
 
 /**
@@ -139,6 +148,7 @@ function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comp
     steps.push({ operation: 'PutKeyPolicy', field: 'policy', parameters });
   }
   steps.push(...planTags(claim.length === 0 ? comparison : without(comparison, desired.ownership_tag.name)));
+  if (comparison.differing.has('aliases')) steps.push(...planAliases(desired.aliases ?? [], observed));
   const isEnabledByNow = observed.enabled === true || mustEnable;
   if (!desired.is_enabled && isEnabledByNow) {
     steps.push({ operation: 'DisableKey', field: 'is_enabled', parameters: none });
@@ -171,6 +181,24 @@ function enableRotation(desired: DesiredKey, field: RotationArgument): Step {
   const { rotation_period_in_days: days } = desired;
   const parameters = days === null ? {} : { RotationPeriodInDays: days };
   return { operation: 'EnableKeyRotation', field, parameters };
+}
+
+/** Names go before names come: a key never has more than KMS allows on the way. */
+function planAliases(declared: readonly string[], observed: ObservedKey): Step[] {
+  const { missing, elsewhere, extra } = aliasChanges(declared, observed);
+  return [...extra.map(deleteAlias), ...missing.map(createAlias), ...elsewhere.map(moveAlias)];
+}
+
+function createAlias(AliasName: string): Step {
+  return { operation: 'CreateAlias', field: 'aliases', parameters: { AliasName } };
+}
+
+function moveAlias({ name, from }: { name: string; from: string }): Step {
+  return { operation: 'UpdateAlias', field: 'aliases', parameters: { AliasName: name, FromKeyId: from } };
+}
+
+function deleteAlias(AliasName: string): Step {
+  return { operation: 'DeleteAlias', field: 'aliases', parameters: { AliasName } };
 }
 
 /** Tags go before tags come: a key never has more than KMS allows on the way. */

@@ -1,6 +1,7 @@
 /** Reads of KMS may be older than a write that it has carried out: what was written a moment ago is believed instead. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterStep } from './after-step.ts';
+import { aliasesOf } from './aliases.ts';
 import type { ObservedKey } from './arguments.ts';
 import { isPendingDeletion } from './key-state.ts';
 import { operationTable, type ParametersOf, type Step } from './operations.ts';
@@ -59,9 +60,10 @@ export function withoutStaleFields(read: ObservedKey, expected: ObservedKey, wri
       if (isSame(read[field], before?.[field]) && !isSame(read[field], expected[field])) stale.add(field);
     }
   }
-  // A new key may be seen without its tags.
+  // A new key may be seen without its tags, and without its aliases.
   const isNew = writes.some(({ operation }) => operation === 'CreateKey');
   if (isNew && Object.keys(read.tags).length === 0) stale.add('tags');
+  if (isNew && aliasesOf(read)?.length === 0) stale.add('aliases');
   if (stale.size === 0) return read;
   if (stale.has('key_state')) stale.add('enabled');
   return { ...read, ...Object.fromEntries([...stale].map((field) => [field, expected[field]])) };

@@ -79,6 +79,7 @@ function aspectsOf(key: ObservedKey): Record<string, Json> {
     key_state: key.key_state,
     ...Object.fromEntries(toldNames.map((name) => [name, valueIn(name, key)])),
     ...Object.fromEntries(Object.entries(key.tags).map(([name, value]) => [`tags.${name}`, value])),
+    ...Object.fromEntries(Object.entries(key.aliases ?? {}).map(([name, target]) => [`aliases.${name}`, target])),
   };
 }
 

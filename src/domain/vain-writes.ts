@@ -6,7 +6,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { leftAlone } from './adoption.ts';
 import { afterStep } from './after-step.ts';
-import { type DesiredKey, type ObservedKey, toldArguments, toldNames } from './arguments.ts';
+import { aliasesOf } from './aliases.ts';
+import { type DesiredKey, type ObservedKey, type ToldName, toldArguments, toldNames } from './arguments.ts';
 import { argumentOf, differences } from './drift.ts';
 import type { RecentWrite } from './recent-writes.ts';
 import { tagIn } from './tags.ts';
@@ -95,10 +96,19 @@ export function leavingAlone(desired: DesiredKey, read: ObservedKey, fields: rea
   const names = new Set(fields.map((field) => argumentOf({ field })));
   const shown = new Set(toldNames.filter((name) => names.has(name)).map((name) => toldArguments[name].shownIn));
   // What shows in one field is changed by the same calls.
-  const left = toldNames.filter((name) => name !== 'tags' && shown.has(toldArguments[name].shownIn));
+  const left = toldNames.filter((name) => !isMany.has(name) && shown.has(toldArguments[name].shownIn));
   const tags = new Map(Object.entries(desired.tags_all));
   for (const field of fields) if (field.startsWith('tags.')) leaveTag(tags, read, field.slice('tags.'.length));
-  return { ...leftAlone(desired, read, left), tags_all: Object.fromEntries(tags) };
+  const aliases = desired.aliases === null ? null : leavingNames(desired.aliases, read, fields);
+  return { ...leftAlone(desired, read, left), tags_all: Object.fromEntries(tags), aliases };
+}
+
+/** What is many things under one name. */
+const isMany = new Set<ToldName>(['tags', 'aliases']);
+
+function leavingNames(declared: readonly string[], read: ObservedKey, fields: readonly string[]): string[] {
+  const isLeft = (name: string) => fields.includes(`aliases.${name}`);
+  return [...declared.filter((name) => !isLeft(name)), ...(aliasesOf(read) ?? []).filter(isLeft)];
 }
 
 function leaveTag(tags: Map<string, string>, read: ObservedKey, name: string): void {

@@ -2,8 +2,8 @@
 import type { ScheduleKeyDeletionResponse } from '@aws-sdk/client-kms';
 import type { Answered, CreateKeyParameters, Step } from '../domain/operations.ts';
 import type { Kms } from './client.ts';
-import { call, unusableAnswer, unusablePart } from './errors.ts';
-import { type DescribedKey, toDescribedKey } from './observe.ts';
+import { call, KmsFailure, unusableAnswer, unusablePart } from './errors.ts';
+import { type DescribedKey, targetOf, toDescribedKey } from './observe.ts';
 import { answersWithKey, sendCreation, sendUpdate } from './operations.ts';
 import { type Permit, withPermit } from './permit.ts';
 
@@ -36,8 +36,22 @@ export async function createKey(kms: Kms, parameters: CreateKeyParameters, permi
  * @throws KmsFailure
  */
 export async function applyStep(kms: Kms, keyId: string, step: UpdateStep, permit: Permit): Promise<Answered> {
+  if (step.operation === 'DeleteAlias') await assertStillOf(kms, keyId, step.parameters.AliasName);
   const answer = await call(step.operation, () => withPermit(permit, () => sendUpdate(kms.writes, keyId, step)));
   if (answersWithKey(step.operation) && !('KeyId' in answer)) throw unusableAnswer(step.operation, 'KeyId');
   const { DeletionDate: date, KeyState: state } = answer as ScheduleKeyDeletionResponse;
   return { deletion_date: date?.toISOString() ?? null, key_state: state ?? null };
+}
+
+/** DeleteAlias takes no key: KMS would delete a name that somebody has moved meanwhile just as well. @throws KmsFailure */
+async function assertStillOf(kms: Kms, keyId: string, name: string): Promise<void> {
+  const target = await targetOf(kms, name);
+  if (target === null || target === keyId) return;
+  throw new KmsFailure(
+    'conflict',
+    'AliasMoved',
+    `${name} points at another key by now: ${target}`,
+    'DeleteAlias',
+    true,
+  );
 }

@@ -17,7 +17,8 @@ import { currentUrgency } from './urgency.ts';
  * - credentials: KMS doesn't know who asks. The change isn't at fault, and new credentials mend it.
  * - conflict: the key was not in the state that the call needs. It may have changed since it was observed.
  * - denied: the caller may not do this (yet: a right that was just given needs minutes to be known everywhere).
- * - unpropagated: a principal or ARN in the request is not known (yet: a new one needs a while to be seen everywhere).
+ * - unpropagated: a principal, ARN or alias in the request is not known where it was looked for (yet: a new one needs a while to be
+ *   seen everywhere).
  * - not_found: there is no such key, for now or for good.
  * - unsupported: this KMS has no such operation.
  * - refused: KMS will not do this, however often it is asked.
@@ -54,12 +55,9 @@ export class KmsFailure extends Error {
 const throttling = new Set<string>(throttlingErrors);
 const credentialTrouble = new Set<string>(credentialErrors);
 const unknownOperation = new Set<string>(unknownOperationErrors);
-const stateTrouble = new Set([
-  'AlreadyExistsException',
-  'KMSInvalidStateException',
-  'DisabledException',
-  'ConflictException',
-]);
+const stateTrouble = new Set(['KMSInvalidStateException', 'DisabledException', 'ConflictException']);
+/** What is there may not be seen everywhere yet. */
+const unseen = new Set(['AlreadyExistsException', 'InvalidArnException']);
 
 const accessTrouble = new Set(['AccessDenied', 'AccessDeniedException', 'NotAuthorized']);
 
@@ -106,7 +104,7 @@ function kindOf(errorCode: string, text: string): FailureKind {
   if (stateTrouble.has(errorCode)) return 'conflict';
   if (errorCode === 'NotFoundException') return 'not_found';
   if (accessTrouble.has(errorCode)) return 'denied';
-  if (errorCode === 'InvalidArnException') return 'unpropagated';
+  if (unseen.has(errorCode)) return 'unpropagated';
   if (errorCode === 'MalformedPolicyDocumentException' && unknownPrincipal.test(text)) return 'unpropagated';
   return 'refused';
 }

@@ -4,9 +4,11 @@ import {
   GetKeyPolicyCommand,
   GetKeyRotationStatusCommand,
   type KeyMetadata,
+  ListAliasesCommand,
   ListResourceTagsCommand,
 } from '@aws-sdk/client-kms';
 import { mayRotate } from '../domain/after-step.ts';
+import { type AliasTargets, untoldKey } from '../domain/aliases.ts';
 import type { DescribedFields } from '../domain/arguments.ts';
 import type { KeySpec, KeyUsage } from '../domain/key-specs.ts';
 import { enabledIn } from '../domain/key-state.ts';
@@ -64,19 +66,78 @@ export function toDescribedKey(operation: string, metadata: Partial<KeyMetadata>
   };
 }
 
+/** `described`: what DescribeKey just told, where the caller has it. `aliases`: those that are declared; null: they are not managed. */
+type Known = { described?: DescribedKey; aliases: readonly string[] | null };
+
 /**
- * Observes a key with four reads, three where rotation does not apply.
- * @param described what DescribeKey just told, where the caller has it.
+ * Observes a key with four reads, three where rotation does not apply; of one whose aliases are managed with one more, and another
+ * for each that it lacks.
  * @throws KmsFailure
  */
-export async function observeKey(kms: Kms, keyId: string, described?: DescribedKey): Promise<ObservedKey> {
+export async function observeKey(kms: Kms, keyId: string, { described, aliases }: Known): Promise<ObservedKey> {
   const description = described ?? (await describeKey(kms, keyId));
-  const [policy, tags, rotation] = await Promise.all([
-    readPolicy(kms, description.key_id),
-    readTags(kms, description.key_id),
-    mayRotate(description) && description.is_replica !== true ? readRotation(kms, description.key_id) : null,
+  const { key_id } = description;
+  const [policy, tags, rotation, targets] = await Promise.all([
+    readPolicy(kms, key_id),
+    readTags(kms, key_id),
+    mayRotate(description) && description.is_replica !== true ? readRotation(kms, key_id) : null,
+    aliases === null ? null : readAliases(kms, key_id, aliases),
   ]);
-  return { ...knownOf(description), policy, tags, rotation };
+  return { ...knownOf(description), policy, tags, rotation, aliases: targets };
+}
+
+/** The key's aliases, and where those that are declared and are none of them point at; null where KMS does not tell. */
+async function readAliases(kms: Kms, keyId: string, declared: readonly string[]): Promise<AliasTargets | null> {
+  const own = await listAliases(kms, keyId);
+  if (own === null) return null;
+  const elsewhere = await targetsOf(
+    kms,
+    declared.filter((name) => !own.includes(name)),
+  );
+  return { ...elsewhere, ...Object.fromEntries(own.map((name) => [name, keyId])) };
+}
+
+/** Which keys aliases point at; those that KMS does not have are left out. @throws KmsFailure */
+export async function targetsOf(kms: Kms, names: readonly string[]): Promise<AliasTargets> {
+  const found = await Promise.all(names.map(async (name) => [name, await targetOf(kms, name)] as const));
+  return Object.fromEntries(found.flatMap(([name, keyId]) => (keyId === null ? [] : [[name, keyId]])));
+}
+
+/** Which key an alias points at; null: there is no such alias. @throws KmsFailure */
+export async function targetOf(kms: Kms, name: string): Promise<string | null> {
+  try {
+    return (await describeKey(kms, name)).key_id;
+  } catch (error) {
+    if (!(error instanceof KmsFailure)) throw error;
+    if (error.kind === 'not_found') return null;
+    if (error.kind === 'denied') return untoldKey;
+    throw error;
+  }
+}
+
+/** The names of a key; null where KMS has no such operation. @throws KmsFailure */
+async function listAliases(kms: Kms, keyId: string): Promise<string[] | null> {
+  const names: string[] = [];
+  const ends = endingList('ListAliases');
+  let marker: string | undefined;
+  do {
+    const Marker = marker;
+    const page = await call('ListAliases', () =>
+      kms.reads.send(new ListAliasesCommand({ KeyId: keyId, ...(Marker === undefined ? {} : { Marker }) })),
+    ).catch((error) => {
+      if (error instanceof KmsFailure && error.kind === 'unsupported') return null;
+      throw error;
+    });
+    if (page === null) return null;
+    if (page.Aliases === undefined) throw unusableAnswer('ListAliases', 'Aliases');
+    for (const { AliasName, TargetKeyId } of page.Aliases) {
+      if (AliasName === undefined) throw unusableAnswer('ListAliases', "an alias's AliasName");
+      // One that tells of all keys, whatever it is asked.
+      if (TargetKeyId === undefined || TargetKeyId === keyId) names.push(storableText(AliasName));
+    }
+    marker = ends(nextMarker('ListAliases', page)) ?? undefined;
+  } while (marker !== undefined);
+  return names;
 }
 
 /** What DescribeKey tells of a key that is looked at for its owner. */

@@ -4,9 +4,13 @@
  */
 import {
   CancelKeyDeletionCommand,
+  CreateAliasCommand,
+  type CreateAliasCommandInput,
   CreateKeyCommand,
   type CreateKeyCommandInput,
   type CreateKeyCommandOutput,
+  DeleteAliasCommand,
+  type DeleteAliasCommandInput,
   DescribeKeyCommand,
   DisableKeyCommand,
   DisableKeyRotationCommand,
@@ -32,6 +36,8 @@ import {
   type TagResourceCommandInput,
   UntagResourceCommand,
   type UntagResourceCommandInput,
+  UpdateAliasCommand,
+  type UpdateAliasCommandInput,
   UpdateKeyDescriptionCommand,
   type UpdateKeyDescriptionCommandInput,
 } from '@aws-sdk/client-kms';
@@ -68,6 +74,9 @@ function write<Name extends OperationName, Input, Output = object>(entry: Write<
 
 // Some take a usage that a spec does not have. There is no key to be made of a spec that is none.
 const none = 'NONE' as KeySpec;
+
+/** A name that nobody has. @param keyId that no key has. */
+const noAlias = (keyId: string) => `alias/keyward-asks-${keyId}`;
 
 const writeTable = {
   CreateKey: write<'CreateKey', CreateKeyCommandInput, CreateKeyCommandOutput>({
@@ -120,6 +129,21 @@ const writeTable = {
     }),
     send: (client, input) => client.send(new PutKeyPolicyCommand(input)),
     probe: (KeyId) => ({ KeyId, Policy: '{}', PolicyName: 'default' }),
+  }),
+  CreateAlias: write<'CreateAlias', CreateAliasCommandInput>({
+    input: (TargetKeyId, { AliasName }) => ({ AliasName, TargetKeyId }),
+    send: (client, input) => client.send(new CreateAliasCommand(input)),
+    probe: (TargetKeyId) => ({ AliasName: noAlias(TargetKeyId), TargetKeyId }),
+  }),
+  UpdateAlias: write<'UpdateAlias', UpdateAliasCommandInput>({
+    input: (TargetKeyId, { AliasName }) => ({ AliasName, TargetKeyId }),
+    send: (client, input) => client.send(new UpdateAliasCommand(input)),
+    probe: (TargetKeyId) => ({ AliasName: noAlias(TargetKeyId), TargetKeyId }),
+  }),
+  DeleteAlias: write<'DeleteAlias', DeleteAliasCommandInput>({
+    input: (_key, parameters) => parameters,
+    send: (client, input) => client.send(new DeleteAliasCommand(input)),
+    probe: (KeyId) => ({ AliasName: noAlias(KeyId) }),
   }),
   ScheduleKeyDeletion: write<'ScheduleKeyDeletion', ScheduleKeyDeletionCommandInput>({
     input: (KeyId, parameters) => ({ KeyId, ...parameters }),

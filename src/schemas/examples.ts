@@ -81,6 +81,7 @@ const key: Key = {
   rotation_period_in_days: 365,
   tags: { team: 'payments' },
   tags_all: { team: 'payments', env: 'prod' },
+  aliases: ['alias/payments'],
   drift_policy: 'report',
   status: {
     state: 'in_sync',
@@ -89,6 +90,7 @@ const key: Key = {
     key_state: 'Enabled',
     drift: [],
     error: null,
+    aliases: ['alias/payments'],
     held: false,
     deletion_date: null,
     last_observed_at: now,
@@ -246,6 +248,7 @@ const exported: ExportedKey = {
   enable_key_rotation: true,
   rotation_period_in_days: 365,
   tags: key.tags,
+  aliases: key.aliases,
   drift_policy: 'report',
 };
 const applied: ApplyResult = {

@@ -63,6 +63,9 @@ function defaultOf(name: ArgumentName): string[] {
 const policyText =
   'What was asked for; where none was, the policy that KMS gave the key. One value: a PATCH replaces it whole. null stops managing it and leaves the one in force.';
 
+const aliasesText =
+  'The names that point at the key in KMS: exactly these, in whatever order; none begins with alias/aws/. null: not managed.';
+
 /** The arguments with their limits, in the order in which they are shown. Which rules hold between them is `domain/key-rules`. */
 const argument = {
   description: Type.String({ maxLength: 8192, ...about('description', 'What the key is for, in words.') }),
@@ -98,6 +101,15 @@ const argument = {
       "How often it is rotated. Needs enable_key_rotation; KMS's 365 where none is declared.",
     ),
   }),
+  aliases: Type.Array(
+    Type.String({ maxLength: 256, pattern: '^alias/[a-zA-Z0-9/_-]{1,250}$', examples: ['alias/payments'] }),
+    {
+      maxItems: 50,
+      uniqueItems: true,
+      ...about('aliases', aliasesText),
+      examples: [['alias/a'], ['alias/b', 'alias/c']],
+    },
+  ),
   tags: ref(Tags, about('tags', 'Names and values; those of the provider are in tags_all.')),
   drift_policy: ref(DriftPolicy, about('drift_policy', 'What to do about drift.')),
   deletion_protection: Type.Boolean(about('deletion_protection', 'While true, DELETE is refused.')),
@@ -180,7 +192,9 @@ export const KeyResolution = Type.Object(
 
 export const Drift = Type.Object(
   {
-    field: Type.String({ description: 'The argument that differs; of one tag: `tags.<name>`.' }),
+    field: Type.String({
+      description: 'The argument that differs; of one tag: `tags.<name>`, of one alias: `aliases.<name>`.',
+    }),
     desired: Type.Unsafe<unknown>({ description: 'As declared; null: it is not to be there.' }),
     observed: Type.Unsafe<unknown>({ description: 'As KMS has it; null: it is not there.' }),
     since: timestamp('When it was first seen.'),
@@ -209,6 +223,12 @@ export const KeyStatus = Type.Object(
     key_state: nullable(Type.String({ description: "KMS's KeyState, as last observed." })),
     drift: Type.Array(ref(Drift), { description: 'What somebody else changed in KMS.' }),
     error: nullableRef(SyncError, { description: 'What stands in the way; null: nothing.' }),
+    aliases: nullable(
+      Type.Array(Type.String(), {
+        description:
+          'The names that point at the key, as last observed; null: not known, as where they are not managed.',
+      }),
+    ),
     held: Type.Boolean({
       description: 'Nothing is written to KMS until somebody resumes the key or asks something of it: see Recovery.',
     }),

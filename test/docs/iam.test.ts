@@ -135,6 +135,7 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   await answers(200, 'POST', `${at}/sync`);
   await answers(202, 'DELETE', at);
   await answers(200, 'POST', `${at}/restore`);
+  await answers(200, 'POST', `${at}/replace`, { multi_region: true });
   t.match(await answers(201, 'POST', '/v1/keys', { provider, multi_region: true }), { key_id: /^mrk-/ });
   await answers(201, 'POST', '/v1/keys', { provider, custom_key_store_id: await connectedStore(admin) });
 

@@ -13,7 +13,7 @@ test('a look that somebody asks for reads KMS, also right after the refresh has 
     const { body: key } = await call('POST', '/v1/keys', { description: 'mine', drift_policy: 'report' });
     const KeyId = key.key_id ?? '';
     const { status_version } = await services.database.prisma.work.findUniqueOrThrow({ where: { key_ref: key.id } });
-    const seen = { read: await observeKey(way, KeyId), statusVersion: status_version };
+    const seen = { read: await observeKey(way, KeyId, { aliases: null }), statusVersion: status_version };
     await kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'theirs' }));
     // As POST …/refresh and …/sync do, but for the wake-up: the refresh passes the key on first.
     const asked = { requested_observation: 1, ...(enforce ? { enforce_through: 1 } : {}) };

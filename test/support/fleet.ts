@@ -46,7 +46,7 @@ async function observe(endpoint: string, keyId: string): Promise<ObservedKey> {
   const target = { endpoint, region: 'us-east-1', assumeRole: null, endpointName: 'test', quotas };
   const kms = openKms({ ...target, onCall: () => {}, times, expiringWrites: false });
   try {
-    return await observeKey(kms, keyId);
+    return await observeKey(kms, keyId, { aliases: null });
   } finally {
     kms.close();
   }

@@ -140,7 +140,7 @@ async function observeImportable(
     if (request.isUnmanaged !== true) await assertUnmanaged(services, described.arn);
     assertImportable(described, services.failurePoints.isOff('states-are-guessed'));
     await assertAskedFor(services, kms, described, request.filters ?? {});
-    return await observeKey(kms, described.key_id, described);
+    return await observeKey(kms, described.key_id, { described, aliases: null });
   } catch (error) {
     if (isLimited && error instanceof KmsFailure && error.kind === 'not_found') throw noSuchKey(keyId);
     throw error instanceof KmsFailure ? problemOf(error, keyId) : error;

@@ -1,5 +1,6 @@
 /** Turns what a caller sent into a declared key, or into everything that is wrong with it. */
 import type { Rights } from '../../domain/access.ts';
+import { haveSameNames } from '../../domain/aliases.ts';
 import {
   argumentViolations,
   type GivenArguments,
@@ -110,7 +111,10 @@ function changeable(
   ];
   violations.push(...impossible(declared, target.observed, violations));
   if (violations.length > 0) throw invalidInput(violations);
-  return declared;
+  const before = target.declared.aliases;
+  // In another order they are the same.
+  const areSame = declared.aliases !== null && before !== null && haveSameNames(declared.aliases, before);
+  return areSame ? { ...declared, aliases: before } : declared;
 }
 
 /** What KMS can't make of the key, as it was last seen, beside the rules that are broken already. */

@@ -76,7 +76,7 @@ export async function planChange(
   const changes = changedFields(before, declared);
   const isChange = Object.keys(changes).length > 0;
   const held = desiredOf(row, settings, services.ownershipTagName);
-  const look = row.key_id === null ? null : await observe(services, row, row.key_id, held);
+  const look = row.key_id === null ? null : await observe(services, row, row.key_id, { held, declared });
   if (look === 'gone') return { steps: [], changes, replacement, refusals: [lost(row)], drift: [] };
   const drift = look === null ? [] : withSince(differences(held, look.seen), driftOf(row), services.now());
   const observed = look === null ? null : isChange ? look.written : look.seen;
@@ -127,12 +127,13 @@ async function observe(
   services: Services,
   row: KeyRow,
   keyId: string,
-  desired: DesiredKey,
+  { held, declared }: { held: DesiredKey; declared: DeclaredKey },
 ): Promise<{ written: ObservedKey; seen: ObservedKey } | 'gone'> {
   try {
     const { kms, settings } = await accessToKey(services, row);
     const writes = await findRecentWrites(servicesWith(services, settings), row.id);
-    const { observed } = believed(row, desired, await observeKey(kms, keyId), writes);
+    const read = await observeKey(kms, keyId, declared.aliases === null ? held : declared);
+    const { observed } = believed(row, held, read, writes);
     return { written: withRecentWrites(observed, writes), seen: observed };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;

@@ -1,5 +1,6 @@
 /** A key as the HTTP contract shows it. */
 
+import { aliasesOf } from '../../domain/aliases.ts';
 import type { Key } from '../../schemas/key.ts';
 import { declaredOf, driftOf, errorOf, observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
@@ -23,6 +24,7 @@ export function toKey(row: KeyRow, gap: number): Key {
       key_state: row.key_state,
       drift: driftOf(row),
       error: errorOf(row),
+      aliases: aliasesIn(row),
       held: isHeldBack(row, gap) && row.state !== 'deleted',
       deletion_date: timestamp(row.deletion_date),
       last_observed_at: timestamp(row.last_observed_at),
@@ -31,6 +33,11 @@ export function toKey(row: KeyRow, gap: number): Key {
     created_at: row.created_at.toISOString(),
     updated_at: row.updated_at.toISOString(),
   };
+}
+
+function aliasesIn(row: KeyRow): string[] | null {
+  const observed = observedOf(row);
+  return observed === null ? null : aliasesOf(observed);
 }
 
 /** More than a status_version can be. */

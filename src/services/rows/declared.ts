@@ -39,6 +39,7 @@ export function columnsOf(declared: DeclaredKey, settings: TagSettings) {
   return {
     ...declared,
     policy: declared.policy === null ? Prisma.DbNull : (declared.policy as Prisma.InputJsonObject),
+    aliases: declared.aliases ?? Prisma.DbNull,
     tags_all: mergeTags(settings, declared.tags),
   };
 }

@@ -58,7 +58,9 @@ export async function insertRows(transaction: Transaction, columns: readonly New
   await insertAll(
     transaction,
     'keys',
-    rows.map(({ keys }) => ({ ...keys, policy: keys.policy === Prisma.DbNull ? null : keys.policy })),
+    rows.map(({ keys }) =>
+      Object.fromEntries(Object.entries(keys).map(([name, value]) => [name, value === Prisma.DbNull ? null : value])),
+    ),
   );
   await insertAll(
     transaction,

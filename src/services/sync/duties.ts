@@ -11,6 +11,7 @@ import { readRotation } from '../../kms/observe.ts';
 import { desiredOf, driftOf } from '../rows/declared.ts';
 import { isSynced } from '../rows/predicates.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
+import { assertAliasesFree, withTargets } from './aliases.ts';
 import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
 import { findDrift, withSince } from './drift.ts';
 import { findFormerCreation } from './first-creation.ts';
@@ -41,6 +42,7 @@ export const identification: Duty<Beginning>[] = [
 export const duties: Duty<Sync>[] = [
   settleForm,
   assertRight,
+  assertAliasesFree,
   findDifferences,
   adopt,
   putDriftOnRecord,
@@ -77,9 +79,10 @@ export async function beginWithLook({ services, access, work }: Beginning, had?:
       throw failure;
     }
   }
+  const target = row.key_id === null && work.opened === undefined ? await withTargets(access.kms, desired) : desired;
   const nothing = { unknown: [], found: [], vain: [], steps: [], hindrance: null };
   const { settling, observed: reached } = seen;
-  return { services, access, work, mode, desired, look: seen, unverified, settling, reached, ...nothing };
+  return { services, access, work, mode, desired: target, look: seen, unverified, settling, reached, ...nothing };
 }
 
 async function settleForm(sync: Sync): Promise<Sync> {
@@ -210,7 +213,9 @@ async function letGo(sync: Sync): Promise<Sync | Ended> {
 async function recordLook(sync: Sync): Promise<Ended> {
   const { services, access, work, mode, desired, look, found, vain, steps, settling, hindrance, unverified } = sync;
   const { row } = work;
-  const reached = sync.reached as ObservedKey;
+  const known = sync.reached as ObservedKey;
+  // Of aliases that are not managed nothing will be known by the next look.
+  const reached = desired.aliases === null ? { ...known, aliases: null } : known;
   const holds = mode === 'enforce' || mode === 'claim';
   const now = services.now();
   const drift = stillShown(withSince(differences(desired, reached), driftOf(row), now), found, vain);

@@ -7,7 +7,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { observeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { type Access, accessToKey } from '../providers/access.ts';
-import { desiredOf, errorOf, observedOf } from '../rows/declared.ts';
+import { declaredOf, desiredOf, errorOf, observedOf } from '../rows/declared.ts';
 import { decidedOn } from '../rows/gap.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isHeldBack, isLookAskedFor, isLost } from '../rows/predicates.ts';
@@ -59,12 +59,12 @@ async function findByTag(services: Services, { kms }: Access, work: Work): Promi
     services.unmade.add(work.row.id);
     return { observed: null, differences: [] };
   }
-  const observed = await observeKey(kms, keyId);
+  const observed = await observeKey(kms, keyId, declaredOf(work.row));
   return { observed, differences: [{ field: 'key_id', recorded: null, observed: keyId }] };
 }
 
 async function compare(services: Services, access: Access, row: KeyRow, keyId: string): Promise<FoundAfterGap> {
-  const read = await readKey(access, keyId);
+  const read = await readKey(access, keyId, row);
   if (read === null) {
     // Its time had come, or it was lost before.
     const isExpected =
@@ -83,9 +83,9 @@ async function compare(services: Services, access: Access, row: KeyRow, keyId: s
   return { observed: read, differences: changedSince(desired, recorded, whole, { isOwned }) };
 }
 
-async function readKey({ kms }: Access, keyId: string): Promise<ObservedKey | null> {
+async function readKey({ kms }: Access, keyId: string, row: KeyRow): Promise<ObservedKey | null> {
   try {
-    return await observeKey(kms, keyId);
+    return await observeKey(kms, keyId, declaredOf(row));
   } catch (error) {
     if (error instanceof KmsFailure && error.kind === 'not_found') return null;
     throw error;

@@ -47,7 +47,7 @@ export async function look(
   const writes = await findRecentWrites(services, row.id);
   const believe = (read: ObservedKey) => believed(row, desired, read, writes).observed;
   const at = new Date(services.now());
-  const read = await asMade(services, row, seen ?? (await observeKey(kms, row.key_id ?? '')));
+  const read = await asMade(services, row, seen ?? (await observeKey(kms, row.key_id ?? '', desired)));
   const { observed, whole, isStale } = believed(row, desired, read, writes);
   // Asked outright, what may have been undone is written again.
   const isAskedFor = isSynced(row) && isEnforcingAskedFor(row);
@@ -91,6 +91,7 @@ async function asMade({ database }: Services, row: KeyRow, read: ObservedKey): P
 /** A read with what KMS does not tell as it is known, or, where KMS was made to hold the declared state, as that has it. */
 export function withUntold(row: KeyRow, desired: DesiredKey, read: ObservedKey): ObservedKey {
   const known = observedOf(row);
-  const whole = known === null ? read : withKnown(read, known);
+  // Aliases that are not managed are not asked for: what was known of them may be over.
+  const whole = known === null ? read : withKnown(read, desired.aliases === null ? { ...known, aliases: null } : known);
   return isSynced(row) ? withDeclared(whole, desired) : whole;
 }

@@ -172,7 +172,7 @@ async function lookAt(
   try {
     if ((await homeElsewhere(kms, row.arn)) !== null) return { kind: 'unknown' };
     const desired = desiredOf(row, settings, services.ownershipTagName);
-    const read = await observeKey(kms, row.key_id);
+    const read = await observeKey(kms, row.key_id, desired);
     const { whole, observed, isStale } = believed(row, desired, read, writes);
     // What is the matter with a held key, its own sync finds out.
     const isChanged = isHeldBack(row, gap) && changedSince(desired, [expected], whole, { isOwned: true }).length > 0;

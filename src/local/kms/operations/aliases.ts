@@ -61,13 +61,19 @@ const updateAlias: Operation = (context, parameters) => {
   const alias = store.findAlias(caller, name);
   if (alias === undefined) throw notFound(`Alias ${aliasArn(caller, name)} is not found.`);
   const current = store.findKey(caller, alias.keyId);
-  if (current !== undefined && (current.usage !== key.usage || current.spec !== key.spec)) {
+  if (current !== undefined && (current.usage !== key.usage || typeOf(current) !== typeOf(key))) {
     throw validation(`Alias ${name} cannot be changed to a KMS key of another type or usage`);
   }
   if (alias.keyId !== key.keyId) assertRoomForAlias(context, key);
   store.saveAlias({ ...alias, keyId: key.keyId, updatedAt: clock.now() });
   return emptyAnswer;
 };
+
+/** "The same type (both symmetric or both asymmetric or both HMAC)": KMS API reference, UpdateAlias. */
+function typeOf({ spec }: StoredKey): string {
+  if (spec === 'SYMMETRIC_DEFAULT') return 'symmetric';
+  return spec.startsWith('HMAC_') ? 'HMAC' : 'asymmetric';
+}
 
 function assertRoomForAlias({ store, caller }: Context, key: StoredKey): void {
   if (store.listAliases(caller, key.keyId, '', mostAliases).length >= mostAliases) {
