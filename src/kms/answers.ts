@@ -23,7 +23,7 @@ export const answerRules = {
 
 /** Clients of all services have the same kind of stack; the SDK gives each a type of its own. */
 type AnyClient = { middlewareStack: object };
-type Body = AsyncIterable<Uint8Array> & { destroy(error?: Error): unknown };
+type Body = NodeJS.ReadableStream & { destroy(error?: Error): unknown };
 type Answer = { statusCode: number; headers: Record<string, string>; body: Body | Uint8Array };
 type Request = {
   protocol: string;
@@ -69,21 +69,18 @@ export function demandAnswers(
   (middlewareStack as KMSClient['middlewareStack']).add(
     (next) => async (args) => {
       const end = performance.now() + rules.deadline;
-      const received = async () => {
+      const request = args.request as Request;
+      try {
         const result = await next(args);
         const answer = result.response as Answer;
-        return { result, answer, body: await readBody(answer, { ...rules, ...asked, end }) };
-      };
-      const asked = askedBy(args.request as Request);
-      const { result, answer, body } = await received().catch((error: Error) => {
-        if (error.name === 'TimeoutError') onSilence();
-        throw saidPlainly(error, asked);
-      });
-      if (!isItsOwn(answer, body, rules.protocol)) {
-        throw notItsOwn(answer, body, { ...rules, ...asked, secrets: secretsOf(args.request as Request) });
+        const body = await readBody(answer, request, rules, end);
+        if (!isItsOwn(answer, body, rules.protocol)) throw notItsOwn(answer, body, request, rules);
+        answer.body = body;
+        return result;
+      } catch (error) {
+        if ((error as Error).name === 'TimeoutError') onSilence();
+        throw saidPlainly(error as Error, request);
       }
-      answer.body = body;
-      return result;
     },
     // The provider of a role's credentials adds its plugins again at each call.
     { step: 'deserialize', priority: 'low', name: 'keywardAnswers', override: true },
@@ -97,9 +94,10 @@ export const neverConnected = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREAC
 const broken = new Set(['ECONNRESET', 'EPIPE']);
 
 /** Puts the call, and whom it was sent to, into what the SDK and Node say of a connection that fails. */
-function saidPlainly(error: Error & { code?: string }, { operation, endpoint }: Asked): Error {
+function saidPlainly(error: Error & { code?: string }, request: Request): Error {
   const { name, message, code = '' } = error;
-  if (error instanceof AnswerTooLarge || error instanceof AnswerTooLate) return error;
+  if ([AnswerTooLarge, AnswerTooLate, NotKmsAnswer].some((ours) => error instanceof ours)) return error;
+  const { operation, endpoint } = askedBy(request);
   if (neverConnected.has(code)) error.message = `${operation}: there is no connection to ${endpoint}: ${code}`;
   if (broken.has(code)) error.message = `${operation}: ${endpoint} closed the connection before the end of its answer`;
   if (name === 'TimeoutError') {
@@ -121,29 +119,40 @@ function askedBy({ protocol, hostname, port, headers, body }: Request): Asked {
 /** @throws AnswerTooLarge, AnswerTooLate, and what the connection breaks with. */
 async function readBody(
   { headers, body }: Answer,
-  { limit, end, operation, endpoint, deadline }: AnswerRules & Asked & { end: number },
+  request: Request,
+  { limit, deadline }: AnswerRules,
+  end: number,
 ): Promise<Uint8Array> {
   if (body instanceof Uint8Array || body === undefined) return body ?? new Uint8Array();
   // Made when they are needed: of a thousand reads a second, each would pay for the stack of two errors.
-  const tooLarge = () => new AnswerTooLarge(`${operation}: ${endpoint} answered with more than ${limit} bytes`);
-  const tooLate = () => new AnswerTooLate(`${operation}: ${endpoint} did not end its answer within ${deadline} ms`);
+  const whose = () => {
+    const { operation, endpoint } = askedBy(request);
+    return `${operation}: ${endpoint}`;
+  };
+  const tooLarge = () => new AnswerTooLarge(`${whose()} answered with more than ${limit} bytes`);
+  const tooLate = () => new AnswerTooLate(`${whose()} did not end its answer within ${deadline} ms`);
   const timer = setTimeout(() => body.destroy(tooLate()), Math.max(0, end - performance.now()));
-  try {
-    if (Number(headers['content-length']) > limit) throw tooLarge();
+  // By its events: an iterator costs three times as much of a short answer.
+  return new Promise<Uint8Array>((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let size = 0;
-    for await (const chunk of body) {
+    const tooMuch = () => body.destroy(tooLarge());
+    let hasEnded = false;
+    body.once('end', () => {
+      hasEnded = true;
+      resolve(Buffer.concat(chunks, size));
+    });
+    body.once('error', reject);
+    body.once('close', () => {
+      if (!hasEnded) reject(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }));
+    });
+    body.on('data', (chunk: Uint8Array) => {
       size += chunk.length;
-      if (size > limit) throw tooLarge();
       chunks.push(chunk);
-    }
-    return Buffer.concat(chunks, size);
-  } catch (error) {
-    body.destroy();
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
+      if (size > limit) tooMuch();
+    });
+    if (Number(headers['content-length']) > limit) tooMuch();
+  }).finally(() => clearTimeout(timer));
 }
 
 /** Whether the service that was asked writes answers like this one. */
@@ -176,11 +185,13 @@ const excerptLength = 100;
 function notItsOwn(
   { statusCode }: Answer,
   body: Uint8Array,
-  { operation, endpoint, service, protocol, secrets }: AnswerRules & Asked & { secrets: string[] },
+  request: Request,
+  { service, protocol }: AnswerRules,
 ): NotKmsAnswer {
+  const { operation, endpoint } = askedBy(request);
   let text = Buffer.from(body.subarray(0, 65_536)).toString('utf8');
   // A web server may send back what it was sent.
-  for (const secret of secrets) text = text.replaceAll(secret, '…');
+  for (const secret of secretsOf(request)) text = text.replaceAll(secret, '…');
   const excerpt = text
     .replaceAll(/[\p{Cc}\p{Z}]+/gu, ' ')
     .trim()

@@ -69,7 +69,8 @@ export function openKms(target: KmsTarget): Kms {
     credentials: credentialsFor({ endpoint, region, assumeRole, connections }),
   };
   const forQuestions = () => ({ ...shared, requestHandler: connections.handlerFor(readTimeout), maxAttempts: 3 });
-  const reads = new KMSClient(forQuestions());
+  // A read has the same middleware each time; putting it together is a tenth of what a read costs.
+  const reads = new KMSClient({ ...forQuestions(), cacheMiddleware: true });
   const writes = new KMSClient({
     ...shared,
     requestHandler: connections.handlerFor(times.requestTimeout),
@@ -77,6 +78,8 @@ export function openKms(target: KmsTarget): Kms {
     ...(expiringWrites ? { signerConstructor: backdatedSigner(times.signatureLife) } : {}),
   });
   demandPermits(writes);
+  // It copies each answer, for a log that there is not.
+  for (const client of [reads, writes]) client.middlewareStack.remove('loggerMiddleware');
   const clock = new KmsClock();
   for (const client of [reads, writes]) {
     tellOfCalls(client, onCall);

@@ -35,7 +35,7 @@ import {
 } from './rows.ts';
 
 /** Keys of a batch: so few that a cancelled import is over soon. */
-const batchSize = 32;
+const batchSize = 64;
 
 type Work = { row: ImportRow; provider: string; token: string; rights: Rights; readers: Semaphore };
 

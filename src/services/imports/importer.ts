@@ -14,7 +14,7 @@ import { findDone, findDue } from './rows.ts';
 /** Milliseconds between looks for imports. */
 const interval = 500;
 /** Batches of an import at once: while one is recorded, others are being read. */
-const batchesAtOnce = 6;
+const batchesAtOnce = 3;
 /** Milliseconds that what is under way may hold up the end of the process: what is left is another's. */
 const stopGrace = 5000;
 

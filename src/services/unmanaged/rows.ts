@@ -1,5 +1,6 @@
 /** What sweeps have seen of keys that no record names: the table, and nothing else. */
-import { Prisma, type Transaction } from '../../database/client.ts';
+import type { Transaction } from '../../database/client.ts';
+import { insertAll } from '../../database/insert.ts';
 import { withoutReserved } from '../../domain/tags.ts';
 import type { Inspected, ListedKey } from '../../kms/inventory.ts';
 import type { Services } from '../context.ts';
@@ -26,17 +27,23 @@ export async function keepKnown(
   return new Set(rows.map(({ key_id }) => key_id));
 }
 
-/** @returns the id that it claimed before; null: none, or it was not known. */
+/** @returns the id that it claimed when it was seen before; null: none, or it was not known. */
+export async function claimedBefore(transaction: Transaction, provider: string, keyId: string): Promise<string | null> {
+  const where = { provider_key_id: { provider, key_id: keyId } };
+  return (await transaction.foreignKey.findUnique({ where, select: { claimed_id: true } }))?.claimed_id ?? null;
+}
+
+/** Puts on record what was seen of some keys, no two of them the same. */
 export async function keepSeen(
-  transaction: Transaction,
+  transaction: Pick<Transaction, '$executeRawUnsafe'>,
   { provider, id }: Sweep,
-  { listed: { key_id, arn }, inspected: { key, tags }, aliases, claimedId }: Seen,
+  seen: Seen[],
   ownershipTagName: string,
-): Promise<string | null> {
-  const where = { provider_key_id: { provider, key_id } };
-  const before = await transaction.foreignKey.findUnique({ where, select: { claimed_id: true } });
+): Promise<void> {
   const now = new Date();
-  const seen = {
+  const rows = seen.map(({ listed: { key_id, arn }, inspected: { key, tags }, aliases, claimedId }) => ({
+    provider,
+    key_id,
     arn,
     description: key?.description ?? null,
     key_usage: key?.key_usage ?? null,
@@ -47,15 +54,14 @@ export async function keepSeen(
     is_replica: key?.is_replica ?? null,
     creation_date: key?.created_at ?? null,
     deletion_date: key?.deletion_date ?? null,
-    tags_all: tags === null ? Prisma.DbNull : withoutReserved(tags, ownershipTagName),
-    aliases: aliases ?? Prisma.DbNull,
+    tags_all: tags === null ? null : withoutReserved(tags, ownershipTagName),
+    aliases,
     claimed_id: claimedId,
     sweep: id,
     checked_at: now,
     seen_at: now,
-  };
-  await transaction.foreignKey.upsert({ where, create: { provider, key_id, ...seen }, update: seen });
-  return before?.claimed_id ?? null;
+  }));
+  await insertAll(transaction, 'foreign_keys', rows, ['provider', 'key_id']);
 }
 
 /** Forgets those that the sweep has not met: they are gone from KMS, or managed by now. */

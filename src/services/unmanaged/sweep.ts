@@ -16,7 +16,7 @@ import { formerAmong } from '../keys/former.ts';
 import { accessTo, homeElsewhere } from '../providers/access.ts';
 import { findRowIn } from '../rows/read.ts';
 import { managedAmong } from './known.ts';
-import { forgetUnseen, keepKnown, keepSeen, recordSweep, type Seen, type Sweep } from './rows.ts';
+import { claimedBefore, forgetUnseen, keepKnown, keepSeen, recordSweep, type Seen, type Sweep } from './rows.ts';
 
 const largestPage = 1000;
 const concurrency = 8;
@@ -90,28 +90,59 @@ async function lookAt(services: Services, work: Work, keys: Unknown[]): Promise<
   const toRead = keys.filter(({ key_id }) => !known.has(key_id));
   for (let start = 0; start < toRead.length; start += concurrency) {
     const batch = toRead.slice(start, start + concurrency);
-    await Promise.all(batch.map((key) => readOne(services, work, key, aliasesOf(key))));
+    const read = await Promise.all(batch.map((key) => readOne(services, work, key, aliasesOf(key))));
+    await remember(
+      services,
+      work,
+      read.filter((seen) => seen !== null),
+    );
   }
 }
 
-async function readOne(services: Services, work: Work, key: Unknown, aliases: string[] | null): Promise<void> {
-  const inspected = await inspectKey(work.kms, key.key_id);
-  if (inspected === null) return;
+type Read = Seen & { isFormer: boolean };
+
+async function readOne(
+  { ownershipTagName }: Services,
+  { kms }: Work,
+  { isFormer, ...listed }: Unknown,
+  aliases: string[] | null,
+): Promise<Read | null> {
+  const inspected = await inspectKey(kms, listed.key_id);
+  if (inspected === null) return null;
   const { tags } = inspected;
-  const claimedId = tags === null ? null : claimedIdIn(tags, services.ownershipTagName);
-  await remember(services, work, { listed: key, inspected, aliases, claimedId }, key.isFormer);
+  return {
+    listed,
+    inspected,
+    aliases,
+    claimedId: tags === null ? null : claimedIdIn(tags, ownershipTagName),
+    isFormer,
+  };
+}
+
+async function remember(services: Services, sweep: Sweep, read: Read[]): Promise<void> {
+  const { database, ownershipTagName } = services;
+  const unclaimed = read.filter(({ claimedId }) => claimedId === null);
+  await keepSeen(database.prisma, sweep, unclaimed, ownershipTagName);
+  for (const seen of read) {
+    if (seen.claimedId !== null) await rememberClaim(services, sweep, seen, seen.claimedId);
+  }
 }
 
 /** Reports a key that claims a record, when it is first seen to, unless that is its record's business. */
-async function remember({ database, ownershipTagName, log }: Services, sweep: Sweep, seen: Seen, isFormer: boolean) {
-  const { claimedId, listed } = seen;
-  const { arn } = listed;
+async function rememberClaim(
+  { database, ownershipTagName, log }: Services,
+  sweep: Sweep,
+  seen: Read,
+  claimedId: string,
+) {
+  const { arn, key_id } = seen.listed;
   await database.prisma.$transaction(async (transaction) => {
-    const record = claimedId === null ? null : await findRowIn(transaction, claimedId);
+    const record = await findRowIn(transaction, claimedId);
     // Since the page was listed the record may have got its key, or be about to.
     if (record !== null && (record.arn === arn || (record.key_id === null && record.writes_open))) return;
-    const claimedBefore = await keepSeen(transaction, sweep, seen, ownershipTagName);
-    if (isFormer || claimedId === null || claimedBefore === claimedId) return;
+    const before = await claimedBefore(transaction, sweep.provider, key_id);
+    await keepSeen(transaction, sweep, [seen], ownershipTagName);
+    if (seen.isFormer || before === claimedId) return;
     const data = { arn, provider: sweep.provider, arn_on_record: record?.arn ?? null };
     await recordEvent(transaction, { type: 'unmanaged_key.found', key: { id: claimedId, generation: 0 }, data });
     log.warn({ key: claimedId, arn }, "a key in KMS carries Keyward's ownership tag and no record names it");
