@@ -63,12 +63,12 @@ export const missingBeforeItsTime =
 export async function unsettledKeys(database: Client): Promise<object[]> {
   const { rows } = await database.query<object>(
     `SELECT id, state, lifecycle, key_id, key_state, generation, synced_generation, requested_observation, served_observation,
-       writes_open, replacement, former_keys_open, rotations_open, lease_token, lease_until, due_at, attempts, error, now()
+       writes_open, replacement, former_keys_open, rotations_open, grants_open, lease_token, lease_until, due_at, attempts, error, now()
      FROM keys JOIN work ON work.key_ref = keys.id
      WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL))
          AND NOT ${missingBeforeItsTime})
        OR replacement IS NOT NULL OR former_keys_open
-       OR (rotations_open OR writes_open) AND NOT (state = 'failed' AND key_state IS NULL)
+       OR (rotations_open OR grants_open OR writes_open) AND NOT (state = 'failed' AND key_state IS NULL)
        OR lease_until > now() OR served_observation < requested_observation
        OR (lifecycle = 'released')`,
   );

@@ -25,6 +25,7 @@ import access from './routes/access.ts';
 import events from './routes/events.ts';
 import imports from './routes/imports.ts';
 import actions from './routes/keys/actions.ts';
+import grants from './routes/keys/grants.ts';
 import history from './routes/keys/history.ts';
 import lines from './routes/keys/lines.ts';
 import plan from './routes/keys/plan.ts';
@@ -82,6 +83,7 @@ const resources = [
   plan,
   resolve,
   rotations,
+  grants,
   history,
   events,
   access,

@@ -6,6 +6,7 @@ import { group } from './command.ts';
 import { addApply } from './commands/apply.ts';
 import { addDrift } from './commands/drift.ts';
 import { addExport } from './commands/export.ts';
+import { addGrants } from './commands/grants.ts';
 import { addImport } from './commands/import.ts';
 import { addKeyChanges } from './commands/key-changes.ts';
 import { addKeyReads } from './commands/keys.ts';
@@ -57,6 +58,7 @@ export function buildProgram(context: Context): Command {
   const keys = group(program, 'keys', 'Keys');
   addKeyReads(context, keys);
   addKeyChanges(context, keys);
+  addGrants(context, keys);
   addRelease(context, keys);
   addImport(context, program);
   addUnmanagedKeys(context, program);

@@ -9,6 +9,7 @@ export type {
   ApiToken,
   Event,
   FormerKey,
+  GrantEnding,
   Key,
   KmsWrite,
   OnDemandRotation,

@@ -25,6 +25,7 @@ export type EventOrigin = (typeof eventOrigins)[number];
 type Changes = Record<string, { before: unknown; after: unknown }>;
 type DriftEntry = { field: string; desired: unknown; observed: unknown; since: string };
 type Failure = { code: string; message: string };
+type GrantEnd = { operation: string; grant_id: string; request: string };
 type Rotation = { origin: 'rotate'; rotation_id: string };
 
 type ImportData = { import: string; source: string; dry_run: boolean };
@@ -53,6 +54,10 @@ export type EventData = {
   'key.deleted': { arn: string | null };
   'key.released': { arn: string | null };
   'key.removed': { arn: string | null };
+  'key.grant_end_requested': GrantEnd;
+  'key.grant_revoked': GrantEnd & { grant: object | null };
+  'key.grant_retired': GrantEnd & { grant: object | null };
+  'key.grant_end_refused': GrantEnd & { error: Failure & { operation?: string } };
   'rotation.requested': Rotation;
   'rotation.done': Rotation;
   'rotation.refused': Rotation & { error: Failure & { operation?: string } };

@@ -43,6 +43,8 @@ type Writes = {
   };
   DisableKeyRotation: { parameters: None; field: 'enable_key_rotation' };
   RotateKeyOnDemand: { parameters: None; field: null };
+  RevokeGrant: { parameters: { GrantId: string }; field: null };
+  RetireGrant: { parameters: { GrantId: string }; field: null };
   PutKeyPolicy: { parameters: { Policy: PolicyDocument; BypassPolicyLockoutSafetyCheck: boolean }; field: 'policy' };
   CreateAlias: { parameters: { AliasName: string }; field: 'aliases' };
   /** `FromKeyId`: which key it pointed at, as far as was seen. */
@@ -74,6 +76,8 @@ type Operation<Parameters, Field = string | null> = {
   argument: Field extends ArgumentName ? Field : ArgumentName | null;
   /** What AWS documents as a refusal of it, without what is common to all. Source: AWS KMS API reference. */
   errors: readonly string[];
+  /** It is sent because somebody asked for it, and nothing that is declared depends on it. */
+  isAskedFor?: true;
 };
 
 type Read = Pick<Operation<unknown>, 'quota' | 'errors'> & { isOfAccount?: true };
@@ -173,6 +177,23 @@ export const operationTable: {
     quota: 5,
     argument: null,
     errors: [...rotationChange, 'ConflictException', 'LimitExceededException'],
+    isAskedFor: true,
+  },
+  RevokeGrant: {
+    changes: [],
+    after: (key) => key,
+    quota: 50,
+    argument: null,
+    errors: [...keyAndState, 'InvalidGrantIdException'],
+    isAskedFor: true,
+  },
+  RetireGrant: {
+    changes: [],
+    after: (key) => key,
+    quota: 50,
+    argument: null,
+    errors: [...keyAndState, 'InvalidGrantIdException', 'InvalidGrantTokenException'],
+    isAskedFor: true,
   },
   PutKeyPolicy: {
     changes: ['policy'],
@@ -239,6 +260,7 @@ export const readTable = {
     quota: 100,
     errors: [...keyAndState, 'InvalidMarkerException', 'UnsupportedOperationException'],
   },
+  ListGrants: { quota: 100, errors: [...keyAndState, 'InvalidGrantIdException', 'InvalidMarkerException'] },
   ListResourceTags: { quota: 2000, errors: [...noSuchKey, 'InvalidMarkerException'] },
   ListAliases: { quota: 500, errors: [...noSuchKey, 'InvalidMarkerException'], isOfAccount: true },
 } satisfies Record<string, Read>;
@@ -264,4 +286,9 @@ export function operationOf(name: string): Operation<unknown> | undefined {
   return Object.hasOwn(operationTable, name)
     ? (operationTable[name as OperationName] as Operation<unknown>)
     : undefined;
+}
+
+/** Whether a write is sent because somebody asked for it alone: nothing that is declared depends on it. */
+export function isAskedFor(name: string): boolean {
+  return operationOf(name)?.isAskedFor === true;
 }

@@ -12,6 +12,7 @@ export const permissions = {
   'keys:replace': 'replace the KMS key of a record',
   'keys:resolve': 'say which KMS key is that of a record',
   'keys:rotate': 'rotate keys on demand',
+  'keys:grants': 'revoke and retire the grants of keys',
   'keys:sync': 'have keys observed, and their desired state enforced, now',
   'keys:bypass-lockout': "set a policy without KMS's check that its author is not locked out",
   'providers:read': 'see providers',
@@ -41,6 +42,7 @@ const editor: Permission[] = [
   'keys:release',
   'keys:import',
   'keys:replace',
+  'keys:grants',
 ];
 
 /** The roles that are built in; nobody can change them. */
@@ -96,6 +98,9 @@ export const operationNeeds: Readonly<Record<string, Need>> = {
   resolveKey: { permission: 'keys:resolve', reach: 'everywhere' },
   rotateKey: ofKey('keys:rotate'),
   listKeyRotations: ofKey('keys:read'),
+  listKeyGrants: ofKey('keys:read'),
+  revokeKeyGrant: ofKey('keys:grants'),
+  retireKeyGrant: ofKey('keys:grants'),
   listKeyRevisions: ofKey('keys:read'),
   rollbackKey: ofKey('keys:update'),
   listKeyEvents: ofKey('events:read'),

@@ -5,6 +5,7 @@ import { type DesiredKey, newlyMade, type ObservedKey, toldNames } from './argum
 import { valueIn } from './comparison.ts';
 import { differences } from './drift.ts';
 import { isPendingDeletion } from './key-state.ts';
+import { isAskedFor } from './operations.ts';
 import { policiesEqual } from './policy-equivalence.ts';
 import { type RecentWrite, withRecentWrites } from './recent-writes.ts';
 import { partitionIn } from './regions.ts';
@@ -31,7 +32,7 @@ export function asRecorded(
   const creation = writes.find(({ operation }) => operation === 'CreateKey');
   const base = recorded ?? (creation === undefined ? null : asCreated(read, creation));
   if (base === null) return [];
-  const updates = writes.filter(({ operation }) => !/^(CreateKey|RotateKeyOnDemand)$/.test(operation));
+  const updates = writes.filter(({ operation }) => operation !== 'CreateKey' && !isAskedFor(operation));
   const confirmed = withRecentWrites(
     base,
     updates.filter(({ isOpen }) => !isOpen),

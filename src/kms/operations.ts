@@ -23,11 +23,16 @@ import {
   type KeyUsageType,
   type KMSClient,
   ListAliasesCommand,
+  ListGrantsCommand,
   ListKeyRotationsCommand,
   ListKeysCommand,
   ListResourceTagsCommand,
   PutKeyPolicyCommand,
   type PutKeyPolicyCommandInput,
+  RetireGrantCommand,
+  type RetireGrantCommandInput,
+  RevokeGrantCommand,
+  type RevokeGrantCommandInput,
   RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
   type ScheduleKeyDeletionCommandInput,
@@ -74,6 +79,8 @@ function write<Name extends OperationName, Input, Output = object>(entry: Write<
 
 // Some take a usage that a spec does not have. There is no key to be made of a spec that is none.
 const none = 'NONE' as KeySpec;
+/** The form of an id of a grant, of which there is none. */
+const noGrant = '0'.repeat(64);
 
 /** A name that nobody has. @param keyId that no key has. */
 const noAlias = (keyId: string) => `alias/keyward-asks-${keyId}`;
@@ -120,6 +127,16 @@ const writeTable = {
     ...plain((client, input) => client.send(new RotateKeyOnDemandCommand(input))),
     namesKey: true,
   },
+  RevokeGrant: write<'RevokeGrant', RevokeGrantCommandInput>({
+    input: (KeyId, { GrantId }) => ({ KeyId, GrantId }),
+    send: (client, input) => client.send(new RevokeGrantCommand(input)),
+    probe: (KeyId) => ({ KeyId, GrantId: noGrant }),
+  }),
+  RetireGrant: write<'RetireGrant', RetireGrantCommandInput>({
+    input: (KeyId, { GrantId }) => ({ KeyId, GrantId }),
+    send: (client, input) => client.send(new RetireGrantCommand(input)),
+    probe: (KeyId) => ({ KeyId, GrantId: noGrant }),
+  }),
   PutKeyPolicy: write<'PutKeyPolicy', PutKeyPolicyCommandInput>({
     input: (KeyId, { Policy, BypassPolicyLockoutSafetyCheck }) => ({
       KeyId,
@@ -204,6 +221,7 @@ const reads: { [Name in ReadName]: (client: KMSClient, KeyId: string) => Promise
   GetKeyPolicy: (client, KeyId) => client.send(new GetKeyPolicyCommand({ KeyId, PolicyName: 'default' })),
   GetKeyRotationStatus: (client, KeyId) => client.send(new GetKeyRotationStatusCommand({ KeyId })),
   ListKeyRotations: (client, KeyId) => client.send(new ListKeyRotationsCommand({ KeyId, Limit: 1 })),
+  ListGrants: (client, KeyId) => client.send(new ListGrantsCommand({ KeyId, Limit: 1 })),
   ListResourceTags: (client, KeyId) => client.send(new ListResourceTagsCommand({ KeyId, Limit: 1 })),
   ListAliases: (client) => client.send(new ListAliasesCommand({ Limit: 1 })),
 };

@@ -7,6 +7,7 @@ import { pointerSegment } from '../domain/pointer.ts';
 import type { Violation, ViolationCode } from '../domain/types.ts';
 import { accessSchemas } from '../schemas/access.ts';
 import { sharedSchemas } from '../schemas/common.ts';
+import { grantSchemas } from '../schemas/grant.ts';
 import { historySchemas } from '../schemas/history.ts';
 import { importSchemas } from '../schemas/imports.ts';
 import { keySchemas } from '../schemas/key.ts';
@@ -29,6 +30,7 @@ export const schemas = [
   ...planSchemas,
   ...recoverySchemas,
   ...rotationSchemas,
+  ...grantSchemas,
   ...unmanagedSchemas,
   ...importSchemas,
   ...providerSchemas,

@@ -18,6 +18,16 @@ const asked = {
 };
 const rotation = { origin: '`rotate`', rotation_id: 'which request it belongs to' };
 
+const grantEnd = {
+  operation: '`RevokeGrant` or `RetireGrant`',
+  grant_id: 'the id of the grant',
+  request: 'which request it belongs to',
+};
+const grantEnded = {
+  ...grantEnd,
+  grant: 'what it granted to whom, as KMS listed it right before; null: KMS did not list it',
+};
+
 const ofImport = {
   import: 'its id',
   source: '`key_ids`, `all` or `terraform_state`',
@@ -78,6 +88,13 @@ export const eventTypes = {
   'key.deleted': { when: 'KMS has deleted the key at the end of its waiting period.', data: { arn: arnOrNull } },
   'key.released': { when: 'The key was let go of: KMS has it, Keyward no record.', data: { arn: arnOrNull } },
   'key.removed': { when: 'The record of a key that KMS never had was removed.', data: { arn: arnOrNull } },
+  'key.grant_end_requested': { when: 'Somebody asked to have a grant revoked or retired.', data: grantEnd },
+  'key.grant_revoked': { when: 'KMS has revoked a grant because somebody asked for it.', data: grantEnded },
+  'key.grant_retired': { when: 'KMS has retired a grant because somebody asked for it.', data: grantEnded },
+  'key.grant_end_refused': {
+    when: 'A grant will not be revoked, or retired: KMS refused, or has no such grant.',
+    data: { ...grantEnd, error: '`code`, `message` and, where there was a call, `operation`' },
+  },
   'rotation.requested': { when: 'A rotation on demand was asked for.', data: rotation },
   'rotation.done': { when: 'KMS has rotated the key on demand.', data: rotation },
   'rotation.refused': {

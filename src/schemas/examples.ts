@@ -230,6 +230,18 @@ const importItem: ImportItem = {
   declared: null,
   finished_at: now,
 };
+const grant = {
+  grant_id: '0c237476b39f8bc44e45212e08498fbe3151305030726c0590dd8d3e9f3d6a60',
+  name: 'billing',
+  grantee_principal: 'arn:aws:iam::111122223333:role/billing',
+  grantee_service_principal: null,
+  retiring_principal: 'arn:aws:iam::111122223333:role/platform',
+  retiring_service_principal: null,
+  issuing_account: 'arn:aws:iam::111122223333:root',
+  operations: ['Decrypt', 'GenerateDataKey'],
+  constraints: { encryption_context_subset: { team: 'payments' }, encryption_context_equals: null, source_arn: null },
+  creation_date: then,
+};
 const rotation = {
   rotation_date: then,
   rotation_type: 'ON_DEMAND',
@@ -309,6 +321,7 @@ export const answerExamples: Record<string, unknown> = {
   ImportList: page(imported, cursor),
   ImportItemList: page(importItem),
   KeyRotationList: page(rotation),
+  KeyGrantList: page(grant),
   Health: { status: 'ok' },
   getReadiness: { status: 'ok', held: false, reason: null },
   exportTerraform: terraform,

@@ -26,6 +26,7 @@ export const failurePointNames = [
   'replacement-begun',
   'former-key-recorded',
   'rotation-recorded',
+  'grant-recorded',
   'keys-brought-along',
 ] as const;
 

@@ -32,7 +32,8 @@ export async function trimHistory({ database, retention, log }: Services): Promi
       revisions: await walk(isStopping, (after) => removeRevisions(client, retention, after)),
       writes: await walk(isStopping, (after) => removeWrites(client, retention, after)),
       // In this order: what a former key was rotated must not count for its successor.
-      rotations: await removeInBatches(isStopping, () => removeRotations(client, retention)),
+      rotations: await removeInBatches(isStopping, () => removeAsked(client, retention, 'on_demand_rotations')),
+      grants: await removeInBatches(isStopping, () => removeAsked(client, retention, 'grant_endings')),
       imports: work === null ? 0 : await removeInBatches(isStopping, () => removeImports(client, work)),
       former_keys: await removeInBatches(isStopping, () => removeFormerKeys(client, retention)),
     };
@@ -126,11 +127,16 @@ async function removeWrites(client: PoolClient, { journal }: Retention, after: s
   return rows[0] ?? { removed: 0, next: null };
 }
 
-async function removeRotations(client: PoolClient, { work }: Retention): Promise<number> {
+/** What was asked for beside a change, and is settled. */
+async function removeAsked(
+  client: PoolClient,
+  { work }: Retention,
+  table: 'on_demand_rotations' | 'grant_endings',
+): Promise<number> {
   if (work === null) return 0;
   const { rowCount } = await client.query(
-    `DELETE FROM on_demand_rotations WHERE id IN (
-      SELECT id FROM on_demand_rotations WHERE outcome <> 'pending' AND settled_at < now() - ${days('$1')} LIMIT ${batchSize})`,
+    `DELETE FROM ${table} WHERE id IN (
+      SELECT id FROM ${table} WHERE outcome <> 'pending' AND settled_at < now() - ${days('$1')} LIMIT ${batchSize})`,
     [work],
   );
   return rowCount ?? 0;

@@ -64,6 +64,9 @@ const probes: Record<string, Probe> = {
   resolveKey: all('admin', broken),
   rotateKey: ofKey('operator', stale),
   listKeyRotations: ofKey('viewer', { right: 200 }),
+  listKeyGrants: ofKey('viewer', { right: 200 }),
+  revokeKeyGrant: ofKey('editor', stale),
+  retireKeyGrant: ofKey('editor', stale),
   listKeyRevisions: ofKey('viewer', { right: 200 }),
   rollbackKey: ofKey('editor', broken),
   listKeyEvents: ofKey('viewer', { right: 200 }),
@@ -128,7 +131,8 @@ test('rights', async (t) => {
       (SELECT json_agg((name, version) ORDER BY name) FROM providers) AS providers,
       (SELECT json_agg((id, role) ORDER BY id) FROM access_bindings) AS bindings,
       (SELECT json_agg(name ORDER BY name) FROM api_tokens) AS tokens,
-      (SELECT count(*) FROM access_roles) AS roles, (SELECT count(*) FROM on_demand_rotations) AS rotations`);
+      (SELECT count(*) FROM access_roles) AS roles, (SELECT count(*) FROM on_demand_rotations) AS rotations,
+      (SELECT count(*) FROM grant_endings) AS grants`);
     return rows[0];
   };
 
@@ -254,7 +258,7 @@ test('rights', async (t) => {
     t.same((await payments<List<Key>>('GET', `/v1/events?key=${other.id}`)).body.items, []);
     t.match((await payments<Key>('GET', `/v1/keys/${own.id}`)).body.allowed_actions, [
       ...['keys:read', 'keys:create', 'keys:update', 'keys:delete', 'keys:restore', 'keys:release'],
-      ...['keys:import', 'keys:replace', 'keys:rotate', 'keys:sync'],
+      ...['keys:import', 'keys:replace', 'keys:rotate', 'keys:grants', 'keys:sync'],
     ]);
   });
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { CreateAliasCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
+import { CreateAliasCommand, CreateGrantCommand, CreateKeyCommand } from '@aws-sdk/client-kms';
 import type { Command } from 'commander';
 import { test } from 'tap';
 import type { Context } from '../../src/cli/command.ts';
@@ -55,6 +55,8 @@ test('the command line', async (t) => {
 
   t.test('each command says what it does, with an example that works', async (t) => {
     const key = await created('--description', 'of the examples');
+    const granted = { GranteePrincipal: 'arn:aws:iam::111122223333:role/app', Operations: ['Decrypt' as const] };
+    const grant = await kms.send(new CreateGrantCommand({ KeyId: key.key_id ?? '', ...granted }));
     await writeFile(path.join(folder, 'token.txt'), `${adminToken}\n`);
     const file = path.join(folder, 'keys.yaml');
     await created('--description', 'of the file', '--tag', 'of=file');
@@ -82,6 +84,7 @@ test('the command line', async (t) => {
             '01980e6c-7a4b-7c1e-9f00-3b5e8d1c2a10',
             nameOf(command).startsWith('keyward imports') ? (last?.id ?? '') : key.id,
           )
+          .replace(/ [0-9a-f]{64}$/, ` ${grant.GrantId}`)
           .replace(/> \S+\.tf$/, '> /dev/null')
           .replace('terraform.tfstate', state)
           .replaceAll('https://keyward.example.com', url)

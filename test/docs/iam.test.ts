@@ -3,8 +3,10 @@ import path from 'node:path';
 import {
   ConnectCustomKeyStoreCommand,
   CreateCustomKeyStoreCommand,
+  CreateGrantCommand,
   CreateKeyCommand,
   DescribeKeyCommand,
+  EnableKeyCommand,
   type KMSClient,
   TagResourceCommand,
 } from '@aws-sdk/client-kms';
@@ -133,6 +135,13 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   await answers(200, 'GET', `${at}/rotations`);
   await answers(200, 'POST', `${at}/refresh`);
   await answers(200, 'POST', `${at}/sync`);
+  for (const how of ['revoke', 'retire']) {
+    const granted = { KeyId: key.key_id ?? '', GranteePrincipal: role, Operations: ['Decrypt' as const] };
+    await admin.send(new EnableKeyCommand({ KeyId: granted.KeyId }));
+    const { GrantId } = await admin.send(new CreateGrantCommand({ ...granted, RetiringPrincipal: role }));
+    await answers(200, 'GET', `${at}/grants`);
+    await answers(200, 'POST', `${at}/grants/${GrantId}/${how}`);
+  }
   await answers(202, 'DELETE', at);
   await answers(200, 'POST', `${at}/restore`);
   await answers(200, 'POST', `${at}/replace`, { multi_region: true });

@@ -1,5 +1,5 @@
 /** Changes that, together, come by every failure point. */
-import { CreateKeyCommand, type KMSClient, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
+import { CreateGrantCommand, CreateKeyCommand, type KMSClient, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import type { FailurePoint } from '../../src/services/failure-points.ts';
 import { ownPolicy } from './kms-truth.ts';
 import { type Call, eventually, type kmsControl } from './service.ts';
@@ -223,6 +223,21 @@ export const scenarios: Scenario[] = [
     prepare: (stage) => create(stage),
     act: ({ call }, key) => call('POST', `${key}/rotate`),
     wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1,
+  },
+  {
+    name: 'revoke a grant',
+    points: ['grant-recorded', 'after-send'],
+    prepare: async (stage) => {
+      const { body: key } = await stage.call('POST', '/v1/keys', {});
+      const grant = { KeyId: key.key_id ?? '', GranteePrincipal: 'arn:aws:iam::111122223333:role/app' };
+      await stage.kms.send(new CreateGrantCommand({ ...grant, Operations: ['Decrypt'] }));
+      return path(key);
+    },
+    act: async ({ call }, key) => {
+      const { body } = await call<{ items: { grant_id: string }[] }>('GET', `${key}/grants`);
+      return call('POST', `${key}/grants/${body.items[0]?.grant_id}/revoke`);
+    },
+    wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1 && row['grants_open'] === false,
   },
   {
     name: "change of a provider's default tags",

@@ -130,7 +130,7 @@ export function addKeyReads(context: Context, keys: Command): void {
   act<Filters>(context, listing, list);
 
   const getting = leaf(keys, 'get <key>', {
-    summary: 'Show a key: its id, its id in KMS, or its ARN',
+    summary: 'Show a key: its id, its id in KMS, its ARN, or an alias',
     examples: ['keyward keys get 01980e6c-7a4b-7c1e-9f00-3b5e8d1c2a10'],
   });
   act(context, getting, get);

@@ -14,8 +14,10 @@ import { adoptable, adoptDrift } from './adoption.ts';
 import { assertAliasesFree, withTargets } from './aliases.ts';
 import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
 import { findDrift, withSince } from './drift.ts';
+import type { Apply } from './errands.ts';
 import { findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
+import { endGrants } from './grants.ts';
 import { recordRest } from './journal.ts';
 import { type Look, look, noLook } from './look.ts';
 import { isToBeMended, modeOf, nextLook } from './mode.ts';
@@ -49,6 +51,7 @@ export const duties: Duty<Sync>[] = [
   carryOutPlan,
   putCancelledRight,
   rotate,
+  endAskedGrants,
   scheduleFormerKeys,
   waitForState,
   letGo,
@@ -178,10 +181,19 @@ async function putCancelledRight(sync: Sync): Promise<Sync> {
 async function rotate(sync: Sync): Promise<Sync> {
   const { services, access, work, reached } = sync;
   if (reached === null) return sync;
-  const hindrance = await rotateOnDemand(services, access.kms, work, reached, (key, step) =>
-    applyAll(services, access.kms, work, key, [step]),
-  );
+  const hindrance = await rotateOnDemand(services, access.kms, work, reached, applyFor(sync));
   return { ...sync, hindrance };
+}
+
+async function endAskedGrants(sync: Sync): Promise<Sync> {
+  const { services, access, work, reached } = sync;
+  if (reached === null) return sync;
+  const hindrance = await endGrants(services, access.kms, work, reached, applyFor(sync));
+  return { ...sync, hindrance: hindrance ?? sync.hindrance };
+}
+
+function applyFor({ services, access, work }: Sync): Apply {
+  return (key, step) => applyAll(services, access.kms, work, key, [step]);
 }
 
 async function scheduleFormerKeys(sync: Sync): Promise<Sync> {

@@ -11,6 +11,7 @@ import { isKnownLost } from '../rows/predicates.ts';
 import { holdRow, removeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
 import { deleteFormerKeys } from './former-keys.ts';
+import { refuseGrantEndings } from './grants.ts';
 import { recordRest } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { doubtOf, nextLookAtLost } from './lost.ts';
@@ -67,10 +68,18 @@ export async function recordGone(
   const served = { due_at, served_observation: row.requested_observation, attempts: 0 };
   if (isKnownLost(row) && row.state === 'failed')
     return finish(services, work, served, 'sync-recorded', async () => {});
-  const columns = { key_state: null, drift: [], deletion_date: null, rotations_open: false, due_at };
+  const columns = {
+    key_state: null,
+    drift: [],
+    deletion_date: null,
+    rotations_open: false,
+    grants_open: false,
+    due_at,
+  };
   return recordFailed(services, work, failure, columns, async (transaction) => {
     await recordDriftEvents(transaction, row, [], { isGone: true });
     await refuseRotations(transaction, row, failure);
+    await refuseGrantEndings(transaction, row, failure);
   });
 }
 
@@ -88,6 +97,7 @@ function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {
     due_at: null,
     attempts: 0,
     writes_open: false,
+    grants_open: false,
     synced_generation: row.generation,
     served_observation: row.requested_observation,
     last_observed_at: new Date(),
@@ -98,6 +108,7 @@ function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {
       where: { key_ref: row.id, outcome: 'pending' },
       data: { outcome: 'held', settled_at: new Date() },
     });
+    await refuseGrantEndings(transaction, row, { code: 'KeyDeleted', message: 'KMS has deleted the key.' });
     await recordEvent(transaction, { type: 'key.deleted', key: row, data: { arn: row.arn } });
   });
 }

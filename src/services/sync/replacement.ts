@@ -14,6 +14,7 @@ import { declaredIn } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { type Columns, statusMoves, writeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
+import { refuseGrantEndings } from './grants.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { refuseRotations } from './rotation.ts';
 
@@ -111,6 +112,10 @@ export async function recordReplaced(
   await refuseRotations(transaction, row, {
     code: 'KeyReplaced',
     message: `The KMS key ${former.arn} was replaced before it was known to be rotated.`,
+  });
+  await refuseGrantEndings(transaction, row, {
+    code: 'KeyReplaced',
+    message: `The KMS key ${former.arn} was replaced before its grant was ended.`,
   });
   await services.notifications.wake(transaction, row);
 }

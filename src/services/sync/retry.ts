@@ -1,4 +1,5 @@
 /** When a sync that failed is tried again, and when it is given up. */
+import { isAskedFor } from '../../domain/operations.ts';
 import type { FailureKind, KmsFailure } from '../../kms/errors.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import { longestRetry } from '../rows/due.ts';
@@ -59,8 +60,8 @@ export type Tries = {
 
 /** Whether KMS will not do this however often it is asked. */
 export function isFinal(failure: KmsFailure, { attempts, refusedFor, propagation }: Tries): boolean {
-  // A rotation has an end of its own: nothing that is declared depends on it.
-  if (isRead(failure) || failure.operation === 'RotateKeyOnDemand') return false;
+  // What was asked for alone has an end of its own.
+  if (isRead(failure) || isAskedFor(failure.operation)) return false;
   switch (failure.kind) {
     case 'refused':
     case 'unsupported':

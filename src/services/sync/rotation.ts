@@ -1,26 +1,23 @@
 /** Carries out on-demand rotations. RotateKeyOnDemand is not idempotent: what became of a call is found out first. */
 import type { OnDemandRotation, Transaction } from '../../database/client.ts';
 import type { EventData, KeyEvent } from '../../domain/events.ts';
-import type { ObservedKey, Step } from '../../domain/types.ts';
+import type { ObservedKey } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
-import { type FailureKind, KmsFailure } from '../../kms/errors.ts';
+import { KmsFailure } from '../../kms/errors.ts';
 import { countOnDemandRotations } from '../../kms/rotations.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { holdWork, statusMoves, writeWork } from '../rows/write.ts';
+import { type Apply, carryOutInTurn, mayPass } from './errands.ts';
 import { assertFenced } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
-import { type Hindrance, mayHeal, pauseBefore } from './retry.ts';
+import type { Hindrance } from './retry.ts';
 
 type RotationRefusal = EventData['rotation.refused']['error'];
 
-/** Carries out one step through the journal. */
-export type Apply = (key: ObservedKey, step: Step) => Promise<ObservedKey>;
-
 /**
- * Carries out the rotations that are asked for, oldest first. Nothing that is declared depends on them: one that has to be
- * tried again holds up no more than those after it.
+ * Carries out the rotations that are asked for.
  * @returns what hinders them; null: nothing is left to do.
  * @throws LeaseLost
  */
@@ -39,18 +36,11 @@ export async function rotateOnDemand(
     where: { key_ref: row.id, outcome: 'pending' },
     orderBy: [{ created_at: 'asc' }, { id: 'asc' }],
   });
-  let hindered: Hindrance | null = null;
-  for (const rotation of asked) {
-    try {
-      if (row.lifecycle === 'managed') await rotate(services, kms, { work, rotation, key }, apply);
-      else
-        await settle(services, work, rotation, { code: 'NotManaged', message: `The key is ${row.lifecycle} by now.` });
-    } catch (error) {
-      if (!(error instanceof KmsFailure)) throw error;
-      hindered = hindranceOf(services, rotation, error);
-      break;
-    }
-  }
+  const hindered = await carryOutInTurn(services, asked, (rotation) =>
+    row.lifecycle === 'managed'
+      ? rotate(services, kms, { work, rotation, key }, apply)
+      : settle(services, work, rotation, { code: 'NotManaged', message: `The key is ${row.lifecycle} by now.` }),
+  );
   await services.database.prisma.$transaction(async (transaction) => {
     // Locked before it is counted: a request that comes now is either seen, or sets the mark after this.
     await holdWork(transaction, { id: row.id });
@@ -60,24 +50,6 @@ export async function rotateOnDemand(
   await services.failurePoints.pass('rotation-recorded');
   return hindered;
 }
-
-/** The next try waits for as long as it has been tried in vain. */
-function hindranceOf(
-  { log, now }: Services,
-  { key_ref, created_at }: OnDemandRotation,
-  failure: KmsFailure,
-): Hindrance {
-  const seconds = Math.max(1, (now() - created_at.getTime()) / 1000);
-  const attempts = Math.ceil(Math.log2(seconds)) + 1;
-  const dueAt = new Date(now() + pauseBefore(failure, attempts));
-  const { code, message, operation } = failure;
-  log.warn({ key: key_ref, operation, code, message }, 'a rotation will be tried again');
-  const error = { code, message, operation, retryable: true, attempts, next_attempt_at: dueAt.toISOString() };
-  return { failure, dueAt, error };
-}
-
-/** The key was there a moment ago: that it is not found now is a stale answer, or found out by the next look. */
-const mayPass = new Set<FailureKind>(['throttled', 'credentials', 'fault', 'not_found']);
 
 /** It must not be sent again. */
 const outcomeUnknown = {
@@ -98,8 +70,8 @@ async function rotate(services: Services, kms: Kms, { work, rotation, key }: Ask
   } catch (error) {
     if (!(error instanceof KmsFailure) || !error.certainlyNotDone) throw error;
     await recordSent(services, work, rotation, null);
-    const mayYetHeal = mayHeal(error) && services.now() - rotation.created_at.getTime() < services.times.propagation;
-    if (mayPass.has(error.kind) || mayYetHeal) throw error;
+    // The key was there a moment ago: that it is not found now is a stale answer, or found out by the next look.
+    if (error.kind === 'not_found' || mayPass(services, rotation, error)) throw error;
     const { code, message, operation } = error;
     return settle(services, work, rotation, { code, message, operation });
   }
