@@ -12,12 +12,21 @@ export async function insertAll(
   rows: readonly object[],
   key: readonly string[] = [],
 ): Promise<void> {
-  const [first] = rows;
-  if (first === undefined) return;
+  if (rows.length === 0) return;
+  await transaction.$executeRawUnsafe(insertion(table, rows, '$1', key), JSON.stringify(rows));
+}
+
+/** The statement of it, or a part of one that does more. @param parameter the one that is the rows as JSON. */
+export function insertion(
+  table: string,
+  [first = {}]: readonly object[],
+  parameter: string,
+  key: readonly string[] = [],
+): string {
   const names = Object.keys(first);
   const columns = names.join(', ');
-  const values = `SELECT ${columns} FROM json_populate_recordset(NULL::${table}, $1::json)`;
+  const values = `SELECT ${columns} FROM json_populate_recordset(NULL::${table}, ${parameter}::json)`;
   const updated = names.filter((name) => !key.includes(name)).map((name) => `${name} = excluded.${name}`);
   const onConflict = key.length === 0 ? '' : ` ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${updated.join(', ')}`;
-  await transaction.$executeRawUnsafe(`INSERT INTO ${table} (${columns}) ${values}${onConflict}`, JSON.stringify(rows));
+  return `INSERT INTO ${table} (${columns}) ${values}${onConflict}`;
 }

@@ -8,15 +8,13 @@ import { announceNewKey } from '../../database/notifications.ts';
 import { changedFields } from '../../domain/changes.ts';
 import type { KeyEvent, RevisionOrigin } from '../../domain/events.ts';
 import { nextGeneration } from '../../domain/gap.ts';
-import type { ProviderSettings } from '../../domain/provider.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
 import type { PolicyDocument } from '../../domain/types.ts';
 import { assertMayDeclare } from '../access/keys.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvents } from '../history/log.ts';
 import { invalidInput } from '../problems.ts';
-import { holdSettings } from '../providers/settings.ts';
-import { gapAndTimeIn } from '../recovery/hold.ts';
+import { type HeldSettings, holdSettings } from '../providers/settings.ts';
 import { columnsOf, type DeclaredKey, declaredOf, observedOf } from '../rows/declared.ts';
 import { decidedOn } from '../rows/gap.ts';
 import type { KeyRow } from '../rows/key-row.ts';
@@ -37,8 +35,8 @@ export type NewKey = {
   identity?: Pick<KeyRow, 'arn' | 'key_id'>;
 };
 
-/** What the transaction that records a key has found. `now`: by PostgreSQL's clock, in milliseconds since the epoch. */
-export type Beginning = { gap: number; now: number; settings: ProviderSettings; generation: number };
+/** What the transaction that records a key has found. */
+export type Beginning = HeldSettings & { generation: number };
 
 /** What lets the transaction that records a key begin with its sync as well. */
 export type HeadStart = {
@@ -54,7 +52,7 @@ export type HeadStart = {
  * Records a key that Keyward did not have.
  * @param headStart only for a new id.
  * @returns its first generation: 1, or more where the id had generations before, or another record may have had it before a gap.
- * @throws Prisma's P2002 when the ARN is on record already; ProblemError invalid-input when the provider's settings have
+ * @throws Prisma's P2010 when the ARN is on record already; ProblemError invalid-input when the provider's settings have
  * changed meanwhile, so that the key can't be had.
  */
 export async function recordNewKey(
@@ -74,12 +72,11 @@ export async function recordNewKey(
 
 function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: HeadStart | null): Promise<KeyRow> {
   return services.database.prisma.$transaction(async (transaction) => {
-    const { gap, now } = await gapAndTimeIn(transaction);
     const last = key.isNewId ? 0 : ((await lastGenerations(transaction, [key.id])).get(key.id) ?? 0);
-    const generation = key.isNewId ? 1 : nextGeneration(last, gap);
-    const settings = await holdSettings(transaction, key.provider, null);
-    const columns = columnsOfNew(services, key, { gap, now, settings, generation }, by);
-    const begun = (await headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
+    const held = await holdSettings(transaction, key.provider, null);
+    const generation = key.isNewId ? 1 : nextGeneration(last, held.gap);
+    const columns = columnsOfNew(services, key, { ...held, generation }, by);
+    const begun = (await headStart?.begin(transaction, { ...held, generation })) ?? null;
     const row = await insertRow(transaction, { ...columns, ...begun });
     await recordRevision(transaction, { keyId: key.id, generation, origin: key.origin, declared: key.declared }, by);
     if (begun === null) {
@@ -107,16 +104,15 @@ export async function recordFoundKeys(
 ): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
     await also(transaction);
-    const { gap, now } = await gapAndTimeIn(transaction);
     const last = await lastGenerations(
       transaction,
       keys.map(({ id }) => id),
     );
-    const settings = await holdSettings(transaction, provider, null);
-    const found = keys.map((key) => ({ key, generation: nextGeneration(last.get(key.id) ?? 0, gap) }));
+    const held = await holdSettings(transaction, provider, null);
+    const found = keys.map((key) => ({ key, generation: nextGeneration(last.get(key.id) ?? 0, held.gap) }));
     await insertRows(
       transaction,
-      found.map(({ key, generation }) => columnsOfNew(services, key, { gap, now, settings, generation }, by)),
+      found.map(({ key, generation }) => columnsOfNew(services, key, { ...held, generation }, by)),
     );
     const revisions = found.map(({ key, generation }) => {
       return { keyId: key.id, generation, origin: key.origin, declared: key.declared };
@@ -184,11 +180,11 @@ export async function recordChange(services: Services, row: KeyRow, change: Chan
 
 function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker): Promise<KeyRow | null> {
   return services.database.prisma.$transaction(async (transaction) => {
-    const { gap, now } = await gapAndTimeIn(transaction);
+    const held = await holdSettings(transaction, row.provider, row.id);
+    const { gap, now, settings } = held;
     const generation = nextGeneration(row.generation, gap);
-    const settings = await holdSettings(transaction, row.provider, row.id);
     if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
-    const begun = (await change.headStart?.begin(transaction, { gap, now, settings, generation })) ?? null;
+    const begun = (await change.headStart?.begin(transaction, { ...held, generation })) ?? null;
     const columns = columnsOf(change.declared, settings);
     const after = { provider: row.provider, tags_all: columns.tags_all };
     const policy = isSentAnew(change.origin) || isPolicyTouched(declaredOf(row), change.declared);

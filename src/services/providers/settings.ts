@@ -7,6 +7,7 @@ import type { ProviderQuotas } from '../../domain/request-quotas.ts';
 import { unstorableText } from '../../domain/text.ts';
 import type { Services } from '../context.ts';
 import { invalidInput, ProblemError } from '../problems.ts';
+import { type GapAndTime, gapAndTime } from '../recovery/hold.ts';
 import { bringKeyAlong } from './bring-along.ts';
 
 /** The provider of keys that name none. */
@@ -74,19 +75,22 @@ export async function providersReadBy(
  * The settings, which stay as they are until the transaction ends: what is declared of a key by them must not miss a change
  * of theirs.
  * @param keyId of a key that may have been declared before a change that has not reached it yet; null: it is new.
+ * @returns them, the number of the last gap, and the time by PostgreSQL's clock, in milliseconds since the epoch.
  * @throws ProblemError invalid-input
  */
 export async function holdSettings(
   transaction: Transaction,
   name: string,
   keyId: string | null,
-): Promise<ProviderSettings> {
-  const [row] = await transaction.$queryRaw<ProviderRow[]>`
-    SELECT ${Prisma.raw(providerColumns)} FROM providers WHERE name = ${name} FOR SHARE`;
+): Promise<HeldSettings> {
+  const [row] = await transaction.$queryRaw<(ProviderRow & GapAndTime)[]>`
+    SELECT ${Prisma.raw(providerColumns)}, ${Prisma.raw(gapAndTime)} FROM providers WHERE name = ${name} FOR SHARE`;
   if (row === undefined) throw noSuchProvider(name);
   if (keyId !== null) await bringKeyAlong(transaction, row, keyId);
-  return settingsOf(row);
+  return { settings: settingsOf(row), gap: row.gap, now: row.now };
 }
+
+export type HeldSettings = GapAndTime & { settings: ProviderSettings };
 
 export function noSuchProvider(name: string): ProblemError {
   return invalidInput([

@@ -2,11 +2,15 @@
 import { Prisma, type Transaction } from '../../database/client.ts';
 import { lastGap } from '../rows/due.ts';
 
-/** The number of the last gap and the time by PostgreSQL's clock, in milliseconds since the epoch, in a transaction. */
-export async function gapAndTimeIn(transaction: Pick<Transaction, '$queryRaw'>): Promise<{ gap: number; now: number }> {
-  const [row] = await transaction.$queryRaw<{ gap: number; now: number }[]>`
-    SELECT ${Prisma.raw(lastGap)} AS gap,
-      extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`;
+/** The number of the last gap and the time by PostgreSQL's clock, in milliseconds since the epoch. */
+export type GapAndTime = { gap: number; now: number };
+
+/** Its columns. */
+export const gapAndTime = `${lastGap} AS gap, extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`;
+
+/** The same by itself, in a transaction. */
+export async function gapAndTimeIn(transaction: Pick<Transaction, '$queryRaw'>): Promise<GapAndTime> {
+  const [row] = await transaction.$queryRaw<GapAndTime[]>`SELECT ${Prisma.raw(gapAndTime)}`;
   if (row === undefined) throw new Error('PostgreSQL does not tell the time');
   return row;
 }

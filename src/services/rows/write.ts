@@ -3,8 +3,8 @@
  * and the row in `keys` is written by nobody who does not hold it.
  */
 import { type Key, Prisma, type Transaction, type Work } from '../../database/client.ts';
-import { workColumnNames } from '../../database/columns.ts';
-import { insertAll } from '../../database/insert.ts';
+import { keyColumns, keyTables, workColumnNames } from '../../database/columns.ts';
+import { insertAll, insertion } from '../../database/insert.ts';
 import type { KeyRow } from './key-row.ts';
 import { findRowIn } from './read.ts';
 
@@ -37,36 +37,33 @@ export const statusMoves = { status_version: { increment: 1 } };
 
 type NewColumns = Prisma.KeyCreateInput & Omit<Prisma.WorkCreateWithoutKeyInput, 'provider'>;
 
-/** Records a key that there was no record of. @throws Prisma's P2002 when the ARN or the id is on record. */
+/** Records a key that there was no record of. @throws as insertRows */
 export async function insertRow(transaction: Transaction, columns: NewColumns): Promise<KeyRow> {
-  const { keys, work } = split(columns);
-  const { id, provider } = columns;
-  const key = await transaction.key.create({ data: keys as Prisma.KeyCreateInput });
-  const row = await transaction.work.create({
-    data: {
-      ...(work as Omit<Prisma.WorkUncheckedCreateInput, 'key_ref' | 'provider'>),
-      key_ref: id as string,
-      provider,
-    },
-  });
-  return joined(key, row);
+  const rows = tablesOf([columns]);
+  const [row] = await transaction.$queryRawUnsafe<KeyRow[]>(
+    `WITH keys AS (${insertion('keys', rows.keys, '$1')} RETURNING *), work AS (${insertion('work', rows.work, '$2')} RETURNING *)
+    SELECT ${keyColumns} FROM ${keyTables}`,
+    JSON.stringify(rows.keys),
+    JSON.stringify(rows.work),
+  );
+  return row as KeyRow;
 }
 
-/** The same of several. @throws Prisma's P2010 when one of the ARNs or ids is on record: none is recorded then. */
+/** Records several. @throws Prisma's P2010 when one of the ARNs or ids is on record: none is recorded then. */
 export async function insertRows(transaction: Transaction, columns: readonly NewColumns[]): Promise<void> {
+  const { keys, work } = tablesOf(columns);
+  await insertAll(transaction, 'keys', keys);
+  await insertAll(transaction, 'work', work);
+}
+
+function tablesOf(columns: readonly NewColumns[]) {
   const rows = columns.map((one) => ({ one, ...split(one) }));
-  await insertAll(
-    transaction,
-    'keys',
-    rows.map(({ keys }) =>
+  return {
+    keys: rows.map(({ keys }) =>
       Object.fromEntries(Object.entries(keys).map(([name, value]) => [name, value === Prisma.DbNull ? null : value])),
     ),
-  );
-  await insertAll(
-    transaction,
-    'work',
-    rows.map(({ one, work }) => ({ key_ref: one.id, provider: one.provider, ...work })),
-  );
+    work: rows.map(({ one, work }) => ({ key_ref: one.id, provider: one.provider, ...work })),
+  };
 }
 
 /** Writes columns of either row. @returns the key as it is then; null: it is not as the condition says, and nothing was written. */

@@ -74,7 +74,7 @@ export async function adoptDrift(
 ): Promise<Ended> {
   const generation = nextGeneration(row.generation, lease.gap);
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
-    const settings = await holdSettings(transaction, row.provider, row.id);
+    const { settings } = await holdSettings(transaction, row.provider, row.id);
     const changed = await writeRow(
       transaction,
       { ...lease.fence, asked: row.asked },

@@ -17,7 +17,7 @@ import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { closeEntry, outcomeOnRecord, type RecordedWrite, recordMade, recordRest } from './journal.ts';
 import type { JournalEntry } from './journal-entry.ts';
-import { LeaseLost, type Work } from './lease.ts';
+import { LeaseLost, type SyncEnd, type Work } from './lease.ts';
 import { timeUntilSettled } from './open-writes.ts';
 import { sendWrite } from './send.ts';
 
@@ -189,7 +189,7 @@ export async function applyCreate(
   const told = { ...entry, madeKeyId: made.key_id };
   // Where nothing is to be done with the key, and its tags need not be looked at, the end of the sync records it all.
   if (isLast && services.tagTrialOf(kms).isKept) {
-    work.lease.unrecorded.push((transaction, held) => recordIdentity(services, transaction, work, told, made, held));
+    work.lease.unrecorded.push((transaction, end) => recordIdentity(services, transaction, work, told, made, end));
   } else await recordCreated(services, work, told, made);
   const reading = readMade(kms, made, parameters);
   // Where KMS takes its time to tell of the key, it is on record meanwhile.
@@ -226,7 +226,7 @@ async function recordCreated(services: Services, work: Work, entry: RecordedWrit
 }
 
 /**
- * @param held the row, where the transaction has taken it.
+ * @param end where that is the transaction.
  * @returns whether the lease is this work's, and the row names the key.
  */
 async function recordIdentity(
@@ -235,17 +235,19 @@ async function recordIdentity(
   { row, lease }: Work,
   entry: RecordedWrite,
   { arn, key_id, key_state }: Identity,
-  held?: KeyRow,
+  end?: SyncEnd,
 ): Promise<boolean> {
   // The row before the journal, as everywhere: in another order two workers could wait for each other.
-  const current = held ?? (await holdRow(transaction, { id: row.id }));
+  const current = end?.held ?? (await holdRow(transaction, { id: row.id }));
   const closed = await closeEntry(transaction, row, entry, 'done');
   // What nobody could tell of may be on record as a former key's by now.
   const before = closed ? closed.outcomeBefore : await outcomeOnRecord(transaction, entry.id);
   // An entry that a failover has lost says nothing: nobody has closed it.
   const isNews = closed !== null || before === null;
-  if (isNews && current?.key_id === null)
+  const isWrittenAtEnd = end?.columns.key_id === key_id;
+  if (isNews && current?.key_id === null && !isWrittenAtEnd) {
     await writeHeldRow(transaction, row.id, { arn, key_id, key_state, creator: null });
+  }
   if (entry.madeKeyId !== undefined && before !== null) await recordMade(transaction, entry.id, entry.madeKeyId);
   const named = current?.key_id ?? (isNews ? key_id : null);
   if (before !== 'done' && (current === null || named !== key_id)) {

@@ -9,6 +9,7 @@ import { currentUrgency } from '../../kms/urgency.ts';
 import type { Services } from '../context.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { renewLease, takeLease } from '../rows/lease.ts';
+import type { Columns } from '../rows/write.ts';
 import type { Opened } from './journal-entry.ts';
 import { startStopwatch } from './stopwatch.ts';
 
@@ -25,8 +26,11 @@ export class LeaseLost extends Error {
 /** Thrown where a sync has not got on for so long that nobody knows what it waits for. */
 export class StoodStill extends LeaseLost {}
 
-/** @param held the row, where the transaction has taken it. */
-export type RecordOutcome = (transaction: Transaction, held?: KeyRow) => Promise<boolean>;
+/** The transaction that ends a sync: the row, which it has taken, and the columns that it is about to write. */
+export type SyncEnd = { held: KeyRow; columns: Columns };
+
+/** @param end where it is that transaction. */
+export type RecordOutcome = (transaction: Transaction, end?: SyncEnd) => Promise<boolean>;
 
 export type LeaseTimes = {
   /** Milliseconds for which it holds without a renewal. */

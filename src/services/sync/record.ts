@@ -237,7 +237,7 @@ export async function finish(
   also: (transaction: Transaction, hasMoved: boolean) => Promise<void>,
 ): Promise<Next> {
   const next = await services.database.prisma.$transaction(async (transaction) => {
-    await recordWithEnd(transaction, lease);
+    await recordWithEnd(transaction, lease, columns);
     const data = { ...columns, ...statusMoves };
     const isOver = await writeRow(transaction, { ...lease.fence, asked: row.asked }, { ...data, ...noLease });
     await also(transaction, isOver === null);
@@ -257,10 +257,12 @@ export async function finish(
 }
 
 /** What became of the last write goes on record with the end of the sync. @throws LeaseLost */
-async function recordWithEnd(transaction: Transaction, lease: Lease): Promise<void> {
+async function recordWithEnd(transaction: Transaction, lease: Lease, columns: Columns): Promise<void> {
   if (lease.unrecorded.length === 0) return;
   // The row before the journal, as everywhere.
   const held = await holdRow(transaction, lease.fence);
   if (held === null) throw new LeaseLost(lease.keyId);
-  for (const record of lease.unrecorded) if (!(await record(transaction, held))) throw new LeaseLost(lease.keyId);
+  for (const record of lease.unrecorded) {
+    if (!(await record(transaction, { held, columns }))) throw new LeaseLost(lease.keyId);
+  }
 }

@@ -96,7 +96,7 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
   const generation = nextGeneration(row.generation, lease.gap);
   services.log.warn({ key: row.id, ...error }, 'KMS refused the change; taking it back');
   const next = await services.database.prisma.$transaction(async (transaction) => {
-    const settings = await holdSettings(transaction, row.provider, row.id);
+    const { settings } = await holdSettings(transaction, row.provider, row.id);
     const { former, columns } = await keyToReturnTo(transaction, row);
     const reverted = await writeRow(
       transaction,
