@@ -125,10 +125,12 @@ test('imports', async (t) => {
   t.test('a dry run records no key and writes nothing', async (t) => {
     const key = await make({ Description: 'dry', Tags: [{ TagKey: 'dry', TagValue: 'yes' }] });
     await control.clear();
-    const { import: over, items } = await importAll(admin, { source: { key_ids: [key.keyId] }, dry_run: true });
-    t.match(over, { dry_run: true, counts: { total: 1, imported: 1 } });
+    const names = [key.keyId, key.arn];
+    const { import: over, items } = await importAll(admin, { source: { key_ids: names }, dry_run: true });
+    t.match(over, { dry_run: true, counts: { total: 2, imported: 1, already_managed: 1 } });
     t.match(items, [
       { outcome: 'imported', id: null, arn: key.arn, declared: { description: 'dry', tags: { dry: 'yes' } } },
+      { outcome: 'already_managed', id: null, arn: key.arn, reason: { code: 'already_managed' } },
     ]);
     t.same(await control.calls(), []);
     t.same((await admin<Page<object>>('GET', `/v1/keys?arn=${key.arn}`)).body.items, []);

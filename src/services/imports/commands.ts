@@ -89,11 +89,10 @@ async function recordImport(services: Services, wanted: Wanted, command: ImportC
   const provider = wanted.provider ?? (kind === 'all' ? standardProvider : null);
   await assertProvider(services, wanted.provider ?? null, provider, command.rights.access);
   const isListed = kind !== 'all' && candidates.every((one) => one.provider !== null || one.outcome !== undefined);
-  const { prisma } = services.database;
-  // An earlier run of the same request may have recorded it.
-  if ((await prisma.import.findUnique({ where: { id }, select: { id: true } })) !== null) return id;
-  await prisma.$transaction(async (transaction) => {
-    await transaction.import.create({
+  await services.database.prisma.$transaction(async (transaction) => {
+    const { count } = await transaction.import.createMany({
+      // An earlier run of the same request may have recorded it, and be alive.
+      skipDuplicates: true,
       data: {
         id,
         kind,
@@ -105,6 +104,7 @@ async function recordImport(services: Services, wanted: Wanted, command: ImportC
         ...askerOf(command),
       },
     });
+    if (count === 0) return;
     await insertItems(transaction, id, candidates);
     const data = { import: id, source: kind, dry_run };
     await recordEvent(transaction, { type: 'import.started', provider, data }, command);

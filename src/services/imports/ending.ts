@@ -2,7 +2,7 @@
 import type { Transaction } from '../../database/client.ts';
 import type { Services } from '../context.ts';
 import { type Doer, recordEvent } from '../history/log.ts';
-import { endEarly, endIfDone, type ImportError, type ImportRow } from './rows.ts';
+import { endEarly, endIfDone, type ImportError, type ImportRow, settleDoubles } from './rows.ts';
 import { countsOf } from './show.ts';
 
 /** Who asked for the import, as events have it. */
@@ -20,6 +20,7 @@ export function doerOf(row: ImportRow): Doer & { requestId: string } {
 export async function finish(services: Services, importId: string): Promise<void> {
   await services.database.prisma.$transaction(async (transaction) => {
     const row = await endIfDone(transaction, importId);
+    if (row?.dry_run) await settleDoubles(transaction, importId);
     if (row !== null) await recordEnd(transaction, row, 'done');
   });
 }

@@ -299,6 +299,16 @@ export async function removeItems(pool: Pool, importId: string, token: string, p
   );
 }
 
+/** Of a dry run, in which nothing is recorded: the later names of a key that has several find it managed. */
+export async function settleDoubles(transaction: Transaction, importId: string): Promise<void> {
+  const reason = JSON.stringify({ code: 'already_managed', detail: 'An earlier one names the same key.' });
+  await transaction.$executeRaw`
+    UPDATE import_items SET outcome = 'already_managed', reason = ${reason}::json, declared = NULL, differences = NULL
+    WHERE import_id = ${importId}::uuid AND outcome = 'imported' AND (arn, position) NOT IN (
+      SELECT arn, min(position) FROM import_items
+      WHERE import_id = ${importId}::uuid AND outcome = 'imported' GROUP BY arn)`;
+}
+
 /** Ends an import of which nothing is left to do. @returns it, if it has ended now. */
 export async function endIfDone(transaction: Transaction, importId: string): Promise<ImportRow | null> {
   const [ended] = await transaction.$queryRaw<ImportRow[]>`
