@@ -7,6 +7,17 @@ export type AliasTargets = Record<string, string>;
 /** What stands for the key id where KMS says that an alias points at a key, and not at which. */
 export const untoldKey = 'untold';
 
+/**
+ * An alias that was taken from another key, and from which: `id` of its record, null where Keyward has none; `was_declared`: that
+ * record declared it.
+ */
+export type TakenAlias = { alias: string; id: string | null; arn: string | null; was_declared: boolean };
+
+/** The names that are declared now and were not before. */
+export function addedNames(before: readonly string[] | null, after: readonly string[] | null): string[] {
+  return (after ?? []).filter((name) => before?.includes(name) !== true);
+}
+
 type Named = { key_id: string; aliases: AliasTargets | null };
 
 /** The names of a key, in their order; null: KMS did not tell. */
@@ -48,9 +59,9 @@ export function aliasDifferences(declared: readonly string[], key: Named): Diffe
   }));
 }
 
-/** The aliases as they are once one of them points at the key. */
-export function withAlias({ key_id, aliases }: Named, name: string): { aliases: AliasTargets | null } {
-  return { aliases: aliases === null ? null : { ...aliases, [name]: key_id } };
+/** The aliases as they are once one of them points at the key, or at another one. */
+export function withAlias({ key_id, aliases }: Named, name: string, target = key_id): { aliases: AliasTargets | null } {
+  return { aliases: aliases === null ? null : { ...aliases, [name]: target } };
 }
 
 /** The aliases as they are once one of them is gone. */
@@ -58,4 +69,16 @@ export function withoutAlias({ aliases }: Named, name: string): { aliases: Alias
   if (aliases === null) return { aliases };
   const { [name]: _gone, ...rest } = aliases;
   return { aliases: rest };
+}
+
+/** KMS moves an alias between keys of one type and one usage alone. Source: AWS KMS API reference, UpdateAlias. */
+export function mayShareAliases(one: Kind, other: Kind): boolean {
+  return one.key_usage === other.key_usage && typeOf(one) === typeOf(other);
+}
+
+type Kind = { customer_master_key_spec: string | null; key_usage: string | null };
+
+function typeOf({ customer_master_key_spec: spec }: Kind): string {
+  if (spec === null || spec === 'SYMMETRIC_DEFAULT') return 'symmetric';
+  return spec.startsWith('HMAC_') ? 'HMAC' : 'asymmetric';
 }

@@ -112,6 +112,8 @@ export type Aim = {
   policy_form?: PolicyDocument;
   /** Where aliases that are declared point at, of a key that is to be made. Absent: nowhere, as far as is known. */
   aliases_elsewhere?: AliasTargets;
+  /** From where a change that KMS does not hold has moved aliases here: what of it is not declared goes back there. */
+  aliases_from?: AliasTargets;
   /** The ownership tag, which every managed key carries in KMS. */
   ownership_tag: { name: string; value: string };
 };

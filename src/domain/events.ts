@@ -15,6 +15,7 @@ export const revisionOrigins = [
   'recreate',
   'drift',
   'recovery',
+  'alias_taken',
 ] as const;
 export type RevisionOrigin = (typeof revisionOrigins)[number];
 

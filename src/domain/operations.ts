@@ -47,8 +47,8 @@ type Writes = {
   RetireGrant: { parameters: { GrantId: string }; field: null };
   PutKeyPolicy: { parameters: { Policy: PolicyDocument; BypassPolicyLockoutSafetyCheck: boolean }; field: 'policy' };
   CreateAlias: { parameters: { AliasName: string }; field: 'aliases' };
-  /** `FromKeyId`: which key it pointed at, as far as was seen. */
-  UpdateAlias: { parameters: { AliasName: string; FromKeyId: string }; field: 'aliases' };
+  /** `FromKeyId`: which key it pointed at, as far as was seen. `ToKeyId`: the key that it goes back to; absent: it comes to this one. */
+  UpdateAlias: { parameters: { AliasName: string; FromKeyId: string; ToKeyId?: string }; field: 'aliases' };
   DeleteAlias: { parameters: { AliasName: string }; field: 'aliases' };
   ScheduleKeyDeletion: { parameters: { PendingWindowInDays: number }; field: 'lifecycle' };
   CancelKeyDeletion: { parameters: None; field: 'lifecycle' };
@@ -216,7 +216,7 @@ export const operationTable: {
   },
   UpdateAlias: {
     changes: ['aliases'],
-    after: (key, { AliasName }) => ({ ...key, ...withAlias(key, AliasName) }),
+    after: (key, { AliasName, ToKeyId }) => ({ ...key, ...withAlias(key, AliasName, ToKeyId) }),
     quota: 5,
     argument: 'aliases',
     errors: [...aliasAndState, 'LimitExceededException'],

@@ -2,7 +2,7 @@
  * What KMS has to be told so that it holds what was declared. The one place that knows what KMS allows in which key
  * state (AWS KMS developer guide, "Key states of AWS KMS keys").
  */
-import { aliasChanges } from './aliases.ts';
+import { aliasChanges, untoldKey } from './aliases.ts';
 import { type DesiredKey, type ObservedKey, toldArguments } from './arguments.ts';
 import { type Comparison, compareKey } from './comparison.ts';
 import { isPendingDeletion } from './key-state.ts';
@@ -105,7 +105,11 @@ function planDeletion(desired: DesiredKey, observed: ObservedKey): Step[] {
   const claim = planClaim(desired, observed, tagsToSet);
   // KMS takes no alias for a key pending deletion: those that are missing stay so.
   const extra = differing.has('aliases') ? aliasChanges(desired.aliases ?? [], observed).extra : [];
-  return [...claim, ...extra.map(deleteAlias), { operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters }];
+  return [
+    ...claim,
+    ...extra.map((name) => removeAlias(name, desired, observed)),
+    { operation: 'ScheduleKeyDeletion', field: 'lifecycle', parameters },
+  ];
 }
 
 /**
@@ -148,7 +152,7 @@ function planUpdate(desired: DesiredKey, observed: ObservedKey, comparison: Comp
     steps.push({ operation: 'PutKeyPolicy', field: 'policy', parameters });
   }
   steps.push(...planTags(claim.length === 0 ? comparison : without(comparison, desired.ownership_tag.name)));
-  if (comparison.differing.has('aliases')) steps.push(...planAliases(desired.aliases ?? [], observed));
+  if (comparison.differing.has('aliases')) steps.push(...planAliases(desired, observed));
   const isEnabledByNow = observed.enabled === true || mustEnable;
   if (!desired.is_enabled && isEnabledByNow) {
     steps.push({ operation: 'DisableKey', field: 'is_enabled', parameters: none });
@@ -184,9 +188,10 @@ function enableRotation(desired: DesiredKey, field: RotationArgument): Step {
 }
 
 /** Names go before names come: a key never has more than KMS allows on the way. */
-function planAliases(declared: readonly string[], observed: ObservedKey): Step[] {
-  const { missing, elsewhere, extra } = aliasChanges(declared, observed);
-  return [...extra.map(deleteAlias), ...missing.map(createAlias), ...elsewhere.map(moveAlias)];
+function planAliases(desired: DesiredKey, observed: ObservedKey): Step[] {
+  const { missing, elsewhere, extra } = aliasChanges(desired.aliases ?? [], observed);
+  const removed = extra.map((name) => removeAlias(name, desired, observed));
+  return [...removed, ...missing.map(createAlias), ...elsewhere.map(moveAlias)];
 }
 
 function createAlias(AliasName: string): Step {
@@ -197,7 +202,11 @@ function moveAlias({ name, from }: { name: string; from: string }): Step {
   return { operation: 'UpdateAlias', field: 'aliases', parameters: { AliasName: name, FromKeyId: from } };
 }
 
-function deleteAlias(AliasName: string): Step {
+function removeAlias(AliasName: string, { aliases_from }: DesiredKey, { key_id }: ObservedKey): Step {
+  const ToKeyId = aliases_from?.[AliasName];
+  if (ToKeyId !== undefined && ToKeyId !== untoldKey && ToKeyId !== key_id) {
+    return { operation: 'UpdateAlias', field: 'aliases', parameters: { AliasName, FromKeyId: key_id, ToKeyId } };
+  }
   return { operation: 'DeleteAlias', field: 'aliases', parameters: { AliasName } };
 }
 

@@ -153,7 +153,7 @@ const writeTable = {
     probe: (TargetKeyId) => ({ AliasName: noAlias(TargetKeyId), TargetKeyId }),
   }),
   UpdateAlias: write<'UpdateAlias', UpdateAliasCommandInput>({
-    input: (TargetKeyId, { AliasName }) => ({ AliasName, TargetKeyId }),
+    input: (keyId, { AliasName, ToKeyId }) => ({ AliasName, TargetKeyId: ToKeyId ?? keyId }),
     send: (client, input) => client.send(new UpdateAliasCommand(input)),
     probe: (TargetKeyId) => ({ AliasName: noAlias(TargetKeyId), TargetKeyId }),
   }),

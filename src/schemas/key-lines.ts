@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { type ArgumentName, argumentNames } from '../domain/arguments.ts';
 import { KeyId, nullable, nullableRef, openEnum, Policy, Problem, ref } from './common.ts';
-import { Key, KeyCreate, keyStates } from './key.ts';
+import { Key, KeyCreate, keyStates, takeAliases } from './key.ts';
 import { Plan } from './plan.ts';
 
 /** JSON, one value a line. Source: github.com/ndjson/ndjson-spec. */
@@ -66,6 +66,7 @@ export const ApplyQuery = Type.Object(
     dry_run: Type.Optional(
       Type.Boolean({ description: 'true: answer with the plan of each line, and record nothing. Default: false.' }),
     ),
+    take_aliases: takeAliases,
   },
   { additionalProperties: false },
 );
@@ -92,6 +93,7 @@ export const ApplyResult = Type.Object(
     generation: nullable(Type.Integer({ description: 'Of the declared state by now; null: there is no such key.' })),
     state: nullable(openEnum(keyStates, { description: '`status.state` by now.' })),
     arn: nullable(Type.String({ description: 'Of the KMS key; null: there is none (yet).' })),
+    aliases_taken: Key.properties.aliases_taken,
     plan: Type.Optional(ref(Plan, { description: 'With dry_run, of a line that has not failed.' })),
     problem: Type.Optional(ref(Problem, { description: 'Of a line that has failed.' })),
   },

@@ -46,6 +46,12 @@ const filters = {
       description: 'name:value or name; repeatable, all must hold. A colon in the name is written \\:',
     }),
   ),
+  alias: Type.Optional(
+    Type.String({
+      description:
+        'Only keys with this alias (alias/…): declared, or last seen in KMS. What no key declares is not known; GET /v1/keys/lookup asks KMS.',
+    }),
+  ),
   q: Type.Optional(
     Type.String({
       maxLength: 256,

@@ -239,6 +239,15 @@ export const KeyStatus = Type.Object(
   { $id: 'KeyStatus', description: 'How a key is doing in KMS.' },
 );
 
+export const TakenAlias = Type.Object(
+  {
+    alias: Type.String({ description: 'Its name.' }),
+    id: nullable(Type.String({ description: 'The key that it was taken from; null: no record has that.' })),
+    arn: nullable(Type.String({ description: 'Of the KMS key that it was taken from; null: KMS does not tell.' })),
+  },
+  { $id: 'TakenAlias', description: 'An alias that another key had.' },
+);
+
 export const Key = Type.Object(
   {
     id: Type.String({ ...KeyId, description: "UUID; Keyward's own." }),
@@ -254,6 +263,11 @@ export const Key = Type.Object(
       Type.Array(Type.String(), {
         description:
           'The permissions that the caller has on this key, in the answer to GET of one key. What its state allows is another question.',
+      }),
+    ),
+    aliases_taken: Type.Optional(
+      Type.Array(ref(TakenAlias), {
+        description: 'In the answer to a write with take_aliases=true: the aliases that it took from other keys.',
       }),
     ),
     etag: Type.Optional(Type.String({ description: 'The ETag of the key, in lists: for If-Match.' })),
@@ -285,6 +299,15 @@ export const fields = Type.Optional(
 );
 
 export const KeyQuery = Type.Object({ fields }, { additionalProperties: false });
+
+export const takeAliases = Type.Optional(
+  Type.Boolean({
+    description:
+      'true: an alias that another key has is taken from it, and `aliases_taken` says from which; a managed one declares it no more. That needs keys:update on it, or, of one that no record has, keys:import. Default: false, and 409 says whose it is.',
+  }),
+);
+
+export const TakeQuery = Type.Object({ take_aliases: takeAliases }, { additionalProperties: false });
 
 export const DeletionQuery = Type.Object(
   {
@@ -319,6 +342,7 @@ export const keySchemas = [
   Drift,
   SyncError,
   KeyStatus,
+  TakenAlias,
   Key,
   KeyPartial,
   KeyField,

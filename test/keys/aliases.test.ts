@@ -7,8 +7,9 @@ import {
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
 import { createKey } from '../support/local-kms.ts';
-import { startService } from '../support/service.ts';
+import { eventually, startService } from '../support/service.ts';
 
 /** The names of a key, as KMS has them. */
 async function namesOf(kms: KMSClient, KeyId: string): Promise<string[]> {
@@ -87,6 +88,16 @@ test('aliases of a key', async (t) => {
         { field: field('gone'), desired: key.key_id, observed: null },
         { field: field('moved'), desired: key.key_id, observed: other },
       ]);
+      const found = async (name: string) => {
+        const query = `alias=${encodeURIComponent(`alias/${drift_policy}/${name}`)}`;
+        const { items } = (await call<{ items: { id: string }[] }>('GET', `/v1/keys?${query}`)).body;
+        const { total } = (await call<{ total: number }>('GET', `/v1/keys/summary?${query}`)).body;
+        t.equal(total, items.length);
+        return items.map(({ id }) => id);
+      };
+      t.same(await found('gone'), [key.id], 'found by what is declared');
+      t.same(await found('extra'), [key.id], 'and by what was seen');
+      t.same(await found('none'), []);
       const held = names.toSorted();
       if (drift_policy === 'adopt') {
         await call('PATCH', key.at, { description: 'x', aliases: body.status.aliases });
@@ -98,6 +109,22 @@ test('aliases of a key', async (t) => {
     }
   });
 
+  t.test('are there once, whatever answer is lost', async (t) => {
+    const key = await create({ aliases: ['alias/lost/1'] });
+    for (const operation of ['CreateAlias', 'DeleteAlias']) {
+      for (const kind of ['reset_after_effect', 'reset_before_effect'] as const) {
+        await control.fault({ operation, kind });
+        const aliases = [`alias/lost/${operation}/${kind}`];
+        t.match(await call('PATCH', key.at, { aliases }), { status: 200, body: { aliases } }, `${operation} ${kind}`);
+        t.same(await namesOf(kms, key.key_id), aliases);
+      }
+    }
+    await control.fault({ operation: 'UpdateAlias', kind: 'reset_after_effect' });
+    const { status, body } = await call('POST', `${key.at}/replace`, { multi_region: true });
+    t.equal(status, 200);
+    t.same(await namesOf(kms, body.key_id ?? ''), body.aliases);
+  });
+
   t.test('move to the key that takes the place of theirs', async (t) => {
     const key = await create({ aliases: ['alias/moves'] });
     await control.clear();
@@ -107,4 +134,135 @@ test('aliases of a key', async (t) => {
     t.equal(await targetOf(kms, 'alias/moves'), body.key_id);
     t.same(await writes(), ['CreateKey', 'UpdateAlias', 'ScheduleKeyDeletion']);
   });
+});
+
+test('an alias that another key has', async (t) => {
+  const { call, kms, control } = await startService(t, { SETTLE_SECONDS: '0' });
+  const create = async (body: object, query = '') => {
+    const { status, body: key } = await call('POST', `/v1/keys${query}`, body);
+    t.equal(status, 201);
+    return { ...key, key_id: key.key_id ?? '', at: `/v1/keys/${key.id}` };
+  };
+  const take = '?take_aliases=true';
+
+  t.test('is refused with whose it is, before anything is made, and taken when that is asked for', async (t) => {
+    const owner = await create({ aliases: ['alias/x', 'alias/y'], drift_policy: 'report' });
+    const unmanaged = await createKey(kms);
+    await kms.send(new CreateAliasCommand({ AliasName: 'alias/z', TargetKeyId: unmanaged.KeyId }));
+    const { body: before } = await call<{ items: unknown[] }>('GET', '/v1/keys');
+    const refused = await call('POST', '/v1/keys', { aliases: ['alias/new', 'alias/x', 'alias/z'] });
+    t.match(refused, {
+      status: 409,
+      body: { detail: /take_aliases=true/, errors: [{ pointer: '/aliases/1' }, { pointer: '/aliases/2' }] },
+    });
+    t.match(JSON.stringify(refused.body), owner.id, 'the record');
+    t.match(JSON.stringify(refused.body), unmanaged.Arn, 'or the ARN');
+    t.equal((await call<{ items: unknown[] }>('GET', '/v1/keys')).body.items.length, before.items.length);
+
+    const taker = await create({ aliases: ['alias/x', 'alias/z'], is_enabled: false }, take);
+    t.same(taker.aliases_taken, [
+      { alias: 'alias/x', id: owner.id, arn: owner.arn },
+      { alias: 'alias/z', id: null, arn: unmanaged.Arn },
+    ]);
+    t.same(await namesOf(kms, taker.key_id), ['alias/x', 'alias/z']);
+    t.same(await namesOf(kms, owner.key_id), ['alias/y']);
+    const { body: loser } = await call('POST', `${owner.at}/refresh`);
+    t.match(loser, { aliases: ['alias/y'], status: { state: 'in_sync', generation: 2, synced_generation: 2 } });
+    const { body: events } = await call<{ items: { type: string; data: object; request_id: string }[] }>(
+      'GET',
+      `${owner.at}/events?limit=1&type=desired_state.changed`,
+    );
+    t.match(events.items[0]?.data, {
+      origin: 'alias_taken',
+      changes: { aliases: { before: ['alias/x', 'alias/y'], after: ['alias/y'] } },
+    });
+
+    const back = await call('PATCH', owner.at + take, { aliases: ['alias/x', 'alias/y'] });
+    t.match(back, { status: 200, body: { aliases_taken: [{ alias: 'alias/x', id: taker.id }] } });
+    t.equal(await targetOf(kms, 'alias/x'), owner.key_id);
+    t.match((await call('POST', `${taker.at}/refresh`)).body, { aliases: ['alias/z'], status: { state: 'in_sync' } });
+  });
+
+  t.test('comes back to it when KMS refuses the change that took it', async (t) => {
+    const owner = await create({ aliases: ['alias/back'] });
+    const unmanaged = await createKey(kms);
+    await kms.send(new CreateAliasCommand({ AliasName: 'alias/theirs', TargetKeyId: unmanaged.KeyId }));
+    const taker = await create({ aliases: ['alias/own'] });
+    const aliases = ['alias/own', 'alias/back', 'alias/theirs'];
+    // What comes after they were moved.
+    await control.fault({ operation: 'DisableKey', kind: 'error', type: 'ValidationException', message: 'no' });
+    const refused = await call('PATCH', taker.at + take, { aliases, is_enabled: false });
+    t.equal(refused.status, 422);
+    t.equal(await targetOf(kms, 'alias/theirs'), unmanaged.KeyId);
+    await eventually('it is declared of its owner again', async () => {
+      const { body } = await call('GET', owner.at);
+      return body.aliases?.[0] === 'alias/back' && body.status.state === 'in_sync';
+    });
+    t.equal(await targetOf(kms, 'alias/back'), owner.key_id);
+    const policy = { Version: '2012-10-17', Statement: [] };
+    const made = await call('POST', `/v1/keys${take}`, { aliases: ['alias/back', 'alias/theirs'], policy });
+    t.equal(made.status, 422);
+    await eventually('a refused create gives it back too', async () => {
+      const { body } = await call('GET', owner.at);
+      return body.aliases?.[0] === 'alias/back' && body.status.state === 'in_sync';
+    });
+    t.equal(await targetOf(kms, 'alias/back'), owner.key_id);
+    t.equal(await targetOf(kms, 'alias/theirs'), unmanaged.KeyId);
+  });
+
+  t.test('is had by one of those that ask for it at once', async (t) => {
+    const asked = await Promise.all(
+      Array.from({ length: 6 }, () => call('POST', '/v1/keys?take_aliases=true', { aliases: ['alias/raced'] })),
+    );
+    const made = asked.filter(({ status }) => status === 201 || status === 202);
+    t.ok(made.length > 0);
+    t.ok(asked.every(({ status }) => [201, 202, 409].includes(status)));
+    await eventually('one of them declares it, and has it', async () => {
+      const keys = await Promise.all(made.map(async ({ body }) => (await call('GET', `/v1/keys/${body.id}`)).body));
+      const declaring = keys.filter(({ aliases }) => aliases?.includes('alias/raced'));
+      const target = await targetOf(kms, 'alias/raced');
+      return (
+        declaring.length === 1 &&
+        declaring[0]?.key_id === target &&
+        keys.every(({ status }) => status.state === 'in_sync')
+      );
+    });
+  });
+
+  t.test('can be had by a key of its own kind alone', async (t) => {
+    await create({ aliases: ['alias/kind'] });
+    const hmac = { key_usage: 'GENERATE_VERIFY_MAC', customer_master_key_spec: 'HMAC_256' };
+    const { status, body } = await call('POST', `/v1/keys${take}`, { ...hmac, aliases: ['alias/kind'] });
+    t.match({ status, body }, { status: 409, body: { detail: /one type/ } });
+    const own = await create({ ...hmac, aliases: ['alias/mac'] });
+    const replaced = await call('POST', `${own.at}/replace`, {
+      key_usage: 'ENCRYPT_DECRYPT',
+      customer_master_key_spec: 'SYMMETRIC_DEFAULT',
+    });
+    t.match(replaced, { status: 422, body: { errors: [{ pointer: '/aliases' }] } });
+  });
+});
+
+test('an alias is taken only from keys that the caller might change', async (t) => {
+  const { url, kms } = await startService(t, { ...withTokens, SETTLE_SECONDS: '0' });
+  const admin = callerWith(url, adminToken);
+  const tags = { team: 'a' };
+  const { token } = await addToken(admin, { role: 'editor', tags });
+  const limited = callerWith(url, token);
+  const { body: theirs } = await admin('POST', '/v1/keys', { aliases: ['alias/theirs'], tags: { team: 'b' } });
+  const outside = await createKey(kms);
+  await kms.send(new CreateAliasCommand({ AliasName: 'alias/outside', TargetKeyId: outside.KeyId }));
+  for (const [alias, secret] of [
+    ['alias/theirs', theirs.id],
+    ['alias/outside', outside.KeyId],
+  ] as const) {
+    for (const query of ['', '?take_aliases=true']) {
+      const { status, body } = await limited('POST', `/v1/keys${query}`, { tags, aliases: [alias] });
+      t.equal(status, 409);
+      t.notMatch(JSON.stringify(body), secret, 'nor are they told whose it is');
+    }
+  }
+  await limited('POST', '/v1/keys', { tags, aliases: ['alias/ours'] });
+  const taken = await limited('POST', '/v1/keys?take_aliases=true', { tags, aliases: ['alias/ours'] });
+  t.match(taken, { status: 201, body: { aliases_taken: [{ alias: 'alias/ours' }] } });
 });

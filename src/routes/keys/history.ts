@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { rightsOf } from '../../plugins/auth.ts';
 import { problems, ref } from '../../schemas/common.ts';
 import { KeyEventQuery, KeyRollback, PageQuery } from '../../schemas/history.ts';
-import { KeyParams } from '../../schemas/key.ts';
+import { KeyParams, TakeQuery } from '../../schemas/key.ts';
 import { rollbackKey } from '../../services/commands/rollback.ts';
 import { listKeyEvents } from '../../services/history/events.ts';
 import { listRevisions } from '../../services/keys/revisions.ts';
@@ -60,6 +60,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         description: 'What KMS fixed when the key was made is 422 where that revision had it otherwise.',
         params: KeyParams,
         headers: conditionalWriteHeaders,
+        querystring: TakeQuery,
         body: ref(KeyRollback),
         response: writeAnswers(200, 'KMS holds that state.', 404, 409, 412, 413, 415),
       },

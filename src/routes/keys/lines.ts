@@ -22,7 +22,7 @@ import { releaseKeys } from '../../services/commands/release-many.ts';
 import { conditionsToExport, countPendingDeletion, declarationOf, walkKeys } from '../../services/keys/export.ts';
 import { ProblemError, problemKinds } from '../../services/problems.ts';
 import type { KeyRow } from '../../services/rows/key-row.ts';
-import { assertValidBody, commandOf, jsonAnswer, writeHeaders } from './shared.ts';
+import { assertValidBody, commandOf, jsonAnswer, takenIn, writeHeaders } from './shared.ts';
 
 const leftOut = {
   'Keyward-Warning': { type: 'string', description: 'How many keys are left out, and why; absent: none.' },
@@ -125,12 +125,13 @@ async function* textOf(pages: AsyncIterable<KeyRow[]> | KeyRow[][]): AsyncGenera
   for await (const rows of pages) yield rows.map((row) => `${JSON.stringify(declarationOf(row))}\n`).join('');
 }
 
-function resultOf(request: FastifyRequest, { row, error, plan, ...applied }: AppliedLine): ApplyResult {
+function resultOf(request: FastifyRequest, { row, error, plan, taken, ...applied }: AppliedLine): ApplyResult {
   return {
     ...applied,
     generation: row?.generation ?? null,
     state: row?.state ?? null,
     arn: row?.arn ?? null,
+    ...takenIn(taken),
     ...(plan === undefined ? {} : { plan }),
     ...(error === undefined ? {} : { problem: problemIn(request, error) }),
   };

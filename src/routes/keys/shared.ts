@@ -5,6 +5,7 @@ import type { Json } from '../../domain/types.ts';
 import { actorOf } from '../../plugins/auth.ts';
 import { bodyViolations } from '../../plugins/validation.ts';
 import { problems } from '../../schemas/common.ts';
+import type { Key } from '../../schemas/key.ts';
 import type { Accepted, Command } from '../../services/commands/declare.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
 import { type Input, invalidInput, ProblemError } from '../../services/problems.ts';
@@ -91,6 +92,7 @@ export function commandOf(request: FastifyRequest, reply: FastifyReply): Command
     isRerun: request.idempotency?.isRerun,
     wait: applyPreference(request, reply),
     ifMatch: request.headers['if-match'],
+    takeAliases: (request.query as { take_aliases?: boolean } | undefined)?.take_aliases,
   };
 }
 
@@ -109,12 +111,18 @@ export function assertValidBody(request: FastifyRequest): void {
   if (violations.length > 0) throw invalidInput(violations);
 }
 
+/** What an answer tells of aliases that were taken from other keys. */
+export function takenIn(taken: Accepted['taken']): { aliases_taken?: NonNullable<Key['aliases_taken']> } {
+  if (taken === undefined) return {};
+  return { aliases_taken: taken.map(({ alias, id, arn }) => ({ alias, id, arn })) };
+}
+
 /** Answers with a key: the given status when KMS holds what was asked for, 202 while it does not yet. */
-export function sendKey(reply: FastifyReply, { row, pending }: Accepted, done: number): FastifyReply {
+export function sendKey(reply: FastifyReply, { row, pending, taken }: Accepted, done: number): FastifyReply {
   const { gap } = reply.server.services.watch;
   return reply
     .code(pending ? 202 : done)
     .header('etag', entityTag(row, gap))
     .type('application/json')
-    .send(toKey(row, gap));
+    .send({ ...toKey(row, gap), ...takenIn(taken) });
 }

@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { acceptJson, refuseBody } from '../../plugins/bodies.ts';
 import { problems, ref } from '../../schemas/common.ts';
-import { KeyCreate, KeyImport, KeyParams, KeyPatch } from '../../schemas/key.ts';
+import { KeyCreate, KeyImport, KeyParams, KeyPatch, TakeQuery } from '../../schemas/key.ts';
 import { type Accepted, createKey, updateKey } from '../../services/commands/declare.ts';
 import { importKey } from '../../services/commands/import.ts';
 import { putKey } from '../../services/commands/put.ts';
@@ -42,6 +42,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         description:
           'Makes exactly one KMS key, whatever crashes meanwhile. A create that KMS refuses within the wait leaves no record and is 422; later, the key stays with `state: failed`.',
         headers: writeHeaders,
+        querystring: TakeQuery,
         body: ref(KeyCreate),
         response: {
           ...writeAnswers(201, 'KMS holds the key.', 409, 413, 415),
@@ -93,6 +94,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
           'The body is that of POST. Makes the key where there is none of that id; else the declared state becomes exactly this: what the body leaves out gets its default, the provider too. An immutable field that would change is 422. The id is any UUID of yours; that of a key which was released is 409.',
         params: KeyParams,
         headers: putHeaders,
+        querystring: TakeQuery,
         body: ref(KeyCreate),
         response: {
           ...writeAnswers(200, 'The key was there, and KMS holds what is declared.', 404, 409, 412, 413, 415),
@@ -125,6 +127,7 @@ const patchRoute: FastifyPluginAsyncTypebox = async (app) => {
           'JSON Merge Patch (RFC 7396): absent fields stay, null restores a default. Each field is one value, replaced whole, a policy too; tags alone merge, by name. Also taken as application/merge-patch+json. A change that KMS refuses is taken back whole.',
         params: KeyParams,
         headers: conditionalWriteHeaders,
+        querystring: TakeQuery,
         body: ref(KeyPatch),
         response: writeAnswers(200, 'KMS holds the change.', 404, 409, 412, 413, 415),
       },
@@ -150,6 +153,7 @@ const replacementRoutes: FastifyPluginAsyncTypebox = async (app) => {
           "The body is that of PATCH, with new values for immutable fields. A new KMS key is made, the record moves to it, and the old one's deletion is scheduled with its window: what it encrypted has to be encrypted anew before that.",
         params: KeyParams,
         headers: conditionalWriteHeaders,
+        querystring: TakeQuery,
         body: ref(KeyPatch),
         response: writeAnswers(200, 'The record has the new KMS key.', 404, 409, 412, 413, 415),
       },

@@ -3,6 +3,7 @@
  * that. All lines are checked before anything is done.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { TakenAlias } from '../../domain/aliases.ts';
 import { immutableArguments } from '../../domain/arguments.ts';
 import { isTold, valueIn } from '../../domain/comparison.ts';
 import { unattainable } from '../../domain/refusals.ts';
@@ -40,6 +41,7 @@ export type AppliedLine = {
   outcome: ApplyOutcome;
   pending: boolean;
   row: KeyRow | null;
+  taken?: TakenAlias[];
   plan?: Plan;
   error?: unknown;
 };

@@ -1,21 +1,26 @@
 /** What can be asked of a key. Each records an intent and waits for its sync; none writes to KMS by itself. */
 import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuidv7 } from 'uuid';
+import type { TakenAlias } from '../../domain/aliases.ts';
 import type { RevisionOrigin } from '../../domain/events.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import { giveAliasesBack } from '../keys/aliases.ts';
 import { findKey, lookUpKey } from '../keys/find.ts';
 import { recordChange, recordNewKey } from '../keys/intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from '../keys/preconditions.ts';
-import { findEarlierRun, lastEndOf } from '../keys/revisions.ts';
+import { findEarlierRun, lastEndOf, takenBy } from '../keys/revisions.ts';
 import { conflict, type Input, keyNotFound } from '../problems.ts';
+import { gapAndTimeIn } from '../recovery/hold.ts';
 import { ask } from '../rows/ask.ts';
 import { type DeclaredKey, declaredOf, errorOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isHeldBack } from '../rows/predicates.ts';
+import { findRowIn } from '../rows/read.ts';
 import { removeRow } from '../rows/write.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
 import { headStartOfChange, headStartOfCreate } from '../sync/head-start.ts';
+import { aliasesToTake } from './alias-holders.ts';
 import { assertMayTakeOver } from './claims.ts';
 import { declaredByCreate, declaredByPatch, patchTarget } from './input.ts';
 import {
@@ -34,12 +39,14 @@ export type Command = Actor & {
   ifMatch?: string | undefined;
   /** The same for every run of the command, and the id of what it makes: an earlier run may have recorded it. */
   commandId?: string | undefined;
+  /** Whether aliases that other keys have are to be taken from them. */
+  takeAliases?: boolean | undefined;
   /** Whether an earlier run of the command was cut off: it may have made what has that id, and the record of it be lost. */
   isRerun?: boolean | undefined;
 };
 
-/** A key and whether its sync is still to come. */
-export type Accepted = { row: KeyRow; pending: boolean };
+/** A key and whether its sync is still to come. `taken`: aliases of other keys, where it was asked to take them. */
+export type Accepted = { row: KeyRow; pending: boolean; taken?: TakenAlias[] };
 
 /**
  * Declares a new key.
@@ -53,8 +60,12 @@ export async function createKey(services: Services, input: Input, command: Comma
   const { declared, provider } = await declaredByCreate(services, input, command.rights);
   if (ownId !== undefined) await assertMayTakeOver(services, { id, provider: provider.name }, command.rights);
   const isNewId = ownId === undefined && !command.isRerun;
-  const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId };
-  const headStart = key.isNewId ? await headStartOfCreate(services, { id, provider, declared }) : null;
+  const target = { id, provider: provider.name, arn: null, key_id: null };
+  const taken = await aliasesToTake(services, target, { before: null, after: declared }, command);
+  const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId, taken };
+  // What other keys have is asked anew when they are moved.
+  const isKnown = isNewId && (taken ?? []).length === 0;
+  const headStart = isKnown ? await headStartOfCreate(services, { id, provider, declared }) : null;
   const generation = await recordNewKey(services, key, command, headStart).catch((error) =>
     generationOfOtherRun(services, command, error),
   );
@@ -77,17 +88,25 @@ type NewRecord = { id: string; generation: number; keyId: string | null };
 export async function settleNewKey(services: Services, created: NewRecord, command: Command): Promise<Accepted> {
   const { id, generation } = created;
   const settlement = await waitForGeneration(services, id, generation, command.wait);
-  if (settlement.kind === 'refused' && (await removeRefused(services, created))) {
+  if (settlement.kind === 'refused' && (await removeRefused(services, created, command))) {
     throw refusal(settlement, 'Nothing was made, and no record is left.');
   }
-  return keptRow(settlement, id);
+  return tellingTaken(services, keptRow(settlement, id), command);
 }
 
 /** The record goes, its events stay. A key that has been changed since stays too. @returns whether it went. */
-async function removeRefused(services: Services, { id, generation, keyId }: NewRecord): Promise<boolean> {
+async function removeRefused(
+  services: Services,
+  { id, generation, keyId }: NewRecord,
+  command: Command,
+): Promise<boolean> {
   const isRemoved = await services.database.prisma.$transaction(async (transaction) => {
     const refused = { id, key_id: keyId, generation, synced_generation: 0, state: 'failed' };
+    const before = await findRowIn(transaction, id);
     const isGone = await removeRow(transaction, { ...refused, lease_token: null, writes_open: false });
+    if (isGone && before !== null) {
+      await giveAliasesBack(services, transaction, before, { ...command, ...(await gapAndTimeIn(transaction)) });
+    }
     if (isGone) await transaction.revision.deleteMany({ where: { key_ref: id, generation } });
     return isGone;
   });
@@ -216,7 +235,13 @@ export async function change(
   origin: RevisionOrigin,
   decide: Decision,
 ): Promise<Accepted> {
-  return keptRow(await declareChange(services, id, command, origin, decide), id);
+  return tellingTaken(services, keptRow(await declareChange(services, id, command, origin, decide), id), command);
+}
+
+/** With the aliases that the command took from other keys. */
+export async function tellingTaken(services: Services, accepted: Accepted, command: Command): Promise<Accepted> {
+  if (command.takeAliases !== true) return accepted;
+  return { ...accepted, taken: await takenBy(services, accepted.row.id, command) };
 }
 
 /**
@@ -242,8 +267,9 @@ async function declareChange(
     // Of a held key nobody knows whether KMS has it so: what is asked for is recorded as asked for now, and carried out.
     const isSame = isDeepStrictEqual(declared, declaredOf(row)) && !isHeldBack(row, services.watch.gap);
     if (isSame) return settled(services, row, command, isStuck);
+    const taken = await aliasesToTake(services, row, { before: declaredOf(row), after: declared }, command);
     const headStart = headStartOfChange(services, row);
-    const generation = await recordChange(services, row, { declared, origin, headStart }, command);
+    const generation = await recordChange(services, row, { declared, origin, headStart, taken }, command);
     if (generation !== null) return waitForGeneration(services, id, generation, command.wait, isStuck);
   }
 }

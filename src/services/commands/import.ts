@@ -20,6 +20,7 @@ import { findEarlierRun, hasHistory, lastEndOf, releasedArnOf } from '../keys/re
 import { conflict, problemOf } from '../problems.ts';
 import { type Access, accessTo, homeElsewhere } from '../providers/access.ts';
 import { findSettings, noSuchProvider } from '../providers/settings.ts';
+import { aliasesToTake } from './alias-holders.ts';
 import { type Accepted, type Command, settleNewKey } from './declare.ts';
 import { assertUnmanaged, NotImportable, noSuchKey, notImportable } from './import-refusals.ts';
 
@@ -57,8 +58,11 @@ export async function importKey(services: Services, request: ImportRequest, comm
     return settleNewKey(services, created, command);
   }
   const importable = await findImportable(services, request, command);
-  const { id, observed } = importable;
-  const generation = await recordNewKey(services, importedKey(request, importable), command).catch(async (error) => {
+  const { id, observed, declared } = importable;
+  const target = { id, provider: request.provider, arn: observed.arn, key_id: observed.key_id };
+  const taken = await aliasesToTake(services, target, { before: null, after: declared }, command);
+  const key = { ...importedKey(request, importable), taken };
+  const generation = await recordNewKey(services, key, command).catch(async (error) => {
     await assertUnmanaged(services, observed.arn);
     throw error;
   });

@@ -10,7 +10,7 @@ import { entityTag } from '../keys/representation.ts';
 import { findEarlierRun, hasHistory, lastEndOf } from '../keys/revisions.ts';
 import { conflict, type Input, ProblemError } from '../problems.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { type Accepted, type Command, change, createKey, settleNewKey } from './declare.ts';
+import { type Accepted, type Command, change, createKey, settleNewKey, tellingTaken } from './declare.ts';
 import { declaredByPut, patchTarget } from './input.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
@@ -52,7 +52,8 @@ async function settleEarlier(services: Services, id: string, { origin, generatio
   if (origin === 'create') {
     return { ...(await settleNewKey(services, { id, generation, keyId: null }, command)), isNew: true };
   }
-  return { ...keptRow(await waitForGeneration(services, id, generation, command.wait), id), isNew: false };
+  const kept = keptRow(await waitForGeneration(services, id, generation, command.wait), id);
+  return { ...(await tellingTaken(services, kept, command)), isNew: false };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Gives a record a new KMS key in place of the one it has, or has lost. The sync carries it out. */
 
+import { mayShareAliases } from '../../domain/aliases.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
@@ -14,7 +15,8 @@ import { type DeclaredKey, declaredOf, errorOf, observedOf } from '../rows/decla
 import type { KeyRow } from '../rows/key-row.ts';
 import { isLost } from '../rows/predicates.ts';
 import { isMissing } from '../sync/lost.ts';
-import type { Accepted, Command } from './declare.ts';
+import { aliasesToTake } from './alias-holders.ts';
+import { type Accepted, type Command, tellingTaken } from './declare.ts';
 import { declaredByReplacement, patchTarget } from './input.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
@@ -90,7 +92,8 @@ async function supersede(
       (await findEarlierRun(services, command))?.generation ?? (await record(services, row, command, origin, decide));
     if (generation === null) continue;
     const settled = keptRow(await waitForGeneration(services, id, generation, command.wait), id);
-    return settled.pending ? settled : waitForFormerKeys(services, id, deadline - Date.now());
+    const accepted = settled.pending ? settled : await waitForFormerKeys(services, id, deadline - Date.now());
+    return tellingTaken(services, accepted, command);
   }
 }
 
@@ -104,8 +107,19 @@ async function record(
 ): Promise<number | null> {
   assertMatches(row, command.ifMatch);
   assertManaged(row);
-  const change = { declared: await decide(row), origin, columns: { replacement: `${origin}_asked` } };
+  const declared = await decide(row);
+  assertAliasesMovable(declaredOf(row), declared);
+  const taken = await aliasesToTake(services, row, { before: declaredOf(row), after: declared }, command);
+  const change = { declared, origin, taken, columns: { replacement: `${origin}_asked` } };
   return recordChange(services, row, change, command);
+}
+
+/** Those that stay go with the record to the new key: KMS must be able to move them. @throws ProblemError invalid-input */
+function assertAliasesMovable(before: DeclaredKey, after: DeclaredKey): void {
+  const stay = (after.aliases ?? []).filter((name) => before.aliases?.includes(name));
+  if (stay.length === 0 || mayShareAliases(before, after)) return;
+  const detail = `KMS moves an alias between keys of one type (symmetric, asymmetric, HMAC) and one key_usage alone: ${stay.join(', ')} can't come along. Declare "aliases": [] first, and the names of the new key with this.`;
+  throw invalidInput([{ pointer: '/aliases', code: 'incompatible', detail }]);
 }
 
 /** KMS holds the new key; the old one's deletion is scheduled right after. When KMS refuses that, `status.error` tells. */

@@ -23,6 +23,7 @@ function columnFilters(query: KeyFilters): Prisma.Sql[] {
   }
   if (created !== undefined) filters.push(Prisma.sql`keys.created_at >= ${new Date(created)}`);
   if (updated !== undefined) filters.push(Prisma.sql`keys.updated_at >= ${new Date(updated)}`);
+  if (query.alias !== undefined) filters.push(aliasFilter(query.alias));
   if (query.q !== undefined) filters.push(textFilter(query.q));
   return filters;
 }
@@ -30,6 +31,15 @@ function columnFilters(query: KeyFilters): Prisma.Sql[] {
 /** The pattern of texts that have this one in them. */
 export function patternOf(text: string): string {
   return `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+}
+
+/** What has an alias and does not declare it is drift: those are few, and found by their state. */
+function aliasFilter(name: string): Prisma.Sql {
+  return Prisma.sql`keys.id IN (
+    SELECT key_ref FROM declared_aliases WHERE name = ${name}
+    UNION ALL
+    SELECT drifted.id FROM keys AS drifted
+    WHERE drifted.state = 'drifted' AND drifted.observed -> 'aliases' ->> ${name} = drifted.key_id)`;
 }
 
 function textFilter(text: string): Prisma.Sql {

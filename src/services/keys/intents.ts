@@ -3,16 +3,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
-import { insertAll } from '../../database/insert.ts';
 import { announceNewKey } from '../../database/notifications.ts';
-import { changedFields } from '../../domain/changes.ts';
-import type { KeyEvent, RevisionOrigin } from '../../domain/events.ts';
+import type { TakenAlias } from '../../domain/aliases.ts';
+import type { RevisionOrigin } from '../../domain/events.ts';
 import { nextGeneration } from '../../domain/gap.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
-import type { PolicyDocument } from '../../domain/types.ts';
 import { assertMayDeclare } from '../access/keys.ts';
-import type { Actor, Services } from '../context.ts';
-import { recordEvents } from '../history/log.ts';
+import type { Services } from '../context.ts';
 import { invalidInput } from '../problems.ts';
 import { type HeldSettings, holdSettings } from '../providers/settings.ts';
 import { columnsOf, type DeclaredKey, declaredOf, observedOf } from '../rows/declared.ts';
@@ -20,9 +17,8 @@ import { decidedOn } from '../rows/gap.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { stateWhileSyncing } from '../rows/predicates.ts';
 import { type Columns, insertRow, insertRows, oneMoreAsked, statusMoves, writeRow } from '../rows/write.ts';
-
-/** Who asks; `commandId` is the same for every run of one command. */
-export type Asker = Actor & { commandId?: string | undefined };
+import { claimAliases } from './aliases.ts';
+import { type Asker, recordRevision, recordRevisions } from './revision-record.ts';
 
 export type NewKey = {
   id: string;
@@ -33,6 +29,8 @@ export type NewKey = {
   isNewId: boolean;
   /** Of a key that exists in KMS already. */
   identity?: Pick<KeyRow, 'arn' | 'key_id'>;
+  /** Aliases of other keys; null: it was not asked to take any. */
+  taken?: TakenAlias[] | null;
 };
 
 /** What the transaction that records a key has found. */
@@ -76,9 +74,12 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
     const held = await holdSettings(transaction, key.provider, null);
     const generation = key.isNewId ? 1 : nextGeneration(last, held.gap);
     const columns = columnsOfNew(services, key, { ...held, generation }, by);
+    const claim = { id: key.id, provider: key.provider, before: null, after: key.declared, taken: key.taken ?? [] };
+    await claimAliases(services, transaction, claim, { ...by, ...held });
     const begun = (await headStart?.begin(transaction, { ...held, generation })) ?? null;
     const row = await insertRow(transaction, { ...columns, ...begun });
-    await recordRevision(transaction, { keyId: key.id, generation, origin: key.origin, declared: key.declared }, by);
+    const { origin, declared, taken } = key;
+    await recordRevision(transaction, { keyId: key.id, generation, origin, declared, taken }, by);
     if (begun === null) {
       if (key.isNewId) {
         services.unmade.add(key.id);
@@ -158,6 +159,8 @@ type Change = {
   columns?: Columns;
   also?: (transaction: Transaction) => Promise<void>;
   headStart?: HeadStart | null;
+  /** Aliases of other keys; null: it was not asked to take any. */
+  taken?: TakenAlias[] | null;
 };
 
 /**
@@ -183,11 +186,14 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     const held = await holdSettings(transaction, row.provider, row.id);
     const { gap, now, settings } = held;
     const generation = nextGeneration(row.generation, gap);
+    const before = declaredOf(row);
+    const claim = { id: row.id, provider: row.provider, before, after: change.declared, taken: change.taken ?? [] };
+    await claimAliases(services, transaction, claim, { ...by, gap, now });
     if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
     const begun = (await change.headStart?.begin(transaction, { ...held, generation })) ?? null;
     const columns = columnsOf(change.declared, settings);
     const after = { provider: row.provider, tags_all: columns.tags_all };
-    const policy = isSentAnew(change.origin) || isPolicyTouched(declaredOf(row), change.declared);
+    const policy = isSentAnew(change.origin) || isPolicyTouched(before, change.declared);
     assertMayDeclare(by.rights, { id: row.id, before: row, after, policy, ...bypassOf(change.declared) });
     const data = {
       ...columns,
@@ -209,7 +215,7 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     const changed = taken ?? (await writeRow(transaction, where, data));
     if (changed === null) return null;
     const policyBefore = row.policy === null ? (observedOf(row)?.policy ?? null) : null;
-    const revision = { keyId: row.id, generation, ...change, before: declaredOf(row), policyBefore };
+    const revision = { keyId: row.id, generation, ...change, before, policyBefore };
     await recordRevision(transaction, revision, by);
     await change.also?.(transaction);
     if (taken === null) await services.notifications.wake(transaction, changed, by.actor);
@@ -235,52 +241,6 @@ function isSentAnew(origin: RevisionOrigin): boolean {
 function isPolicyTouched(before: DeclaredKey, after: DeclaredKey): boolean {
   if (before.bypass_policy_lockout_safety_check !== after.bypass_policy_lockout_safety_check) return true;
   return !isDeepStrictEqual(before.policy, after.policy);
-}
-
-type RevisionRecord = {
-  keyId: string;
-  generation: number;
-  origin: RevisionOrigin;
-  declared: DeclaredKey;
-  before?: DeclaredKey;
-  /** The policy that was in force, where none was declared. */
-  policyBefore?: PolicyDocument | null;
-};
-
-/** Writes a revision and its event. */
-export function recordRevision(
-  transaction: Transaction,
-  revision: RevisionRecord,
-  by: Omit<Asker, 'rights'>,
-): Promise<void> {
-  return recordRevisions(transaction, [revision], by);
-}
-
-async function recordRevisions(
-  transaction: Transaction,
-  revisions: RevisionRecord[],
-  by: Omit<Asker, 'rights'>,
-): Promise<void> {
-  const changed = revisions.map((revision) => {
-    return { ...revision, changes: changedFields(revision.before ?? null, revision.declared) };
-  });
-  const rows = changed.map(({ keyId, generation, origin, declared, changes, policyBefore }) => ({
-    key_ref: keyId,
-    generation,
-    desired: declared,
-    policy_before: policyBefore ?? null,
-    changes,
-    origin,
-    actor: by.actor,
-    on_behalf_of: by.onBehalfOf ?? null,
-    request_id: by.requestId,
-    command_id: by.commandId ?? null,
-  }));
-  await insertAll(transaction, 'revisions', rows);
-  const events = changed.map(({ keyId, generation, origin, changes }): KeyEvent => {
-    return { type: 'desired_state.changed', key: { id: keyId, generation }, data: { origin, changes } };
-  });
-  await recordEvents(transaction, events, by);
 }
 
 /** By the settings that hold when the intent is recorded: they may be others than those by which the input was checked. */

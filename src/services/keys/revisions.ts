@@ -1,5 +1,6 @@
 /** The desired states of a key by generation. */
 import type { Revision as RevisionRow } from '../../database/client.ts';
+import type { TakenAlias } from '../../domain/aliases.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import type { PageQuery, Revision } from '../../schemas/history.ts';
 import type { Services } from '../context.ts';
@@ -67,6 +68,18 @@ export async function findEarlierRun(
 ): Promise<RevisionRow | null> {
   if (commandId === undefined) return null;
   return services.database.prisma.revision.findUnique({ where: { command_id: commandId } });
+}
+
+/** What a command took of other keys' aliases for this one, in whichever of its runs. */
+export async function takenBy(
+  services: Services,
+  keyId: string,
+  { commandId, requestId }: { commandId?: string | undefined; requestId: string },
+): Promise<TakenAlias[]> {
+  const run = commandId === undefined ? { request_id: requestId } : { command_id: commandId };
+  const where = { key_ref: keyId, ...run };
+  const revision = await services.database.prisma.revision.findFirst({ where, orderBy: { generation: 'desc' } });
+  return (revision?.aliases_taken as TakenAlias[] | null | undefined) ?? [];
 }
 
 function toRevision(row: RevisionRow): Revision {

@@ -8,7 +8,8 @@ import { ownTags, type TagSettings } from '../../domain/tags.ts';
 import type { ObservedKey, Tags } from '../../domain/types.ts';
 import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
-import { recordRevision } from '../keys/intents.ts';
+import { withoutTaken } from '../keys/aliases.ts';
+import { recordRevision } from '../keys/revision-record.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
@@ -69,12 +70,13 @@ export async function adoptDrift(
   services: Services,
   { row, lease }: Work,
   look: Look,
-  declared: DeclaredKey,
+  wanted: DeclaredKey,
   drift: Drift[],
 ): Promise<Ended> {
   const generation = nextGeneration(row.generation, lease.gap);
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
     const { settings } = await holdSettings(transaction, row.provider, row.id);
+    const declared = await withoutTaken(transaction, row, wanted);
     const changed = await writeRow(
       transaction,
       { ...lease.fence, asked: row.asked },

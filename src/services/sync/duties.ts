@@ -11,7 +11,7 @@ import { readRotation } from '../../kms/observe.ts';
 import { desiredOf, driftOf } from '../rows/declared.ts';
 import { isSynced } from '../rows/predicates.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
-import { assertAliasesFree, withTargets } from './aliases.ts';
+import { settleAliases } from './aliases.ts';
 import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
 import { findDrift, withSince } from './drift.ts';
 import type { Apply } from './errands.ts';
@@ -43,8 +43,8 @@ export const identification: Duty<Beginning>[] = [
 /** What is done with it. */
 export const duties: Duty<Sync>[] = [
   settleForm,
+  settleAliases,
   assertRight,
-  assertAliasesFree,
   findDifferences,
   adopt,
   putDriftOnRecord,
@@ -82,10 +82,9 @@ export async function beginWithLook({ services, access, work }: Beginning, had?:
       throw failure;
     }
   }
-  const target = row.key_id === null && work.opened === undefined ? await withTargets(access.kms, desired) : desired;
   const nothing = { unknown: [], found: [], vain: [], steps: [], hindrance: null };
   const { settling, observed: reached } = seen;
-  return { services, access, work, mode, desired: target, look: seen, unverified, settling, reached, ...nothing };
+  return { services, access, work, mode, desired, look: seen, unverified, settling, reached, ...nothing };
 }
 
 async function settleForm(sync: Sync): Promise<Sync> {

@@ -6,6 +6,7 @@ import { withDeclared, withKnown } from '../../domain/untold.ts';
 import type { Kms } from '../../kms/client.ts';
 import { observeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
+import { withoutLeaving } from '../keys/aliases.ts';
 import { observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isEnforcingAskedFor, isSynced } from '../rows/predicates.ts';
@@ -47,7 +48,8 @@ export async function look(
   const writes = await findRecentWrites(services, row.id);
   const believe = (read: ObservedKey) => believed(row, desired, read, writes).observed;
   const at = new Date(services.now());
-  const read = await asMade(services, row, seen ?? (await observeKey(kms, row.key_id ?? '', desired)));
+  const shown = await asMade(services, row, seen ?? (await observeKey(kms, row.key_id ?? '', desired)));
+  const read = await withoutLeaving(services, row, desired, shown);
   const { observed, whole, isStale } = believed(row, desired, read, writes);
   // Asked outright, what may have been undone is written again.
   const isAskedFor = isSynced(row) && isEnforcingAskedFor(row);

@@ -6,7 +6,8 @@ import { nextGeneration } from '../../domain/gap.ts';
 import type { ObservedKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
-import { recordRevision } from '../keys/intents.ts';
+import { giveAliasesBack, withoutTaken } from '../keys/aliases.ts';
+import { recordRevision } from '../keys/revision-record.ts';
 import { findRevision } from '../keys/revisions.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { columnsOf, type DeclaredKey, declaredIn, declaredOf } from '../rows/declared.ts';
@@ -64,7 +65,10 @@ async function stateToReturnTo(
   }
   if (row.key_id === null || origin === 'import' || isLeft) return null;
   if (!(await isMadeByUs(services, row.id, row.key_id))) return null;
-  return { ...declaredOf(row), lifecycle: 'pending_deletion', pending_window_in_days: 7 };
+  const declared = declaredOf(row);
+  // The names of a key that nobody can have used are free for another try.
+  const aliases = declared.aliases === null ? null : [];
+  return { ...declared, aliases, lifecycle: 'pending_deletion', pending_window_in_days: 7 };
 }
 
 /** What was there before each write that may have changed the KMS key to return to since it was held, oldest first. */
@@ -91,12 +95,13 @@ function tellingOfTheKey({ key_id, arn }: KeyRow, origin: string | undefined, fa
   return new KmsFailure(kind, code, `${message.replace(/[^.!?]$/, '$&.')} ${left}`, operation, certainlyNotDone);
 }
 
-async function revert(services: Services, { row, lease }: Work, failure: KmsFailure, target: DeclaredKey) {
+async function revert(services: Services, { row, lease }: Work, failure: KmsFailure, aim: DeclaredKey) {
   const error = finalError(services, row, failure);
   const generation = nextGeneration(row.generation, lease.gap);
   services.log.warn({ key: row.id, ...error }, 'KMS refused the change; taking it back');
   const next = await services.database.prisma.$transaction(async (transaction) => {
-    const { settings } = await holdSettings(transaction, row.provider, row.id);
+    const { settings, gap, now } = await holdSettings(transaction, row.provider, row.id);
+    const target = await withoutTaken(transaction, row, aim);
     const { former, columns } = await keyToReturnTo(transaction, row);
     const reverted = await writeRow(
       transaction,
@@ -125,6 +130,7 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
       before: declaredOf(row),
     };
     await recordRevision(transaction, revision, by);
+    await giveAliasesBack(services, transaction, row, { ...by, gap, now });
     await announceKeyChange(transaction, row.id);
     return reverted;
   });
