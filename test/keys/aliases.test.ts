@@ -10,6 +10,7 @@ import { test } from 'tap';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
 import { createKey } from '../support/local-kms.ts';
 import { eventually, startService } from '../support/service.ts';
+import { type Configuration, readHcl } from '../support/terraform.ts';
 
 /** The names of a key, as KMS has them. */
 async function namesOf(kms: KMSClient, KeyId: string): Promise<string[]> {
@@ -24,7 +25,7 @@ async function targetOf(kms: KMSClient, name: string): Promise<string | undefine
 const reads = ['DescribeKey', 'GetKeyPolicy', 'GetKeyRotationStatus', 'ListAliases', 'ListResourceTags'];
 
 test('aliases of a key', async (t) => {
-  const { call, kms, control } = await startService(t, { SETTLE_SECONDS: '0' });
+  const { call, url, kms, control } = await startService(t, { SETTLE_SECONDS: '0' });
   const create = async (body: object) => {
     const { status, body: key } = await call('POST', '/v1/keys', body);
     t.equal(status, 201);
@@ -58,6 +59,20 @@ test('aliases of a key', async (t) => {
     t.notOk((await operations()).includes('ListAliases'), 'and asks for none');
     t.match(await call('PATCH', key.at, { aliases: [] }), { status: 200, body: { status: { aliases: [] } } });
     t.same(await namesOf(kms, key.key_id), [], 'an empty list takes them away');
+  });
+
+  t.test('are resources of their own for Terraform', async (t) => {
+    const key = await create({ aliases: ['alias/tf/1', 'alias/tf/2'] });
+    await kms.send(new DeleteAliasCommand({ AliasName: 'alias/tf/2' }));
+    await call('POST', `${key.at}/refresh`);
+    const text = await (await fetch(`${url}${key.at}/terraform`)).text();
+    const { import: imports = [], resource } = readHcl(text) as Configuration & {
+      resource: { aws_kms_alias: Record<string, { name: string; target_key_id: string }[]> };
+    };
+    const resources = Object.entries(resource.aws_kms_alias);
+    t.same(resources.map(([, [one]]) => one?.name).sort(), ['alias/tf/1', 'alias/tf/2']);
+    t.match(resources[0]?.[1][0]?.target_key_id, /^\$\{aws_kms_key\..+\.key_id\}$/);
+    t.same(imports.map(({ id }) => id).sort(), [key.key_id, 'alias/tf/1'].sort(), 'what KMS does not have is made');
   });
 
   t.test('that break a rule are told by their place', async (t) => {

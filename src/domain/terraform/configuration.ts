@@ -2,6 +2,7 @@
  * A configuration that Terraform takes keys over with: `import` blocks, and resources that a plan finds as they are in KMS.
  * Source: hashicorp/terraform-provider-aws, `internal/service/kms/key.go`, for defaults and for what it reads.
  */
+import { aliasesOf } from '../aliases.ts';
 import { type DeclaredKey, type ObservedKey, toldArguments } from '../arguments.ts';
 import type { ProviderSettings } from '../provider.ts';
 import { isIgnored, type TagSettings } from '../tags.ts';
@@ -140,7 +141,28 @@ export function keyBlocks(key: ExportedKey, name: string, { alias, settings }: P
     blocks: key.declared.deletion_protection ? [{ type: 'lifecycle', attributes: [['prevent_destroy', true]] }] : [],
   };
   const drift = differing === '' ? '' : commentOf(`KMS differs in ${differing}: a plan puts that right.`);
-  return blockOf(importing) + drift + blockOf(resource);
+  return blockOf(importing) + drift + blockOf(resource) + aliasBlocks(key, name, alias);
+}
+
+/** An alias that KMS does not have on this key yet is made by Terraform. */
+function aliasBlocks({ declared, observed }: ExportedKey, keyName: string, alias: string): string {
+  const own = aliasesOf(observed) ?? [];
+  return (declared.aliases ?? [])
+    .map((name, index) => {
+      const label = `${keyName}_${index + 1}`;
+      const importing: Attribute[] = [
+        ['to', new Expression(`aws_kms_alias.${label}`)],
+        ['id', name],
+      ];
+      const attributes: Attribute[] = [
+        ['provider', new Expression(`aws.${alias}`)],
+        ['name', name],
+        ['target_key_id', new Expression(`aws_kms_key.${keyName}.key_id`)],
+      ];
+      const resource = blockOf({ type: 'resource', labels: ['aws_kms_alias', label], attributes });
+      return (own.includes(name) ? blockOf({ type: 'import', attributes: importing }) : '') + resource;
+    })
+    .join('');
 }
 
 /** Those that are not at Terraform's default. The policy is left out where Keyward leaves it alone, as Terraform does then. */
