@@ -1,10 +1,13 @@
 /** Every scenario of the contract. */
+import { aliasScenarios } from './aliases.ts';
 import { createScenarios } from './create.ts';
 import { deleteScenarios } from './delete.ts';
 import { driftScenarios } from './drift.ts';
 import { factScenarios } from './facts.ts';
+import { grantScenarios } from './grants.ts';
 import { importScenarios } from './import.ts';
 import { keyStoreScenarios } from './key-stores.ts';
+import { multiRegionScenarios } from './multi-region.ts';
 import type { Scenario } from './scenario.ts';
 import { updateScenarios } from './update.ts';
 
@@ -16,4 +19,7 @@ export const allScenarios: Scenario[] = [
   ...driftScenarios,
   ...keyStoreScenarios,
   ...factScenarios,
+  ...aliasScenarios,
+  ...multiRegionScenarios,
+  ...grantScenarios,
 ];

@@ -2,31 +2,15 @@
 import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
 import {
-  CreateAliasCommand,
-  CreateGrantCommand,
-  CreateKeyCommand,
-  type CreateKeyCommandInput,
-  DeleteAliasCommand,
-  DescribeKeyCommand,
   DisableKeyCommand,
   GenerateRandomCommand,
   GetPublicKeyCommand,
-  type KMSClient,
-  ListGrantsCommand,
   PutKeyPolicyCommand,
-  ReplicateKeyCommand,
-  RetireGrantCommand,
-  RevokeGrantCommand,
   RotateKeyOnDemandCommand,
   TagResourceCommand,
 } from '@aws-sdk/client-kms';
 import { metadata, ownPolicyOf } from '../support/kms-truth.ts';
-import { otherRegion, type Scenario } from './scenario.ts';
-
-async function createInKms(kms: KMSClient, input: CreateKeyCommandInput = {}) {
-  const { KeyMetadata: { KeyId = '', Arn = '', AWSAccountId = '' } = {} } = await kms.send(new CreateKeyCommand(input));
-  return { KeyId, Arn, account: AWSAccountId };
-}
+import { createInKms, type Scenario } from './scenario.ts';
 
 const rsa = { KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' } as const;
 
@@ -89,46 +73,6 @@ export const factScenarios: Scenario[] = [
     },
   },
   {
-    name: 'replicas: ReplicateKey answers a key that is being created, without tags',
-    run: async ({ kms }) => {
-      const { KeyId } = await createInKms(kms, { MultiRegion: true });
-      const Tags = [{ TagKey: 'a', TagValue: '1' }];
-      const answer = await kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: otherRegion, Tags }));
-      const { KeyState, Enabled } = answer.ReplicaKeyMetadata ?? {};
-      assert.deepEqual({ KeyState, Enabled }, { KeyState: 'Creating', Enabled: false });
-      assert.equal(answer.ReplicaTags, undefined);
-    },
-  },
-  {
-    name: 'replicas: a Region that does not exist is refused',
-    run: async ({ kms }) => {
-      const { KeyId } = await createInKms(kms, { MultiRegion: true });
-      await assert.rejects(kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'eu-west-9' })));
-    },
-  },
-  {
-    name: 'aliases: a name may have a colon in it',
-    run: async ({ kms }) => {
-      const { KeyId } = await createInKms(kms);
-      const AliasName = `alias/facts:${KeyId}`;
-      await kms.send(new CreateAliasCommand({ AliasName, TargetKeyId: KeyId }));
-      const { KeyMetadata } = await kms.send(new DescribeKeyCommand({ KeyId: AliasName }));
-      assert.equal(KeyMetadata?.KeyId, KeyId);
-      await kms.send(new DeleteAliasCommand({ AliasName }));
-    },
-  },
-  {
-    name: 'aliases: none is onto an alias',
-    run: async ({ kms }) => {
-      const { KeyId } = await createInKms(kms);
-      const first = `alias/facts-${KeyId}`;
-      await kms.send(new CreateAliasCommand({ AliasName: first, TargetKeyId: KeyId }));
-      const second = new CreateAliasCommand({ AliasName: `${first}-2`, TargetKeyId: first });
-      const refusal = { name: 'ValidationException', message: 'Aliases must refer to keys. Not aliases' };
-      await assert.rejects(kms.send(second), refusal);
-    },
-  },
-  {
     name: 'tags: AWS keeps names that begin with aws: for itself',
     run: async ({ kms }) => {
       const { KeyId } = await createInKms(kms);
@@ -161,36 +105,6 @@ export const factScenarios: Scenario[] = [
     run: async ({ kms }) => {
       const { Plaintext } = await kms.send(new GenerateRandomCommand({ NumberOfBytes: 24 }));
       assert.equal(Plaintext?.length, 24);
-    },
-  },
-  {
-    name: 'grants: made, listed, retired by token and revoked by id',
-    run: async ({ kms }) => {
-      const { KeyId, Arn, account } = await createInKms(kms);
-      const GranteePrincipal = `arn:aws:iam::${account}:role/app`;
-      const input = { KeyId, GranteePrincipal, Operations: ['Decrypt' as const], Name: 'facts' };
-      const first = await kms.send(new CreateGrantCommand(input));
-      assert.equal((await kms.send(new CreateGrantCommand(input))).GrantId, first.GrantId);
-      const second = await kms.send(new CreateGrantCommand({ ...input, Name: 'other' }));
-      const list = async () => (await kms.send(new ListGrantsCommand({ KeyId }))).Grants ?? [];
-      const found = (await list()).find(({ GrantId }) => GrantId === first.GrantId);
-      assert.equal(found?.KeyId, Arn);
-      assert.deepEqual(
-        [found?.Name, found?.GranteePrincipal, found?.Operations],
-        ['facts', GranteePrincipal, ['Decrypt']],
-      );
-      await kms.send(new RetireGrantCommand({ GrantToken: first.GrantToken }));
-      await kms.send(new RevokeGrantCommand({ KeyId, GrantId: second.GrantId }));
-      assert.deepEqual(await list(), []);
-    },
-  },
-  {
-    name: 'grants: what the key can not do is not granted',
-    run: async ({ kms }) => {
-      const { KeyId, account } = await createInKms(kms);
-      const GranteePrincipal = `arn:aws:iam::${account}:role/app`;
-      const grant = new CreateGrantCommand({ KeyId, GranteePrincipal, Operations: ['Sign'] });
-      await assert.rejects(kms.send(grant), { name: 'ValidationException' });
     },
   },
 ];

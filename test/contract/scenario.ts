@@ -2,7 +2,7 @@
  * Scenarios of the contract: HTTP to a service whose KMS may be any, and the truth read from that KMS with the SDK. They use
  * nothing that only the local KMS has.
  */
-import type { KMSClient } from '@aws-sdk/client-kms';
+import { CreateKeyCommand, type CreateKeyCommandInput, type KMSClient } from '@aws-sdk/client-kms';
 import type { Answer, Call, Problem } from '../support/service.ts';
 
 export type Context = {
@@ -27,6 +27,12 @@ export async function create({ call }: Context, body: object = {}) {
     throw new Error(`POST /v1/keys answered ${status}: ${JSON.stringify(key)}`);
   }
   return { ...key, key_id: key.key_id, arn: key.arn };
+}
+
+/** Creates a key beside the service. */
+export async function createInKms(kms: KMSClient, input: CreateKeyCommandInput = {}) {
+  const { KeyMetadata: { KeyId = '', Arn = '', AWSAccountId = '' } = {} } = await kms.send(new CreateKeyCommand(input));
+  return { KeyId, Arn, account: AWSAccountId };
 }
 
 export function problemOf(answer: Answer<unknown>): Problem {

@@ -34,6 +34,16 @@ export const ministackGaps: Record<string, string> = {
   'rotation: the state of a key is looked at before its kind': 'ministack has no RotateKeyOnDemand',
   'replicas: ReplicateKey answers a key that is being created, without tags': 'ministack answers one that is Enabled',
   'replicas: a Region that does not exist is refused': 'ministack takes any name for a Region',
+  'replicas: rotation is turned on at the primary key, and shows at its replicas':
+    'ministack rotates replicas of their own',
+  'replicas: UpdatePrimaryRegion swaps the roles': 'ministack has no UpdatePrimaryRegion',
+  'replicas: UpdatePrimaryRegion is for the primary key alone': 'ministack has no UpdatePrimaryRegion',
+  'aliases: those of one key come in pages of the size asked for': 'ministack gives all aliases in one page',
+  'aliases: UpdateAlias moves none to a key of another type or usage': 'ministack moves any alias to any key',
+  'aliases: a key has 50 at most': 'ministack has no limit',
+  'aliases: names of AWS are not for customers': 'ministack takes them',
+  'aliases: none is moved to a key that is pending deletion': 'ministack moves any alias to any key',
+  'grants: who may retire some sees them, over all keys': 'ministack has no ListRetirableGrants',
   'aliases: none is onto an alias': 'ministack takes an alias for a key',
   'tags: AWS keeps names that begin with aws: for itself': 'ministack takes them',
 };

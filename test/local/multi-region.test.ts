@@ -4,19 +4,63 @@ import {
   DisableKeyCommand,
   EnableKeyCommand,
   EnableKeyRotationCommand,
+  EncryptCommand,
   GetKeyPolicyCommand,
   GetKeyRotationStatusCommand,
   ListResourceTagsCommand,
   ReplicateKeyCommand,
   ScheduleKeyDeletionCommand,
+  UpdateKeyDescriptionCommand,
   UpdatePrimaryRegionCommand,
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { account, describe, keyArn, refuses, startKms } from '../support/local-kms.ts';
+import { eventually } from '../support/service.ts';
 
 const day = 86_400;
 const eu = { account, region: 'eu-west-1' };
 const ap = { account, region: 'ap-south-1' };
+
+test('while a replica is made, and while roles are swapped, the keys say so', async (t) => {
+  const { kms, client, create, control } = await startKms(t);
+  const { KeyId } = await create({ MultiRegion: true });
+  const inEurope = client(account, 'eu-west-1');
+  const seen = async () => {
+    const keys = [await describe(kms, KeyId), await describe(inEurope, KeyId)];
+    return keys.map(({ KeyState, Enabled, MultiRegionConfiguration }) => {
+      return [KeyState, Enabled, MultiRegionConfiguration?.MultiRegionKeyType];
+    });
+  };
+  const settled = async (wanted: unknown[]) => {
+    await eventually('the keys are at rest', async () => (await seen()).every(([state]) => state === 'Enabled'));
+    t.same(await seen(), wanted);
+  };
+  await control.settings({ multi_region_seconds: 1 });
+  await kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'eu-west-1' }));
+  t.same(await seen(), [
+    ['Enabled', true, 'PRIMARY'],
+    ['Creating', false, 'REPLICA'],
+  ]);
+  const creating = `${keyArn(KeyId, eu)} is creating.`;
+  await refuses(t, inEurope.send(new DisableKeyCommand({ KeyId })), 'KMSInvalidStateException', creating);
+  const encrypted = inEurope.send(new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }));
+  await refuses(t, encrypted, 'KMSInvalidStateException', creating);
+  await t.resolves(inEurope.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'managed meanwhile' })));
+  await settled([
+    ['Enabled', true, 'PRIMARY'],
+    ['Enabled', true, 'REPLICA'],
+  ]);
+  await kms.send(new UpdatePrimaryRegionCommand({ KeyId, PrimaryRegion: 'eu-west-1' }));
+  t.same(await seen(), [
+    ['Updating', false, 'REPLICA'],
+    ['Updating', false, 'REPLICA'],
+  ]);
+  await refuses(t, kms.send(new DisableKeyCommand({ KeyId })), 'KMSInvalidStateException');
+  await settled([
+    ['Enabled', true, 'REPLICA'],
+    ['Enabled', true, 'PRIMARY'],
+  ]);
+});
 
 test('ReplicateKey makes a related key in another Region', async (t) => {
   const { kms, client, create } = await startKms(t);

@@ -33,6 +33,7 @@ export function applySettings(control: Control): void {
   control.staleReads.seconds = settings.stale_reads_seconds;
   control.clock.error = settings.clock_offset_seconds * 1000;
   control.forcedStates.states = settings.key_states;
+  control.forcedStates.multiRegionSeconds = settings.multi_region_seconds;
   control.policyRenderer.renderings = settings.policy_rendering;
 }
 

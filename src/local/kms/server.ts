@@ -15,6 +15,7 @@ import { answerControl, applySettings, type Control } from './control.ts';
 import { KmsError } from './errors.ts';
 import { errorOf, type Fault, Faults } from './faults.ts';
 import { ForcedStates } from './forced-states.ts';
+import { arnNamed } from './keys.ts';
 import { aliasOperations } from './operations/aliases.ts';
 import { cryptographyOperations } from './operations/cryptography.ts';
 import { grantOperations } from './operations/grants.ts';
@@ -114,10 +115,12 @@ async function answer(
   const run = () => {
     // Before a read that may be stale: permissions are asked of the present.
     authorize(context, operation, parameters);
-    control.forcedStates.assertAllowed(operation, key);
+    const arn = key === null ? null : (arnNamed(context, key) ?? key);
+    control.forcedStates.assertAllowed(operation, arn);
     const result = isRead.test(operation)
       ? store.staleReads.during(operation, () => handler(context, parameters))
       : handler(context, parameters);
+    control.forcedStates.follow(operation, caller, arn, parameters);
     return control.policyRenderer.shown(control.forcedStates.shown(result), key);
   };
   return callWithFault(control, { operation, protocol, caller, parameters, fault }, run, response);

@@ -17,6 +17,11 @@ export type Settings = {
   ignored_parameters: Record<string, string[]>;
   /** How GetKeyPolicy shows what PutKeyPolicy was given. */
   policy_rendering: PolicyRendering[];
+  /**
+   * Seconds for which a replica is Creating after it was made, and the old and the new primary key are Updating after
+   * UpdatePrimaryRegion.
+   */
+  multi_region_seconds: number;
   /** States that keys show in place of their own. */
   key_states: ForcedState[];
 };
@@ -28,6 +33,7 @@ export const standardSettings: Settings = {
   clock_offset_seconds: 0,
   ignored_parameters: {},
   policy_rendering: [],
+  multi_region_seconds: 0,
   key_states: [],
 };
 
@@ -38,6 +44,7 @@ const checks: Record<keyof Settings, (value: unknown) => boolean> = {
   clock_offset_seconds: Number.isFinite,
   ignored_parameters: (value) => isRecordOf(value, isListOfTexts),
   policy_rendering: (value) => isListOfTexts(value) && value.every((name) => isOneOf(policyRenderings, name)),
+  multi_region_seconds: isAmount,
   key_states: (value) => Array.isArray(value) && value.every(isForcedState),
 };
 

@@ -1,7 +1,7 @@
 /**
  * Multi-Region keys: a primary key and its replicas, one row in each Region. They share key id, spec, usage and rotation;
- * description, policy, tags and state are each one's own. Replicating takes no time here: the state Creating shows in
- * the answer of ReplicateKey only, and Updating never. Source: AWS KMS developer guide, "Multi-Region keys in AWS KMS"; API reference.
+ * description, policy, tags and state are each one's own. Replicating takes no time here, unless multi_region_seconds says so:
+ * Creating shows in the answer of ReplicateKey only, and Updating never. Source: AWS KMS developer guide, "Multi-Region keys in AWS KMS"; API reference.
  */
 import { type Context, emptyAnswer, type Operation } from '../context.ts';
 import { metadataOf } from '../describe.ts';
@@ -57,7 +57,7 @@ const replicateKey: Operation = (context, parameters) => {
   return { ReplicaKeyMetadata: asCreated(metadataOf(context, replica)), ReplicaPolicy: replica.policy };
 };
 
-/** A replica is Creating when it is answered, though here nobody sees it so: the next read says Enabled. */
+/** A replica is Creating when it is answered, though the next read may say Enabled. */
 function asCreated(metadata: object): object {
   const { CurrentKeyMaterialId, ...others } = metadata as Record<string, unknown>;
   return { ...others, Enabled: false, KeyState: 'Creating' };

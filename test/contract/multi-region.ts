@@ -1,0 +1,133 @@
+/** Multi-Region keys: what KMS holds of a primary key and its replicas. */
+import assert from 'node:assert/strict';
+import {
+  CreateAliasCommand,
+  EnableKeyRotationCommand,
+  GetKeyRotationStatusCommand,
+  type KMSClient,
+  ReplicateKeyCommand,
+  UpdateKeyDescriptionCommand,
+  UpdatePrimaryRegionCommand,
+} from '@aws-sdk/client-kms';
+import { metadata, tags } from '../support/kms-truth.ts';
+import { eventually } from '../support/service.ts';
+import { type Context, createInKms, otherRegion, type Scenario, serviceRegion } from './scenario.ts';
+
+/** A primary key with a replica, both at rest. */
+async function pair({ kms, elsewhere }: Context) {
+  const primary = await createInKms(kms, { MultiRegion: true, Description: 'primary' });
+  const input = { KeyId: primary.KeyId, ReplicaRegion: otherRegion, Description: 'replica' };
+  await kms.send(new ReplicateKeyCommand({ ...input, Tags: [{ TagKey: 'of', TagValue: 'replica' }] }));
+  await atRest(elsewhere, primary.KeyId);
+  return primary;
+}
+
+const atRest = (kms: KMSClient, KeyId: string) =>
+  eventually('the key is Enabled', async () => (await metadata(kms, KeyId)).KeyState === 'Enabled');
+
+const configurationOf = async (kms: KMSClient, KeyId: string) => (await metadata(kms, KeyId)).MultiRegionConfiguration;
+
+export const multiRegionScenarios: Scenario[] = [
+  {
+    name: 'replicas: ReplicateKey answers a key that is being created, without tags',
+    run: async ({ kms }) => {
+      const { KeyId } = await createInKms(kms, { MultiRegion: true });
+      const Tags = [{ TagKey: 'a', TagValue: '1' }];
+      const answer = await kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: otherRegion, Tags }));
+      const { KeyState, Enabled } = answer.ReplicaKeyMetadata ?? {};
+      assert.deepEqual({ KeyState, Enabled }, { KeyState: 'Creating', Enabled: false });
+      assert.equal(answer.ReplicaTags, undefined);
+    },
+  },
+  {
+    name: 'replicas: a Region that does not exist is refused',
+    run: async ({ kms }) => {
+      const { KeyId } = await createInKms(kms, { MultiRegion: true });
+      await assert.rejects(kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'eu-west-9' })));
+    },
+  },
+  {
+    name: 'replicas: one has the id of its primary key, and names it',
+    run: async (context) => {
+      const { KeyId, Arn } = await pair(context);
+      assert.match(KeyId, /^mrk-[0-9a-f]{32}$/);
+      const replica = Arn.replace(serviceRegion, otherRegion);
+      const roles = {
+        PrimaryKey: { Arn, Region: serviceRegion },
+        ReplicaKeys: [{ Arn: replica, Region: otherRegion }],
+      };
+      assert.equal((await metadata(context.elsewhere, KeyId)).Arn, replica);
+      const of = { MultiRegionKeyType: 'REPLICA', ...roles };
+      assert.deepEqual(await configurationOf(context.elsewhere, KeyId), of);
+      assert.deepEqual(await configurationOf(context.kms, KeyId), { ...of, MultiRegionKeyType: 'PRIMARY' });
+    },
+  },
+  {
+    name: 'replicas: description, tags and aliases are each its own',
+    run: async (context) => {
+      const { kms, elsewhere } = context;
+      const { KeyId } = await pair(context);
+      await kms.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'changed' }));
+      assert.equal((await metadata(elsewhere, KeyId)).Description, 'replica');
+      assert.deepEqual([await tags(kms, KeyId), await tags(elsewhere, KeyId)], [{}, { of: 'replica' }]);
+      const AliasName = `alias/${KeyId}`;
+      for (const each of [kms, elsewhere]) await each.send(new CreateAliasCommand({ AliasName, TargetKeyId: KeyId }));
+    },
+  },
+  {
+    name: 'replicas: there is one a Region',
+    run: async (context) => {
+      const { KeyId } = await pair(context);
+      const again = context.kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: otherRegion }));
+      await assert.rejects(again, { name: 'AlreadyExistsException' });
+    },
+  },
+  {
+    name: 'replicas: a replica, and a key of one Region, have none',
+    run: async (context) => {
+      const { KeyId } = await pair(context);
+      const refusal = { name: 'UnsupportedOperationException' };
+      const ofReplica = context.elsewhere.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'ap-south-1' }));
+      await assert.rejects(ofReplica, refusal);
+      const single = await createInKms(context.kms);
+      const ofSingle = new ReplicateKeyCommand({ KeyId: single.KeyId, ReplicaRegion: otherRegion });
+      await assert.rejects(context.kms.send(ofSingle), refusal);
+    },
+  },
+  {
+    name: 'replicas: rotation is turned on at the primary key, and shows at its replicas',
+    run: async (context) => {
+      const { kms, elsewhere } = context;
+      const { KeyId } = await pair(context);
+      const refusal = { name: 'UnsupportedOperationException' };
+      await assert.rejects(elsewhere.send(new EnableKeyRotationCommand({ KeyId })), refusal);
+      await kms.send(new EnableKeyRotationCommand({ KeyId }));
+      await eventually('it shows', async () => {
+        return (await elsewhere.send(new GetKeyRotationStatusCommand({ KeyId }))).KeyRotationEnabled;
+      });
+    },
+  },
+  {
+    name: 'replicas: UpdatePrimaryRegion swaps the roles',
+    run: async (context) => {
+      const { kms, elsewhere } = context;
+      const { KeyId, Arn } = await pair(context);
+      await kms.send(new UpdatePrimaryRegionCommand({ KeyId, PrimaryRegion: otherRegion }));
+      for (const each of [kms, elsewhere]) await atRest(each, KeyId);
+      const roles = {
+        PrimaryKey: { Arn: Arn.replace(serviceRegion, otherRegion), Region: otherRegion },
+        ReplicaKeys: [{ Arn, Region: serviceRegion }],
+      };
+      assert.deepEqual(await configurationOf(kms, KeyId), { MultiRegionKeyType: 'REPLICA', ...roles });
+      assert.deepEqual(await configurationOf(elsewhere, KeyId), { MultiRegionKeyType: 'PRIMARY', ...roles });
+    },
+  },
+  {
+    name: 'replicas: UpdatePrimaryRegion is for the primary key alone',
+    run: async (context) => {
+      const { KeyId } = await pair(context);
+      const command = new UpdatePrimaryRegionCommand({ KeyId, PrimaryRegion: serviceRegion });
+      await assert.rejects(context.elsewhere.send(command), { name: 'UnsupportedOperationException' });
+    },
+  },
+];
