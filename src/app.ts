@@ -30,6 +30,7 @@ import history from './routes/keys/history.ts';
 import lines from './routes/keys/lines.ts';
 import plan from './routes/keys/plan.ts';
 import read from './routes/keys/read.ts';
+import replicas from './routes/keys/replicas.ts';
 import resolve from './routes/keys/resolve.ts';
 import rotations from './routes/keys/rotations.ts';
 import write from './routes/keys/write.ts';
@@ -81,6 +82,7 @@ const resources = [
   unmanaged,
   imports,
   plan,
+  replicas,
   resolve,
   rotations,
   grants,

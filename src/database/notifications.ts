@@ -25,7 +25,13 @@ export type WakeUp = { id: string; provider: string; creator?: string };
 type OnWakeUp = (wakeUp: WakeUp, isMine: boolean) => void;
 
 /** What a wake-up needs to know of a key. */
-export type WokenKey = { id: string; provider: string; key_id: string | null; lifecycle: string };
+export type WokenKey = {
+  id: string;
+  provider: string;
+  key_id: string | null;
+  replica_of: string | null;
+  lifecycle: string;
+};
 
 export type Notifications = {
   /** Wakes the sync of a key, whose row says that it is due, when the transaction commits. @param creator who asks for it. */
@@ -97,8 +103,8 @@ export async function listen(
   await connection.open();
   return {
     wake: async (transaction, key, creator = '') => {
-      const { id, provider, key_id, lifecycle } = key;
-      const creates = key_id === null && lifecycle === 'managed';
+      const { id, provider, key_id, lifecycle, replica_of } = key;
+      const creates = key_id === null && replica_of === null && lifecycle === 'managed';
       const sent: Sent = { id, provider, ...(creates ? { creator } : {}), by: me, isWorker };
       await transaction.$executeRaw`SELECT pg_notify(${wakeUpsChannel}, ${JSON.stringify(sent)})`;
     },

@@ -1,7 +1,7 @@
 /** What a key looks like once a step has been carried out, so that KMS need not be asked again, or too soon. */
 import { type DescribedFields, newlyMade, type ObservedKey } from './arguments.ts';
-import { type Answered, type CreateKeyParameters, operationOf } from './operations.ts';
-import type { PolicyDocument } from './values.ts';
+import { type Answered, type MakingStep, operationOf } from './operations.ts';
+import type { PolicyDocument, Rotation } from './values.ts';
 
 const nothing: Answered = { deletion_date: null, key_state: null };
 
@@ -16,10 +16,10 @@ export function afterStep(key: ObservedKey, { operation, parameters }: Written, 
   return operationOf(operation)?.after(key, parameters, answered) ?? key;
 }
 
-/** The key that CreateKey has just made: what it answered, and what was asked for with the call. */
+/** The key that CreateKey or ReplicateKey has just made: what it answered, and what was asked for with the call. */
 export function afterCreate(
   described: DescribedFields,
-  parameters: CreateKeyParameters,
+  { operation, parameters }: MakingStep,
   policy: PolicyDocument | null,
 ): ObservedKey {
   return {
@@ -28,9 +28,12 @@ export function afterCreate(
     description: described.description ?? parameters.Description,
     policy,
     tags: { ...parameters.Tags },
-    rotation: mayRotate(described) ? newlyMade.rotation : null,
+    rotation: !mayRotate(described) ? null : operation === 'ReplicateKey' ? rotationUntold : newlyMade.rotation,
   };
 }
+
+/** Of a replica: it rotates with its primary key, and what is declared is that one's. */
+export const rotationUntold: Rotation = { enabled: null, period_in_days: null };
 
 /** Automatic rotation is for symmetric encryption keys with key material from KMS itself: as far as KMS tells, it may be one. */
 export function mayRotate({

@@ -30,6 +30,10 @@ export type ObservedKey = {
   custom_key_store_id: string | null;
   xks_key_id: string | null;
   multi_region: boolean;
+  /** The ARN of the primary key of a multi-Region key, its own where it is that; null: KMS does not tell, or it is none. */
+  primary_arn: string | null;
+  /** The ARNs of the replica keys of a multi-Region key. */
+  replica_arns: string[];
   policy: PolicyDocument | null;
   /** null where rotation does not apply to the key. */
   rotation: Rotation | null;
@@ -50,6 +54,8 @@ export const nothingTold: Omit<ObservedKey, 'arn' | 'key_id' | 'key_state'> = {
   custom_key_store_id: null,
   xks_key_id: null,
   multi_region: false,
+  primary_arn: null,
+  replica_arns: [],
   policy: null,
   rotation: null,
   tags: {},
@@ -116,6 +122,8 @@ export type Aim = {
   aliases_from?: AliasTargets;
   /** The ownership tag, which every managed key carries in KMS. */
   ownership_tag: { name: string; value: string };
+  /** Of a replica that KMS has yet to make: of which key, and in which Region. */
+  replicates?: { KeyId: string; ReplicaRegion: string };
 };
 
 const ofKeyward = <Value>(standard: Value) => ({ kind: 'keyward', default: standard }) as const;
@@ -255,6 +263,13 @@ export const toldNames = Object.keys(toldArguments) as ToldName[];
 export const immutableArguments = toldNames.filter(
   (name): name is keyof ImmutableArguments => argumentTable[name].kind === 'fixed',
 );
+
+/** The arguments that a replica has in common with its primary key, which alone can be asked for them. */
+export const ofPrimary: ReadonlySet<ArgumentName> = new Set<ArgumentName>([
+  ...immutableArguments,
+  'enable_key_rotation',
+  'rotation_period_in_days',
+]);
 
 /** What a key declares of which nothing is said. */
 export const nothingDeclared: DeclaredKey = {

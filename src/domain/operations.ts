@@ -23,6 +23,16 @@ export type CreateKeyParameters = {
   Tags: Tags;
 };
 
+/** Everything ReplicateKey can carry. It is sent to the Region of the primary key. */
+export type ReplicateKeyParameters = Pick<
+  CreateKeyParameters,
+  'Description' | 'Policy' | 'BypassPolicyLockoutSafetyCheck' | 'Tags'
+> & {
+  /** Of the primary key, which is the replica's as well. */
+  KeyId: string;
+  ReplicaRegion: string;
+};
+
 type None = Record<string, never>;
 
 /** The field a step serves: `is_enabled`, or the rotation change that a key must be enabled for. */
@@ -31,6 +41,8 @@ type EnablingField = 'is_enabled' | 'enable_key_rotation' | 'rotation_period_in_
 /** By operation, what is sent with it, and the arguments that it may bring in line. */
 type Writes = {
   CreateKey: { parameters: CreateKeyParameters; field: null };
+  ReplicateKey: { parameters: ReplicateKeyParameters; field: null };
+  UpdatePrimaryRegion: { parameters: { PrimaryRegion: string }; field: null };
   TagResource: { parameters: { Tags: Tags }; field: 'tags' };
   UntagResource: { parameters: { TagKeys: string[] }; field: 'tags' };
   UpdateKeyDescription: { parameters: { Description: string }; field: 'description' };
@@ -61,6 +73,17 @@ export type ParametersOf<Name extends OperationName> = Writes[Name]['parameters'
 export type Step = {
   [Name in OperationName]: { operation: Name; field: Writes[Name]['field']; parameters: ParametersOf<Name> };
 }[OperationName];
+
+/** A step that makes a key. */
+export type MakingStep = Extract<Step, { operation: 'CreateKey' | 'ReplicateKey' }>;
+
+/** The operations that make a key. */
+export const makingOperations = ['CreateKey', 'ReplicateKey'] as const;
+
+/** Whether an operation makes a key. */
+export function makesKey(operation: string): boolean {
+  return (makingOperations as readonly string[]).includes(operation);
+}
 
 /** What KMS answers to a step. null: it does not say. @param deletion_date RFC 3339 */
 export type Answered = { deletion_date: string | null; key_state: string | null };
@@ -93,13 +116,7 @@ export const operationTable: {
 } = {
   CreateKey: {
     changes: [],
-    // A new key may be seen without its tags.
-    after: (key, { Description, Policy, Tags }) => ({
-      ...key,
-      description: Description,
-      policy: Policy ?? key.policy,
-      tags: { ...Tags },
-    }),
+    after: asMade,
     quota: 5,
     argument: null,
     errors: [
@@ -115,6 +132,35 @@ export const operationTable: {
       'XksKeyInvalidConfigurationException',
       'XksKeyNotFoundException',
     ],
+  },
+  ReplicateKey: {
+    changes: [],
+    after: asMade,
+    quota: 5,
+    argument: null,
+    errors: [
+      ...keyAndState,
+      'AlreadyExistsException',
+      'DisabledException',
+      'LimitExceededException',
+      'MalformedPolicyDocumentException',
+      'TagException',
+      'UnsupportedOperationException',
+    ],
+  },
+  UpdatePrimaryRegion: {
+    changes: ['primary_arn', 'replica_arns'],
+    // The key that is to be the primary is the one that the step is for.
+    after: (key) => ({
+      ...key,
+      primary_arn: key.arn,
+      replica_arns: [...key.replica_arns, ...(key.primary_arn === null ? [] : [key.primary_arn])].filter(
+        (arn) => arn !== key.arn,
+      ),
+    }),
+    quota: 5,
+    argument: null,
+    errors: [...keyAndState, 'DisabledException', 'UnsupportedOperationException'],
   },
   TagResource: {
     changes: ['tags'],
@@ -270,6 +316,14 @@ export type ReadName = keyof typeof readTable;
 /** Whether permission for a read is of no key. */
 export function isOfAccount(name: ReadName): boolean {
   return (readTable as Record<ReadName, Read>)[name].isOfAccount === true;
+}
+
+/** A new key may be seen without its tags. */
+function asMade(
+  key: ObservedKey,
+  { Description, Policy, Tags }: Pick<CreateKeyParameters, 'Description' | 'Policy' | 'Tags'>,
+): ObservedKey {
+  return { ...key, description: Description, policy: Policy ?? key.policy, tags: { ...Tags } };
 }
 
 /** A key in a state that does not tell stays in it: what was switched shows when it is over. */

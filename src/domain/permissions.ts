@@ -93,6 +93,7 @@ export const operationNeeds: Readonly<Record<string, Need>> = {
   syncKey: ofKey('keys:sync'),
   planCreateKey: filtered('keys:create'),
   planUpdateKey: ofKey('keys:read'),
+  replicateKey: ofKey('keys:update'),
   replaceKey: ofKey('keys:replace'),
   recreateKey: ofKey('keys:replace'),
   resolveKey: { permission: 'keys:resolve', reach: 'everywhere' },

@@ -6,7 +6,7 @@ import { aliasChanges, untoldKey } from './aliases.ts';
 import { type DesiredKey, type ObservedKey, toldArguments } from './arguments.ts';
 import { type Comparison, compareKey } from './comparison.ts';
 import { isPendingDeletion } from './key-state.ts';
-import type { CreateKeyParameters, Step } from './operations.ts';
+import { type CreateKeyParameters, makingOperations, type ReplicateKeyParameters, type Step } from './operations.ts';
 import type { Scope } from './scope.ts';
 import { mostTags } from './tags.ts';
 import type { Tags } from './values.ts';
@@ -68,9 +68,14 @@ export function wayThroughEnabled(steps: Step[]): Step[] {
   return first < 0 || last < first ? [] : steps.slice(first, last + 1);
 }
 
-const enabling = new Set<Step['operation']>(['CreateKey', 'EnableKey']);
+const enabling = new Set<Step['operation']>([...makingOperations, 'EnableKey']);
 
 function planCreation(desired: DesiredKey): Step[] {
+  // Until KMS is done with a replica it takes no change of it, and what rotates is its primary key.
+  if (desired.replicates !== undefined) {
+    const parameters = replicationParameters(desired, desired.replicates);
+    return [{ operation: 'ReplicateKey', field: null, parameters }];
+  }
   const steps: Step[] = [{ operation: 'CreateKey', field: null, parameters: creationParameters(desired) }];
   const unmade = { key_id: '', aliases: desired.aliases_elsewhere ?? {} };
   const { missing, elsewhere } = aliasChanges(desired.aliases ?? [], unmade);
@@ -92,6 +97,19 @@ function creationParameters(desired: DesiredKey): CreateKeyParameters {
     ...(store === null ? {} : { CustomKeyStoreId: store }),
     ...(externalKey === null ? {} : { XksKeyId: externalKey }),
     MultiRegion: desired.multi_region,
+    ...policyAndTags(desired),
+  };
+}
+
+function replicationParameters(
+  desired: DesiredKey,
+  of: { KeyId: string; ReplicaRegion: string },
+): ReplicateKeyParameters {
+  return { ...of, Description: desired.description, ...policyAndTags(desired) };
+}
+
+function policyAndTags(desired: DesiredKey) {
+  return {
     ...(desired.policy === null ? {} : { Policy: desired.policy }),
     BypassPolicyLockoutSafetyCheck: desired.bypass_policy_lockout_safety_check,
     Tags: { ...desired.tags_all, [desired.ownership_tag.name]: desired.ownership_tag.value },

@@ -4,13 +4,13 @@ import { afterStep } from './after-step.ts';
 import { aliasesOf } from './aliases.ts';
 import type { ObservedKey } from './arguments.ts';
 import { isPendingDeletion } from './key-state.ts';
-import { operationTable, type ParametersOf, type Step } from './operations.ts';
+import { makesKey, operationTable, type ParametersOf, type Step } from './operations.ts';
 
 /** A write that KMS has carried out. */
 export type RecentWrite = {
   operation: string;
   parameters: unknown;
-  /** The fields that it changed, as they were; null for CreateKey. */
+  /** The fields that it changed, as they were; null where it made the key. */
   before: Partial<ObservedKey> | null;
   finished_at: Date;
 };
@@ -39,7 +39,7 @@ function withWrite(key: ObservedKey, write: Omit<RecentWrite, 'before'>): Observ
 export function fieldsBefore(observed: ObservedKey | null, steps: Step[]): (Partial<ObservedKey> | null)[] {
   let key = observed;
   return steps.map((step) => {
-    if (key === null || step.operation === 'CreateKey') return null;
+    if (key === null || makesKey(step.operation)) return null;
     const current = key;
     key = afterStep(current, step);
     return Object.fromEntries(operationTable[step.operation].changes.map((field) => [field, current[field]]));
@@ -61,7 +61,7 @@ export function withoutStaleFields(read: ObservedKey, expected: ObservedKey, wri
     }
   }
   // A new key may be seen without its tags, and without its aliases.
-  const isNew = writes.some(({ operation }) => operation === 'CreateKey');
+  const isNew = writes.some(({ operation }) => makesKey(operation));
   if (isNew && Object.keys(read.tags).length === 0) stale.add('tags');
   if (isNew && aliasesOf(read)?.length === 0) stale.add('aliases');
   if (stale.size === 0) return read;

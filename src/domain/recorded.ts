@@ -5,7 +5,7 @@ import { type DesiredKey, newlyMade, type ObservedKey, toldNames } from './argum
 import { valueIn } from './comparison.ts';
 import { differences } from './drift.ts';
 import { isPendingDeletion } from './key-state.ts';
-import { isAskedFor } from './operations.ts';
+import { isAskedFor, makesKey } from './operations.ts';
 import { policiesEqual } from './policy-equivalence.ts';
 import { type RecentWrite, withRecentWrites } from './recent-writes.ts';
 import { partitionIn } from './regions.ts';
@@ -29,10 +29,10 @@ export function asRecorded(
   read: ObservedKey,
   writes: (RecentWrite & { isOpen: boolean })[],
 ): ObservedKey[] {
-  const creation = writes.find(({ operation }) => operation === 'CreateKey');
+  const creation = writes.find(({ operation }) => makesKey(operation));
   const base = recorded ?? (creation === undefined ? null : asCreated(read, creation));
   if (base === null) return [];
-  const updates = writes.filter(({ operation }) => operation !== 'CreateKey' && !isAskedFor(operation));
+  const updates = writes.filter(({ operation }) => !makesKey(operation) && !isAskedFor(operation));
   const confirmed = withRecentWrites(
     base,
     updates.filter(({ isOpen }) => !isOpen),

@@ -5,12 +5,12 @@
 import { afterStep, mayRotate } from './after-step.ts';
 import type { DesiredKey, ObservedKey } from './arguments.ts';
 import { enabledIn, isPendingDeletion } from './key-state.ts';
-import type { Step } from './operations.ts';
+import type { MakingStep, Step } from './operations.ts';
 import { isReservedByAws, mostTags } from './tags.ts';
 
 export type Refusal = { operation: string; field: string | null; code: string; detail: string };
 
-type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
+type UpdateStep = Exclude<Step, MakingStep>;
 
 /**
  * The refusals that carrying out the steps would meet, and what is asked for that no step can reach.
@@ -21,7 +21,7 @@ export function refusalsOf(desired: DesiredKey, observed: ObservedKey | null, st
   const found = unattainable(desired, observed);
   let reached = observed;
   for (const step of steps) {
-    if (step.operation === 'CreateKey') continue;
+    if (step.operation === 'CreateKey' || step.operation === 'ReplicateKey') continue;
     const refused = refusalBy(reached, step);
     if (refused !== null) found.push({ operation: step.operation, field: step.field, ...refused });
     reached = afterStep(reached, step);

@@ -1,6 +1,6 @@
 /** Which argument KMS's refusal of a call is about, so that a caller is told where to look. */
 import type { ArgumentName } from './arguments.ts';
-import { operationOf } from './operations.ts';
+import { makesKey, operationOf } from './operations.ts';
 import { pointerSegment } from './pointer.ts';
 import type { Json, PolicyDocument, Violation } from './values.ts';
 
@@ -44,8 +44,7 @@ export function violationsBy(
   { code, message }: { code: string; message: string },
 ): Violation[] {
   if (call === null) return [];
-  const field =
-    call.operation === 'CreateKey' ? argumentOfCreate(code, message) : operationOf(call.operation)?.argument;
+  const field = makesKey(call.operation) ? argumentOfCreate(code, message) : operationOf(call.operation)?.argument;
   if (field == null) return [];
   const isPrincipal = field === 'policy' && /invalid principals?/i.test(message);
   const detail = isPrincipal ? `KMS knows no such principal: ${suspects(call)}.` : `KMS refused it: ${message}`;

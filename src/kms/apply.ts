@@ -1,6 +1,6 @@
 /** Carries out one step of a plan: one KMS call. */
-import type { ScheduleKeyDeletionResponse } from '@aws-sdk/client-kms';
-import type { Answered, CreateKeyParameters, Step } from '../domain/operations.ts';
+import type { CreateKeyResponse, ReplicateKeyResponse, ScheduleKeyDeletionResponse } from '@aws-sdk/client-kms';
+import type { Answered, MakingStep, Step } from '../domain/operations.ts';
 import type { Kms } from './client.ts';
 import { call, KmsFailure, unusableAnswer, unusablePart } from './errors.ts';
 import { type DescribedKey, targetOf, toDescribedKey } from './observe.ts';
@@ -8,26 +8,30 @@ import { answersWithKey, sendCreation, sendUpdate } from './operations.ts';
 import { type Permit, withPermit } from './permit.ts';
 
 /** A step for a key that exists. */
-export type UpdateStep = Exclude<Step, { operation: 'CreateKey' }>;
+export type UpdateStep = Exclude<Step, MakingStep>;
 
 /** A key that KMS has made. `described` is null where the answer lacks something that it says of every key. */
 export type MadeKey = { arn: string; key_id: string; key_state: string | null; described: DescribedKey | null };
 
 /**
- * Sends CreateKey once. There is no way to make it idempotent: after a failure that is not `certainlyNotDone`, the
- * caller must look for the ownership tag before it calls again.
+ * Sends CreateKey, or ReplicateKey, once. There is no way to make it idempotent: after a failure that is not
+ * `certainlyNotDone`, the caller must look for the ownership tag before it calls again.
  * @throws KmsFailure
  */
-export async function createKey(kms: Kms, parameters: CreateKeyParameters, permit: Permit): Promise<MadeKey> {
-  const { KeyMetadata } = await call('CreateKey', () => withPermit(permit, () => sendCreation(kms.writes, parameters)));
-  const { Arn, KeyId, KeyState, KeyUsage, KeySpec, CustomerMasterKeySpec, Origin, MultiRegion } = KeyMetadata ?? {};
-  if (Arn === undefined || KeyId === undefined) throw unusableAnswer('CreateKey', "the key's Arn and KeyId");
-  const description = KeyMetadata?.Description ?? parameters.Description;
+export async function createKey(kms: Kms, step: MakingStep, permit: Permit): Promise<MadeKey> {
+  const { operation, parameters } = step;
+  const answer: CreateKeyResponse & ReplicateKeyResponse = await call(operation, () =>
+    withPermit(permit, () => sendCreation(kms.writes, step)),
+  );
+  const metadata = answer.KeyMetadata ?? answer.ReplicaKeyMetadata;
+  const { Arn, KeyId, KeyState, KeyUsage, KeySpec, CustomerMasterKeySpec, Origin, MultiRegion } = metadata ?? {};
+  if (Arn === undefined || KeyId === undefined) throw unusableAnswer(operation, "the key's Arn and KeyId");
+  const description = metadata?.Description ?? parameters.Description;
   if (description !== parameters.Description) {
-    throw unusablePart('CreateKey', `a key that was asked for otherwise, ${Arn}`, description);
+    throw unusablePart(operation, `a key that was asked for otherwise, ${Arn}`, description);
   }
   const told = [KeyState, KeyUsage, KeySpec ?? CustomerMasterKeySpec, Origin, MultiRegion];
-  const described = told.includes(undefined) ? null : toDescribedKey('CreateKey', KeyMetadata);
+  const described = told.includes(undefined) ? null : toDescribedKey(operation, metadata);
   return { arn: Arn, key_id: KeyId, key_state: KeyState ?? null, described };
 }
 

@@ -7,7 +7,7 @@ import {
   ListAliasesCommand,
   ListResourceTagsCommand,
 } from '@aws-sdk/client-kms';
-import { mayRotate } from '../domain/after-step.ts';
+import { mayRotate, rotationUntold } from '../domain/after-step.ts';
 import { type AliasTargets, untoldKey } from '../domain/aliases.ts';
 import type { DescribedFields } from '../domain/arguments.ts';
 import type { KeySpec, KeyUsage } from '../domain/key-specs.ts';
@@ -59,6 +59,8 @@ export function toDescribedKey(operation: string, metadata: Partial<KeyMetadata>
     custom_key_store_id: metadata.CustomKeyStoreId ?? null,
     xks_key_id: metadata.XksKeyConfiguration?.Id ?? null,
     multi_region: isMultiRegion,
+    primary_arn: metadata.MultiRegionConfiguration?.PrimaryKey?.Arn ?? null,
+    replica_arns: (metadata.MultiRegionConfiguration?.ReplicaKeys ?? []).flatMap(({ Arn: arn }) => arn ?? []).sort(),
     deletion_date: metadata.DeletionDate?.toISOString() ?? null,
     key_manager: metadata.KeyManager === 'AWS' ? 'AWS' : 'CUSTOMER',
     is_replica: isMultiRegion ? (type === undefined ? null : type === 'REPLICA') : false,
@@ -70,8 +72,8 @@ export function toDescribedKey(operation: string, metadata: Partial<KeyMetadata>
 type Known = { described?: DescribedKey; aliases: readonly string[] | null };
 
 /**
- * Observes a key with four reads, three where rotation does not apply; of one whose aliases are managed with one more, and another
- * for each that it lacks.
+ * Observes a key with four reads, three where rotation does not apply or is that of another key; of one whose aliases are managed
+ * with one more, and another for each that it lacks.
  * @throws KmsFailure
  */
 export async function observeKey(kms: Kms, keyId: string, { described, aliases }: Known): Promise<ObservedKey> {
@@ -80,7 +82,7 @@ export async function observeKey(kms: Kms, keyId: string, { described, aliases }
   const [policy, tags, rotation, targets] = await Promise.all([
     readPolicy(kms, key_id),
     readTags(kms, key_id),
-    mayRotate(description) && description.is_replica !== true ? readRotation(kms, key_id) : null,
+    rotationOf(kms, description),
     aliases === null ? null : readAliases(kms, key_id, aliases),
   ]);
   return { ...knownOf(description), policy, tags, rotation, aliases: targets };
@@ -138,6 +140,11 @@ async function listAliases(kms: Kms, keyId: string): Promise<string[] | null> {
     marker = ends(nextMarker('ListAliases', page)) ?? undefined;
   } while (marker !== undefined);
   return names;
+}
+
+async function rotationOf(kms: Kms, described: DescribedKey): Promise<Rotation | null> {
+  if (!mayRotate(described)) return null;
+  return described.is_replica ? rotationUntold : readRotation(kms, described.key_id);
 }
 
 /** What DescribeKey tells of a key that is looked at for its owner. */

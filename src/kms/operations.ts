@@ -29,6 +29,9 @@ import {
   ListResourceTagsCommand,
   PutKeyPolicyCommand,
   type PutKeyPolicyCommandInput,
+  ReplicateKeyCommand,
+  type ReplicateKeyCommandInput,
+  type ReplicateKeyCommandOutput,
   RetireGrantCommand,
   type RetireGrantCommandInput,
   RevokeGrantCommand,
@@ -45,9 +48,11 @@ import {
   type UpdateAliasCommandInput,
   UpdateKeyDescriptionCommand,
   type UpdateKeyDescriptionCommandInput,
+  UpdatePrimaryRegionCommand,
+  type UpdatePrimaryRegionCommandInput,
 } from '@aws-sdk/client-kms';
 import {
-  type CreateKeyParameters,
+  type MakingStep,
   type OperationName,
   operationNames,
   type ParametersOf,
@@ -55,7 +60,7 @@ import {
   readTable,
   type Step,
 } from '../domain/operations.ts';
-import type { Tags } from '../domain/values.ts';
+import type { PolicyDocument, Tags } from '../domain/values.ts';
 
 type Write<Parameters, Input, Output = object> = {
   /** What is sent. @param KeyId of the key that it is for; CreateKey has none. */
@@ -87,11 +92,7 @@ const noAlias = (keyId: string) => `alias/keyward-asks-${keyId}`;
 
 const writeTable = {
   CreateKey: write<'CreateKey', CreateKeyCommandInput, CreateKeyCommandOutput>({
-    input: (_none, { Policy, Tags, ...rest }) => ({
-      ...rest,
-      Tags: toTagList(Tags),
-      ...(Policy === undefined ? {} : { Policy: JSON.stringify(Policy) }),
-    }),
+    input: (_none, parameters) => asSent(parameters),
     send: (client, input) => client.send(new CreateKeyCommand(input)),
     probe: (_none, owned) => ({
       KeyUsage: none as string as KeyUsageType,
@@ -99,6 +100,17 @@ const writeTable = {
       Policy: 'none',
       Tags: [owned],
     }),
+  }),
+  ReplicateKey: write<'ReplicateKey', ReplicateKeyCommandInput, ReplicateKeyCommandOutput>({
+    // The key that it is for is the primary: the replica does not exist yet.
+    input: (_none, parameters) => asSent(parameters),
+    send: (client, input) => client.send(new ReplicateKeyCommand(input)),
+    probe: (KeyId, owned) => ({ KeyId, ReplicaRegion: 'us-east-1', Policy: 'none', Tags: [owned] }),
+  }),
+  UpdatePrimaryRegion: write<'UpdatePrimaryRegion', UpdatePrimaryRegionCommandInput>({
+    input: (KeyId, parameters) => ({ KeyId, ...parameters }),
+    send: (client, input) => client.send(new UpdatePrimaryRegionCommand(input)),
+    probe: (KeyId) => ({ KeyId, PrimaryRegion: 'us-east-1' }),
   }),
   TagResource: write<'TagResource', TagResourceCommandInput>({
     input: (KeyId, { Tags }) => ({ KeyId, Tags: toTagList(Tags) }),
@@ -186,10 +198,9 @@ export function parametersOf({ operation, parameters }: Step, keyId: string): Re
   return writeOf(operation).input(keyId, parameters) as Record<string, unknown>;
 }
 
-/** Sends CreateKey. */
-export function sendCreation(client: KMSClient, parameters: CreateKeyParameters): Promise<CreateKeyCommandOutput> {
-  const { input, send } = writeTable.CreateKey;
-  return send(client, input('', parameters));
+/** Sends CreateKey or ReplicateKey. */
+export function sendCreation(client: KMSClient, step: MakingStep): Promise<object> {
+  return sendUpdate(client, '', step);
 }
 
 /** Sends a step for a key that exists. */
@@ -230,6 +241,11 @@ const reads: { [Name in ReadName]: (client: KMSClient, KeyId: string) => Promise
 export function probesOfReads(keyId: string) {
   const names = Object.keys(readTable) as ReadName[];
   return names.map((operation) => ({ operation, send: (client: KMSClient) => reads[operation](client, keyId) }));
+}
+
+/** What a key is made with. */
+function asSent<Parameters extends { Policy?: PolicyDocument; Tags: Tags }>({ Policy, Tags, ...rest }: Parameters) {
+  return { ...rest, Tags: toTagList(Tags), ...(Policy === undefined ? {} : { Policy: JSON.stringify(Policy) }) };
 }
 
 /** In the order of their names, so that the same tags make the same call: PostgreSQL keeps them in an order of its own. */

@@ -8,7 +8,7 @@ import { accessAnswers, accessBodies } from './access-examples.ts';
 import type { Problem } from './common.ts';
 import type { Event, Revision } from './history.ts';
 import type { Import, ImportCreate, ImportItem } from './imports.ts';
-import type { Key, KeyCreate, KeyImport, KeyPatch, KeyResolution } from './key.ts';
+import type { Key, KeyCreate, KeyImport, KeyPatch, KeyResolution, ReplicaCreate } from './key.ts';
 import type { ApplyResult, ExportedKey, KeyDeclaration, KeyRelease, KeyReleased } from './key-lines.ts';
 import type { Plan } from './plan.ts';
 import type { Provider, ProviderCheck, ProviderCreate, ProviderPatch } from './provider.ts';
@@ -37,6 +37,7 @@ const keyCreate: KeyCreate = {
   enable_key_rotation: true,
 };
 const keyPatch: KeyPatch = { description: 'Card data', tags: { env: 'prod' } };
+const replicaCreate: ReplicaCreate = { provider: 'payments-eu', description: 'Card data, for recovery' };
 const keyImport: KeyImport = { key_id: keyId };
 const keyResolution: KeyResolution = { key_id: keyId, is_mine: true };
 const keyDeclaration: KeyDeclaration = { id, ...keyCreate };
@@ -55,6 +56,7 @@ export const bodyExamples: Record<string, unknown> = {
   ...accessBodies,
   KeyCreate: keyCreate,
   KeyPatch: keyPatch,
+  ReplicaCreate: replicaCreate,
   KeyImport: keyImport,
   ImportCreate: importCreate,
   KeyResolution: keyResolution,
@@ -74,6 +76,7 @@ const key: Key = {
   arn,
   key_id: keyId,
   provider: 'payments-prod',
+  replica_of: null,
   ...defaults,
   description: 'Card data of the payments team',
   policy,
@@ -91,6 +94,8 @@ const key: Key = {
     drift: [],
     error: null,
     aliases: ['alias/payments'],
+    primary_arn: null,
+    replicas: [],
     held: false,
     deletion_date: null,
     last_observed_at: now,

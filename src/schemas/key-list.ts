@@ -1,6 +1,6 @@
 /** Lists of keys: which keys, in which order, and how many. */
 import { type Static, Type } from 'typebox';
-import { page, pageOf, ref, stringEnum } from './common.ts';
+import { KeyId, page, pageOf, ref, stringEnum } from './common.ts';
 import { DriftPolicy, fields, Key, KeyPartial, KeySpec, KeyUsage, SyncState } from './key.ts';
 
 export const KeyList = pageOf(Key, 'KeyList', 'keys');
@@ -38,6 +38,7 @@ const filters = {
   multi_region: Type.Optional(Type.Boolean({ description: 'Only multi-Region keys, or others.' })),
   drift_policy: Type.Optional(ref(DriftPolicy)),
   deletion_protection: Type.Optional(Type.Boolean({ description: 'Only keys with that protection, or without.' })),
+  replica_of: Type.Optional(Type.String({ ...KeyId, description: 'Only replicas of the key with this id.' })),
   provider: Type.Optional(Type.String({ description: 'Only keys of this provider.' })),
   key_id: Type.Optional(Type.String({ description: 'Only the key with this id in KMS.' })),
   arn: Type.Optional(Type.String({ description: 'Only the key with this ARN.' })),

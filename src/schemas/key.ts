@@ -1,6 +1,12 @@
 /** The key: Terraform's `aws_kms_key` as the HTTP contract has it. */
 import { type Static, type TOptional, type TSchema, Type } from 'typebox';
-import { type ArgumentName, argumentTable, type DeclaredKey } from '../domain/arguments.ts';
+import {
+  type ArgumentName,
+  argumentTable,
+  type DeclaredKey,
+  type ImmutableArguments,
+  ofPrimary,
+} from '../domain/arguments.ts';
 import { keySpecs, keyUsages } from '../domain/key-specs.ts';
 import {
   KeyId,
@@ -154,6 +160,22 @@ export const KeyCreate = Type.Object(
   { $id: 'KeyCreate', additionalProperties: false, description: 'A key to create. null stands for the default.' },
 );
 
+/** What a replica declares of its own. */
+const ofReplica = Object.fromEntries(
+  Object.entries(given).filter(([name]) => !ofPrimary.has(name as ArgumentName)),
+) as Omit<typeof given, keyof ImmutableArguments | 'enable_key_rotation' | 'rotation_period_in_days'>;
+
+/** The body of POST /keys/{id}/replicas. */
+export const ReplicaCreate = Type.Object(
+  { provider: Type.String({ ...providerLimits, description: 'The same account, and another Region.' }), ...ofReplica },
+  {
+    $id: 'ReplicaCreate',
+    additionalProperties: false,
+    description:
+      'A replica of a multi-Region key. null stands for the default. Usage, spec and rotation are those of the primary key.',
+  },
+);
+
 /** The body of PATCH: a JSON Merge Patch (RFC 7396) in which each field is one value, and tags alone merge. */
 export const KeyPatch = Type.Object(
   {
@@ -215,6 +237,16 @@ export const SyncError = Type.Object(
   { $id: 'SyncError', description: 'Why KMS does not hold what is declared.' },
 );
 
+export const Replica = Type.Object(
+  {
+    id: nullable(Type.String({ description: 'Of its record; null: it has none that you may see.' })),
+    provider: nullable(Type.String({ description: 'Of its record; null: it has none that you may see.' })),
+    arn: nullable(Type.String({ description: 'null until created.' })),
+    key_state: nullable(Type.String({ description: "KMS's KeyState, as last observed; null: not known." })),
+  },
+  { $id: 'Replica', description: 'A replica of a multi-Region key.' },
+);
+
 export const KeyStatus = Type.Object(
   {
     state: ref(SyncState),
@@ -229,6 +261,14 @@ export const KeyStatus = Type.Object(
           'The names that point at the key, as last observed; null: not known, as where they are not managed.',
       }),
     ),
+    primary_arn: nullable(
+      Type.String({
+        description: 'Of a multi-Region replica: the ARN of its primary key, as last observed; else null.',
+      }),
+    ),
+    replicas: Type.Array(ref(Replica), {
+      description: 'Of a multi-Region primary key: its replicas, those that are being made too.',
+    }),
     held: Type.Boolean({
       description: 'Nothing is written to KMS until somebody resumes the key or asks something of it: see Recovery.',
     }),
@@ -254,6 +294,12 @@ export const Key = Type.Object(
     arn: nullable(Type.String({ description: 'null until created.' })),
     key_id: nullable(Type.String({ description: "KMS's key id; null until created." })),
     provider,
+    replica_of: nullable(
+      Type.String({
+        format: 'uuid',
+        description: 'Of a multi-Region replica: the id of its primary key; null: it is none, or that has no record.',
+      }),
+    ),
     ...ofKms,
     tags_all: ref(Tags),
     drift_policy,
@@ -322,6 +368,8 @@ export const DeletionQuery = Type.Object(
 export const KeyParams = Type.Object({ id: Type.String({ description: "Keyward's id of the key." }) });
 
 export type KeyCreate = Static<typeof KeyCreate>;
+export type ReplicaCreate = Static<typeof ReplicaCreate>;
+export type Replica = Static<typeof Replica>;
 export type KeyPatch = Static<typeof KeyPatch>;
 export type KeyImport = Static<typeof KeyImport>;
 export type KeyResolution = Static<typeof KeyResolution>;
@@ -337,10 +385,12 @@ export const keySchemas = [
   SyncState,
   KeyCreate,
   KeyPatch,
+  ReplicaCreate,
   KeyImport,
   KeyResolution,
   Drift,
   SyncError,
+  Replica,
   KeyStatus,
   TakenAlias,
   Key,

@@ -115,7 +115,7 @@ async function removeWrites(client: PoolClient, { journal }: Retention, after: s
       DELETE FROM kms_writes WHERE id IN (
         SELECT id FROM batch AS w
         WHERE finished_at < now() - ${days('$2')} AND outcome IN ('done', 'refused', 'not_done', 'skipped')
-          AND (operation <> 'CreateKey' OR outcome <> 'done' AND made_key_id IS NULL)
+          AND (operation NOT IN ('CreateKey', 'ReplicateKey') OR outcome <> 'done' AND made_key_id IS NULL)
           AND NOT EXISTS (SELECT 1 FROM ${keyTables} WHERE keys.id = w.key_ref AND NOT (
             (state = 'deleted' OR (${isPlain}) IS TRUE) AND work.last_observed_at > w.finished_at + interval '1 hour') IS TRUE)
           AND NOT EXISTS (SELECT 1 FROM former_keys f WHERE f.id = w.key_ref AND f.deletion = 'waiting'))

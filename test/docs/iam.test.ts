@@ -8,6 +8,7 @@ import {
   DescribeKeyCommand,
   EnableKeyCommand,
   type KMSClient,
+  ReplicateKeyCommand,
   TagResourceCommand,
 } from '@aws-sdk/client-kms';
 import { GetResourcesCommand, ResourceGroupsTaggingAPIClient } from '@aws-sdk/client-resource-groups-tagging-api';
@@ -145,7 +146,10 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   await answers(202, 'DELETE', at);
   await answers(200, 'POST', `${at}/restore`);
   await answers(200, 'POST', `${at}/replace`, { multi_region: true });
-  t.match(await answers(201, 'POST', '/v1/keys', { provider, multi_region: true }), { key_id: /^mrk-/ });
+  const primary = await answers(201, 'POST', '/v1/keys', { provider, multi_region: true });
+  t.match(primary, { key_id: /^mrk-/ });
+  const elsewhere = await addProvider(call, { name: 'portal-eu', region: 'eu-west-1', assume_role });
+  await answers(201, 'POST', `/v1/keys/${primary.id}/replicas`, { provider: elsewhere });
   await answers(201, 'POST', '/v1/keys', { provider, custom_key_store_id: await connectedStore(admin) });
 
   const outside = await createKey(admin, { Description: 'outside' });
@@ -173,6 +177,7 @@ test('the policy of the role is all that Keyward needs, and Keyward uses all of 
   const granted = new Set(grants(policy).map(({ action }) => action));
   // The one is part of CreateKey, and the other needs no permission.
   granted.delete('iam:CreateServiceLinkedRole');
+  granted.delete('kms:UpdatePrimaryRegion');
   used.delete('kms:GetCallerIdentity');
   t.same([...used].sort(), [...granted].sort(), 'every action of the policy was used, and no other');
 
@@ -244,6 +249,8 @@ const others: typeof writes = {
           ?.send(kms),
     ]),
   ),
+  'kms:ReplicateKey': (kms, KeyId) =>
+    kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'eu-west-1', Tags: [ownership('x')] })),
   'kms:CreateKey': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')] })),
   'CreateAndClaimKeys kms:TagResource': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')] })),
   'iam:CreateServiceLinkedRole': (kms) => kms.send(new CreateKeyCommand({ Tags: [ownership('x')], MultiRegion: true })),

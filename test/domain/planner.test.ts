@@ -45,7 +45,7 @@ function carryOut(
       const { key_usage, customer_master_key_spec, custom_key_store_id, xks_key_id, multi_region } = desired;
       const fixed = { key_usage, customer_master_key_spec, custom_key_store_id, xks_key_id, multi_region };
       const described = { ...usualKey, ...fixed, description: step.parameters.Description };
-      reached = afterCreate(described, step.parameters, step.parameters.Policy ?? { Statement: [] });
+      reached = afterCreate(described, step, step.parameters.Policy ?? { Statement: [] });
       continue;
     }
     const refused = refusal(reached, step);

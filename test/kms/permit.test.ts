@@ -7,14 +7,18 @@ import { KmsFailure } from '../../src/kms/errors.ts';
 import { NotSent, writeTimes } from '../../src/kms/permit.ts';
 import { Limiter } from '../../src/kms/quotas.ts';
 
-const parameters = {
-  Description: '',
-  KeyUsage: 'ENCRYPT_DECRYPT',
-  KeySpec: 'SYMMETRIC_DEFAULT',
-  Origin: 'AWS_KMS',
-  MultiRegion: false,
-  BypassPolicyLockoutSafetyCheck: false,
-  Tags: {},
+const step = {
+  operation: 'CreateKey',
+  field: null,
+  parameters: {
+    Description: '',
+    KeyUsage: 'ENCRYPT_DECRYPT',
+    KeySpec: 'SYMMETRIC_DEFAULT',
+    Origin: 'AWS_KMS',
+    MultiRegion: false,
+    BypassPolicyLockoutSafetyCheck: false,
+    Tags: {},
+  },
 } as const;
 
 function signedAt(header: string | string[] | undefined): number {
@@ -44,7 +48,7 @@ test('a write goes out with leave only, and AWS refuses it soon after', async (t
   t.teardown(() => kms.close());
 
   for (let count = 0; count < 2; count += 1) {
-    const throttled = await createKey(kms, parameters, { beforeSend: async () => {} }).catch((error: unknown) => error);
+    const throttled = await createKey(kms, step, { beforeSend: async () => {} }).catch((error: unknown) => error);
     t.match(throttled, { kind: 'throttled' });
   }
   const expiry = (date: number) => date + 300_000 - Date.now();
@@ -53,7 +57,7 @@ test('a write goes out with leave only, and AWS refuses it soon after', async (t
   t.ok(expiry(dates[1] ?? 0) - skew <= times.signatureLife, "by AWS's clock, once an answer has told of it");
   t.ok(expiry(dates[1] ?? 0) - skew > 0);
 
-  const late = createKey(kms, parameters, {
+  const late = createKey(kms, step, {
     beforeSend: async () => {
       throw new NotSent('Too late.');
     },

@@ -11,6 +11,7 @@ import { placeOf } from '../../services/access/keys.ts';
 import { findKey } from '../../services/keys/find.ts';
 import { listKeys } from '../../services/keys/list.ts';
 import { findKeyByName } from '../../services/keys/look-up.ts';
+import { markOfRelatives, relativesOf } from '../../services/keys/relatives.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
 import { summarizeKeys } from '../../services/keys/summary.ts';
 import type { KeyRow } from '../../services/rows/key-row.ts';
@@ -22,13 +23,16 @@ const keyAnswers = {
 };
 
 /** @param fields those that are asked for; undefined: all. */
-function sendRead(request: FastifyRequest, reply: FastifyReply, row: KeyRow, fields?: KeyField[]) {
-  const { gap } = reply.server.services.watch;
-  const allowed_actions = rightsOf(request).access.permissionsFor(placeOf(row));
-  const tag = tagFor(entityTag(row, gap), markOf(allowed_actions));
+async function sendRead(request: FastifyRequest, reply: FastifyReply, row: KeyRow, fields?: KeyField[]) {
+  const { services } = reply.server;
+  const { gap } = services.watch;
+  const { access } = rightsOf(request);
+  const allowed_actions = access.permissionsFor(placeOf(row));
+  const relatives = (await relativesOf(services, [row], access))(row);
+  const tag = tagFor(entityTag(row, gap), markOf(allowed_actions) + markOfRelatives(relatives));
   reply.header('etag', tag);
   if (isCurrent(request.headers['if-none-match'], tag)) return reply.code(304).send();
-  const key = { ...toKey(row, gap), allowed_actions };
+  const key = { ...toKey(row, gap, relatives), allowed_actions };
   return fields === undefined
     ? reply.type('application/json').send(key)
     : reply.type(partialType).send(only({ ...key, etag: tag }, fields));
@@ -65,8 +69,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const { rows, nextCursor } = await listKeys(app.services, query, rightsOf(request).access);
       const { gap } = app.services.watch;
       const { access } = rightsOf(request);
+      const relatives = await relativesOf(app.services, rows, access);
       const items = rows.map((row) => {
-        const key = { ...toKey(row, gap), etag: entityTag(row, gap) };
+        const key = { ...toKey(row, gap, relatives(row)), etag: entityTag(row, gap) };
         if (fields === undefined) return key;
         return only({ ...key, allowed_actions: access.permissionsFor(placeOf(row)) }, fields);
       });

@@ -2,11 +2,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { unstorableTexts } from '../../domain/text.ts';
 import type { Json } from '../../domain/types.ts';
-import { actorOf } from '../../plugins/auth.ts';
+import { actorOf, rightsOf } from '../../plugins/auth.ts';
 import { bodyViolations } from '../../plugins/validation.ts';
 import { problems } from '../../schemas/common.ts';
 import type { Key } from '../../schemas/key.ts';
 import type { Accepted, Command } from '../../services/commands/declare.ts';
+import { relativesOf } from '../../services/keys/relatives.ts';
 import { entityTag, toKey } from '../../services/keys/representation.ts';
 import { type Input, invalidInput, ProblemError } from '../../services/problems.ts';
 import { applyPreference } from '../preferences.ts';
@@ -118,11 +119,22 @@ export function takenIn(taken: Accepted['taken']): { aliases_taken?: NonNullable
 }
 
 /** Answers with a key: the given status when KMS holds what was asked for, 202 while it does not yet. */
-export function sendKey(reply: FastifyReply, { row, pending, taken }: Accepted, done: number): FastifyReply {
-  const { gap } = reply.server.services.watch;
+export async function sendKey(
+  reply: FastifyReply,
+  { row, pending, taken }: Accepted,
+  done: number,
+): Promise<FastifyReply> {
+  const { services } = reply.server;
+  const { gap } = services.watch;
+  const relatives = await relativesOf(services, [row], rightsOf(reply.request).access);
   return reply
     .code(pending ? 202 : done)
     .header('etag', entityTag(row, gap))
     .type('application/json')
-    .send({ ...toKey(row, gap), ...takenIn(taken) });
+    .send({ ...toKey(row, gap, relatives(row)), ...takenIn(taken) });
+}
+
+/** Answers with a key that may be new. */
+export function sendNewKey(reply: FastifyReply, accepted: Accepted): Promise<FastifyReply> {
+  return sendKey(reply.header('location', `/v1/keys/${accepted.row.id}`), accepted, 201);
 }

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { acceptJson, refuseBody } from '../../plugins/bodies.ts';
 import { problems, ref } from '../../schemas/common.ts';
 import { KeyCreate, KeyImport, KeyParams, KeyPatch, TakeQuery } from '../../schemas/key.ts';
-import { type Accepted, createKey, updateKey } from '../../services/commands/declare.ts';
+import { createKey, updateKey } from '../../services/commands/declare.ts';
 import { importKey } from '../../services/commands/import.ts';
 import { putKey } from '../../services/commands/put.ts';
 import { recreateKey, replaceKey } from '../../services/commands/replace.ts';
@@ -15,6 +15,7 @@ import {
   keyAnswer,
   newKeyAnswers,
   sendKey,
+  sendNewKey,
   writeAnswers,
   writeHeaders,
 } from './shared.ts';
@@ -191,9 +192,5 @@ const replacementRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
 const warningHeader = { 'Keyward-Warning': { type: 'string', description: 'What is lost.' } };
 const dataIsLost = 'Data that was encrypted under the lost key cannot be decrypted any more.';
-
-function sendNewKey(reply: Parameters<typeof sendKey>[0], accepted: Accepted) {
-  return sendKey(reply.header('location', `/v1/keys/${accepted.row.id}`), accepted, 201);
-}
 
 export default routes;

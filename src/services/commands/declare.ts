@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuidv7 } from 'uuid';
 import type { TakenAlias } from '../../domain/aliases.ts';
 import type { RevisionOrigin } from '../../domain/events.ts';
+import type { Permission } from '../../domain/permissions.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { giveAliasesBack } from '../keys/aliases.ts';
@@ -73,10 +74,15 @@ export async function createKey(services: Services, input: Input, command: Comma
 }
 
 /** Another run of the same command may have been faster. @throws the error when none was. */
-async function generationOfOtherRun(services: Services, command: Command, error: unknown): Promise<number> {
+export async function generationOfOtherRun(services: Services, command: Command, error: unknown): Promise<number> {
   const other = await findEarlierRun(services, command);
   if (other === null) throw error;
   return other.generation;
+}
+
+/** The command with the permission that what it does asks for. */
+export function asking(command: Command, permission: Permission): Command {
+  return { ...command, rights: { ...command.rights, permission } };
 }
 
 /** `keyId` of a key that somebody made outside; null: a refused key must not exist in KMS, or its record stays. */

@@ -1,6 +1,7 @@
 /** Turns what a caller sent into a declared key, or into everything that is wrong with it. */
 import type { Rights } from '../../domain/access.ts';
 import { haveSameNames } from '../../domain/aliases.ts';
+import { type ArgumentName, ofPrimary } from '../../domain/arguments.ts';
 import {
   argumentViolations,
   type GivenArguments,
@@ -15,10 +16,12 @@ import { patchedTags, type TagSettings } from '../../domain/tags.ts';
 import { depthOf } from '../../domain/text.ts';
 import type { Json, ObservedKey, Tags, Violation } from '../../domain/types.ts';
 import type { Services } from '../context.ts';
+import { lookUpKey } from '../keys/find.ts';
 import { type Input, invalidInput } from '../problems.ts';
 import { findSettings, type NamedProvider, settingsFor, standardProvider } from '../providers/settings.ts';
 import { type DeclaredKey, declaredOf, observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
+import { primaryNameOf } from '../rows/relatives.ts';
 
 type Given = GivenArguments & { provider?: string | null };
 
@@ -58,10 +61,33 @@ const withoutSettings = {
   drift_policy: 'enforce' as const,
 };
 
+/**
+ * The replica that the body of POST …/replicas declares.
+ * @throws ProblemError invalid-input with every violation at once.
+ */
+export async function declaredByReplication(services: Services, primary: KeyRow, input: Input, rights: Rights) {
+  const body = input.body;
+  const own = body !== null && typeof body === 'object' && !Array.isArray(body) ? body : {};
+  const { enable_key_rotation: _rotates, rotation_period_in_days: _period, ...fixed } = primaryOnly(primary);
+  // What it has in common with its primary key is not the body's: the schema has no such fields.
+  return declaredByCreate(services, { ...input, body: { ...own, ...fixed } }, rights);
+}
+
+/** What a replica has in common with its primary key. */
+function primaryOnly(row: KeyRow): Partial<GivenArguments> {
+  return Object.fromEntries(Object.entries(declaredOf(row)).filter(([name]) => ofPrimary.has(name as ArgumentName)));
+}
+
 type Settings = Pick<ProviderSettings, 'default_tags' | 'ignore_tags' | 'drift_policy'>;
 
 /** A key as it stands when a patch comes. */
-export type PatchTarget = { declared: DeclaredKey; provider: NamedProvider; observed: ObservedKey | null };
+export type PatchTarget = {
+  declared: DeclaredKey;
+  provider: NamedProvider;
+  observed: ObservedKey | null;
+  /** Of a replica: what names its primary key, and what it has from that. */
+  primary: { name: string; has: DeclaredKey } | null;
+};
 
 /** @throws ProblemError temporarily-unavailable without its provider. */
 export async function patchTarget(services: Services, row: KeyRow): Promise<PatchTarget> {
@@ -69,7 +95,32 @@ export async function patchTarget(services: Services, row: KeyRow): Promise<Patc
     declared: declaredOf(row),
     provider: { name: row.provider, settings: await settingsFor(services, row.provider) },
     observed: observedOf(row),
+    primary: await primaryOf(services, row),
   };
+}
+
+async function primaryOf(services: Services, row: KeyRow): Promise<PatchTarget['primary']> {
+  const name = primaryNameOf(row);
+  if (name === null) return null;
+  const primary = row.replica_of === null ? undefined : await lookUpKey(services, row.replica_of);
+  return { name, has: declaredOf(primary ?? row) };
+}
+
+/**
+ * What a body says of what a replica has from its primary key: it may say that as it is, and nothing else.
+ * @returns the body with what is declared of the replica in its place.
+ */
+function withoutPrimarys({ primary, declared }: PatchTarget, given: Given): { given: Given; violations: Violation[] } {
+  if (primary === null) return { given, violations: [] };
+  const names = [...ofPrimary];
+  const violations = names
+    .filter((name) => (given[name] ?? primary.has[name]) !== primary.has[name])
+    .map((name): Violation => {
+      const detail = `A replica has it from its primary key, ${primary.name}: change it there.`;
+      return { pointer: `/${name}`, code: 'immutable', detail };
+    });
+  const own = Object.fromEntries(names.map((name) => [name, declared[name]]));
+  return { given: { ...given, ...own }, violations };
 }
 
 /**
@@ -85,7 +136,7 @@ export function declaredByPatch(services: Services, target: PatchTarget, input: 
  * @throws ProblemError invalid-input with every violation at once.
  */
 export function declaredByPut(services: Services, target: PatchTarget, input: Input): DeclaredKey {
-  const { given, invalidFields, violations: broken } = usablePart(input);
+  const { given, invalidFields, violations: broken } = usablePartFor(target, input);
   const { lifecycle, pending_window_in_days } = target.declared;
   const declared = { ...complete(given, target.provider.settings), lifecycle, pending_window_in_days };
   const named = { ...(invalidFields.has('provider') ? {} : { provider: null }), ...given };
@@ -146,7 +197,7 @@ export function declaredByReplacement(
 }
 
 function merge(target: PatchTarget, input: Input): Merged {
-  const { given, invalidFields, violations: broken } = usablePart(input);
+  const { given, invalidFields, violations: broken } = usablePartFor(target, input);
   const { lifecycle, pending_window_in_days } = target.declared;
   const declared: DeclaredKey = {
     ...complete(patched(target.declared, given), target.provider.settings),
@@ -220,6 +271,13 @@ function usablePart({ body, violations: found }: Input) {
     .filter(([name]) => !invalidFields.has(name))
     .map(([name, value]) => [name, name === 'tags' ? withoutInvalidTags(value, violations) : value]);
   return { given: Object.fromEntries(usable) as Given, invalidFields, violations };
+}
+
+/** The same for a key that is there. */
+function usablePartFor(target: PatchTarget, input: Input) {
+  const { given, invalidFields, violations } = usablePart(input);
+  const own = withoutPrimarys(target, given);
+  return { given: own.given, invalidFields, violations: [...violations, ...own.violations] };
 }
 
 /** A tag without a value is right in a PATCH, which removes it, and wrong in a POST: the schema says which. */

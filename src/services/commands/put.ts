@@ -10,7 +10,7 @@ import { entityTag } from '../keys/representation.ts';
 import { findEarlierRun, hasHistory, lastEndOf } from '../keys/revisions.ts';
 import { conflict, type Input, ProblemError } from '../problems.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { type Accepted, type Command, change, createKey, settleNewKey, tellingTaken } from './declare.ts';
+import { type Accepted, asking, type Command, change, createKey, settleNewKey, tellingTaken } from './declare.ts';
 import { declaredByPut, patchTarget } from './input.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
@@ -100,11 +100,6 @@ async function make(services: Services, id: string, input: Input, command: PutCo
     if (error instanceof ProblemError || (await lookUpKey(services, id)) === undefined) throw error;
     return null;
   }
-}
-
-/** The command with the permission that what it does asks for. */
-function asking(command: Command, permission: 'keys:create' | 'keys:update'): Command {
-  return { ...command, rights: { ...command.rights, permission } };
 }
 
 /** @throws ProblemError stale-generation where If-None-Match names the key as it is. */

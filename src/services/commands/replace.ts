@@ -7,7 +7,13 @@ import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { findKey } from '../keys/find.ts';
 import { recordChange } from '../keys/intents.ts';
-import { assertManaged, assertMatches, assertNotLost, assertSettledInKms } from '../keys/preconditions.ts';
+import {
+  assertManaged,
+  assertMatches,
+  assertNotLost,
+  assertNotReplica,
+  assertSettledInKms,
+} from '../keys/preconditions.ts';
 import { findEarlierRun } from '../keys/revisions.ts';
 import { conflict, type Input, invalidInput, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
@@ -28,9 +34,11 @@ import { keptRow, waitForGeneration } from './settlement.ts';
  */
 export function replaceKey(services: Services, id: string, input: Input, command: Command): Promise<Accepted> {
   return supersede(services, id, command, 'replace', async (row) => {
+    assertNotReplica(row, 'replaced');
     assertSettledInKms(row);
     assertNotLost(row);
     assertRestored(row);
+    await assertNoReplicas(services, row);
     if (row.deletion_protection) {
       const detail = 'A replacement schedules the deletion of the KMS key, and the key has deletion_protection.';
       throw conflict(`${detail} Set it to false first.`, id);
@@ -48,6 +56,7 @@ export function replaceKey(services: Services, id: string, input: Input, command
  */
 export function recreateKey(services: Services, id: string, command: Command): Promise<Accepted> {
   return supersede(services, id, command, 'recreate', async (row) => {
+    assertNotReplica(row, 'made anew by itself (delete it, and replicate the primary key again)');
     assertSettledInKms(row);
     if (isMissing(errorOf(row))) {
       throw conflict(`KMS does not find the key, and may yet: ${errorOf(row)?.message}`, id);
@@ -57,6 +66,19 @@ export function recreateKey(services: Services, id: string, command: Command): P
     }
     return declaredOf(row);
   });
+}
+
+/** A replica is of one KMS key, and stays with that. @throws ProblemError conflict */
+async function assertNoReplicas({ database }: Services, { id, multi_region }: KeyRow): Promise<void> {
+  if (!multi_region) return;
+  const where = { replica_of: id, state: { not: 'deleted' } };
+  const replicas = await database.prisma.key.findMany({ where, select: { id: true } });
+  if (replicas.length === 0) return;
+  const ids = replicas.map((replica) => replica.id).join(', ');
+  throw conflict(
+    `The key has replicas, which stay those of the old KMS key: ${ids}. Delete or release them first.`,
+    id,
+  );
 }
 
 /** A refused replacement goes back to what KMS held: that must not be the deletion which the owner takes back. */

@@ -4,7 +4,13 @@ import type { OnDemandRotation, Transaction } from '../../database/client.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { findKey } from '../keys/find.ts';
-import { assertManaged, assertMatches, assertNotLost, assertSettledInKms } from '../keys/preconditions.ts';
+import {
+  assertManaged,
+  assertMatches,
+  assertNotLost,
+  assertNotReplica,
+  assertSettledInKms,
+} from '../keys/preconditions.ts';
 import { invalidInput, type KmsError, keyNotFound, refusedByKms } from '../problems.ts';
 import { ask } from '../rows/ask.ts';
 import type { KeyRow } from '../rows/key-row.ts';
@@ -21,6 +27,7 @@ export async function rotateKey(services: Services, id: string, command: Command
   if (!(await isRecorded(services.database.prisma, rotationId))) {
     assertMatches(row, command.ifMatch);
     assertManaged(row);
+    assertNotReplica(row, 'rotated');
     assertRotatable(row);
     assertSettledInKms(row);
     assertNotLost(row);

@@ -24,6 +24,7 @@ function columnFilters(query: KeyFilters): Prisma.Sql[] {
   if (created !== undefined) filters.push(Prisma.sql`keys.created_at >= ${new Date(created)}`);
   if (updated !== undefined) filters.push(Prisma.sql`keys.updated_at >= ${new Date(updated)}`);
   if (query.alias !== undefined) filters.push(aliasFilter(query.alias));
+  if (query.replica_of !== undefined) filters.push(Prisma.sql`keys.replica_of = ${query.replica_of}::uuid`);
   if (query.q !== undefined) filters.push(textFilter(query.q));
   return filters;
 }

@@ -31,6 +31,8 @@ export type NewKey = {
   identity?: Pick<KeyRow, 'arn' | 'key_id'>;
   /** Aliases of other keys; null: it was not asked to take any. */
   taken?: TakenAlias[] | null;
+  /** Of a replica: the record of its primary key, and what must hold of that in the transaction that records it. */
+  replicaOf?: { id: string; assertFree(transaction: Transaction): Promise<void> };
 };
 
 /** What the transaction that records a key has found. */
@@ -72,6 +74,7 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
   return services.database.prisma.$transaction(async (transaction) => {
     const last = key.isNewId ? 0 : ((await lastGenerations(transaction, [key.id])).get(key.id) ?? 0);
     const held = await holdSettings(transaction, key.provider, null);
+    await key.replicaOf?.assertFree(transaction);
     const generation = key.isNewId ? 1 : nextGeneration(last, held.gap);
     const columns = columnsOfNew(services, key, { ...held, generation }, by);
     const claim = { id: key.id, provider: key.provider, before: null, after: key.declared, taken: key.taken ?? [] };
@@ -133,12 +136,14 @@ function columnsOfNew(services: Services, key: NewKey, { gap, now, settings, gen
     id: key.id,
     provider: key.provider,
     ...key.identity,
+    replica_of: key.replicaOf?.id ?? null,
     ...columns,
     ...decidedOn(gap),
     generation,
     state: key.origin === 'create' ? 'creating' : 'updating',
     due_at: new Date(now),
-    creator: key.identity === undefined ? by.actor : null,
+    // A replica waits for its turn in the quota of its primary's Region.
+    creator: key.identity === undefined && key.replicaOf === undefined ? by.actor : null,
   };
 }
 
@@ -224,8 +229,8 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
 }
 
 /** Whether KMS is to have a key for the first time. */
-function isToBeMade({ key_id, replacement }: KeyRow, { lifecycle }: DeclaredKey): boolean {
-  return key_id === null && replacement === null && lifecycle === 'managed';
+function isToBeMade({ key_id, replacement, replica_of }: KeyRow, { lifecycle }: DeclaredKey): boolean {
+  return key_id === null && replacement === null && replica_of === null && lifecycle === 'managed';
 }
 
 function bypassOf({ bypass_policy_lockout_safety_check: bypasses }: DeclaredKey) {

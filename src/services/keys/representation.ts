@@ -5,16 +5,19 @@ import type { Key } from '../../schemas/key.ts';
 import { declaredOf, driftOf, errorOf, observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isHeldBack } from '../rows/predicates.ts';
+import type { Relatives } from './relatives.ts';
 
 /** The representation of a row. @param gap the number of the last gap. */
-export function toKey(row: KeyRow, gap: number): Key {
+export function toKey(row: KeyRow, gap: number, { rotation, replica_of, ...relatives }: Relatives): Key {
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...declared } = declaredOf(row);
   return {
     id: row.id,
     arn: row.arn,
     key_id: row.key_id,
     provider: row.provider,
+    replica_of,
     ...declared,
+    ...rotation,
     policy: declared.policy ?? observedOf(row)?.policy ?? null,
     tags_all: row.tags_all as Key['tags_all'],
     status: {
@@ -25,6 +28,7 @@ export function toKey(row: KeyRow, gap: number): Key {
       drift: driftOf(row),
       error: errorOf(row),
       aliases: aliasesIn(row),
+      ...relatives,
       held: isHeldBack(row, gap) && row.state !== 'deleted',
       deletion_date: timestamp(row.deletion_date),
       last_observed_at: timestamp(row.last_observed_at),

@@ -39,11 +39,18 @@ function immutableWords(desired: DesiredKey, observed: ObservedKey): string | nu
     : `${words.join('; ')}. KMS fixed that when it made ${observed.arn}, which is left as it is.`;
 }
 
-/** The error of a key that has become one which can't be as it is declared; null: it can. */
+/** The code of the error of a primary key whose deletion waits for its replicas. */
+export const waitsForReplicas = 'WaitsForReplicas';
+
+/** The error of a key that has become one which can't be as it is declared, or is not yet; null: it can. */
 export function outOfReach(row: KeyRow, desired: DesiredKey, observed: ObservedKey): SyncError | null {
   const never = { retryable: false, attempts: 1, next_attempt_at: null };
   const fixed = immutableWords(desired, observed);
   if (fixed !== null) return { code: immutableFieldDiffers, message: fixed, operation: 'CreateKey', ...never };
+  if (row.lifecycle === 'pending_deletion' && observed.key_state === 'PendingReplicaDeletion') {
+    const message = `KMS deletes the key when its replicas are gone, after ${desired.deletion_window_in_days} days more: ${observed.replica_arns.join(', ')}. Delete them too, or restore the key.`;
+    return { ...never, code: waitsForReplicas, message, operation: 'ScheduleKeyDeletion', retryable: true };
+  }
   const [refusal] = isSynced(row) ? unattainable(desired, observed) : [];
   if (refusal === undefined) return null;
   const message = `${refusal.detail} Set ${refusal.field} to false.`;

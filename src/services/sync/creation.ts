@@ -2,11 +2,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { KmsWrite, Transaction } from '../../database/client.ts';
 import { afterCreate } from '../../domain/after-step.ts';
-import type { CreateKeyParameters, ObservedKey, Step } from '../../domain/types.ts';
+import type { MakingStep } from '../../domain/operations.ts';
+import type { CreateKeyParameters, ObservedKey } from '../../domain/types.ts';
 import { createKey, type MadeKey } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
-import { type DescribedKey, describeKey, knownOf, readPolicy } from '../../kms/observe.ts';
+import { describeKey, knownOf, readPolicy } from '../../kms/observe.ts';
 import type { Found } from '../../kms/ownership.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
@@ -19,6 +20,7 @@ import { closeEntry, outcomeOnRecord, type RecordedWrite, recordMade, recordRest
 import type { JournalEntry } from './journal-entry.ts';
 import { LeaseLost, type SyncEnd, type Work } from './lease.ts';
 import { timeUntilSettled } from './open-writes.ts';
+import { findReplica } from './replication.ts';
 import { sendWrite } from './send.ts';
 
 /** How long after an empty search the next one follows that has to be empty too. */
@@ -150,6 +152,7 @@ export async function search(
   madeSince: Date,
   tagNames: string[] = [],
 ): Promise<{ keyId: string | null; unread: string[] }> {
+  if (row.replica_of !== null) return searchReplica(services, kms, row);
   const { settle } = services.times;
   const among = (keyIds: string[]) => knownAmong(services, kms.region, keyIds, row.id);
   const wanted = { owner: row.id, madeSince, knownAmong: among, settle };
@@ -167,31 +170,38 @@ export async function search(
   return { keyId: owned[0] ?? null, unread };
 }
 
+/** A replica is looked for by the id that it has if it is there. What carries no tag of the record's was not made for it. */
+async function searchReplica(services: Services, kms: Kms, row: KeyRow) {
+  const found = await findReplica(services, kms, row).catch(asFault);
+  await services.failurePoints.pass('search-done');
+  return { keyId: found?.owner === row.id ? found.described.key_id : null, unread: [] };
+}
+
 /** That KMS won't have the search is no word on the change: nothing may be taken back or dropped for it. */
 export function asFault({ code, message, operation }: KmsFailure): never {
   throw new KmsFailure('fault', code, message, operation, true);
 }
 
 /**
- * Sends CreateKey and records the new key's identity before anything else is done with it; or, where nothing is, with the end of
+ * Sends CreateKey, or ReplicateKey, and records the new key's identity before anything else is done with it; or, where nothing is, with the end of
  * the sync.
  * @throws KmsFailure; the journal then says whether the outcome is unknown.
  */
 export async function applyCreate(
   services: Services,
-  kms: Kms,
+  { kms, sender }: { kms: Kms; sender: Kms },
   work: Work,
-  entry: JournalEntry<Extract<Step, { operation: 'CreateKey' }>>,
+  entry: JournalEntry<MakingStep>,
   { isLast }: { isLast: boolean },
 ): Promise<ObservedKey> {
-  const { parameters } = entry.step;
-  const made = await sendWrite(services, kms, work, entry, (permit) => createKey(kms, parameters, permit));
+  const { step } = entry;
+  const made = await sendWrite(services, sender, work, entry, (permit) => createKey(sender, step, permit));
   const told = { ...entry, madeKeyId: made.key_id };
   // Where nothing is to be done with the key, and its tags need not be looked at, the end of the sync records it all.
   if (isLast && services.tagTrialOf(kms).isKept) {
     work.lease.unrecorded.push((transaction, end) => recordIdentity(services, transaction, work, told, made, end));
   } else await recordCreated(services, work, told, made);
-  const reading = readMade(kms, made, parameters);
+  const reading = readMade(kms, made, step);
   // Where KMS takes its time to tell of the key, it is on record meanwhile.
   const isSlow = await Promise.race([reading.then(isQuick, isQuick), delay(longestReading, true, { ref: false })]);
   if (isSlow) await recordRest(services, work.lease);
@@ -201,13 +211,9 @@ export async function applyCreate(
 const isQuick = () => false;
 
 /** What the answer does not say is read. */
-async function readMade(kms: Kms, made: MadeKey, parameters: CreateKeyParameters): Promise<ObservedKey> {
+async function readMade(kms: Kms, made: MadeKey, step: MakingStep): Promise<ObservedKey> {
   const described = made.described ?? (await describeKey(kms, made.key_id));
-  return afterCreate(knownOf(described), parameters, await policyOf(kms, described, parameters));
-}
-
-async function policyOf(kms: Kms, described: DescribedKey, { Policy }: CreateKeyParameters) {
-  return Policy ?? (await readPolicy(kms, described.key_id));
+  return afterCreate(knownOf(described), step, step.parameters.Policy ?? (await readPolicy(kms, described.key_id)));
 }
 
 type Identity = { arn: string; key_id: string; key_state: string | null };

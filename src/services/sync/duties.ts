@@ -15,7 +15,7 @@ import { settleAliases } from './aliases.ts';
 import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
 import { findDrift, withSince } from './drift.ts';
 import type { Apply } from './errands.ts';
-import { findFormerCreation } from './first-creation.ts';
+import { adoptReplica, findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
 import { endGrants } from './grants.ts';
 import { recordRest } from './journal.ts';
@@ -27,6 +27,7 @@ import { recordDriftFound, recordObservation, recordRetry } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
 import { recordGone, recordRemoved } from './removal.ts';
 import { beginReplacement } from './replacement.ts';
+import { withPrimary } from './replication.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { applyAll, disabledAtOnce } from './steps.ts';
 import type { Beginning, Duty, Ended, Sync } from './sync.ts';
@@ -38,6 +39,7 @@ export const identification: Duty<Beginning>[] = [
   async (sync) => withRow(sync, await settleOpenWrites(sync.services, sync.access.kms, sync.work)),
   async (sync) => withRow(sync, await beginReplacement(sync.services, sync.work)),
   async (sync) => withRow(sync, await findFormerCreation(sync.services, sync.access.kms, sync.work)),
+  async (sync) => withRow(sync, await adoptReplica(sync.services, sync.access.kms, sync.work)),
 ];
 
 /** What is done with it. */
@@ -71,7 +73,8 @@ export async function beginWithLook({ services, access, work }: Beginning, had?:
   if (row.key_id === null && row.lifecycle !== 'managed') return { next: await recordRemoved(services, work) };
   const unverified = row.writes_open ? await timeUntilVerifiable(services, row.id) : 0;
   const mode = await modeOf(services, row);
-  const desired = desiredOf(row, access.settings, services.ownershipTagName);
+  const declared = desiredOf(row, access.settings, services.ownershipTagName);
+  const desired = await withPrimary(services, access, row, declared);
   let seen = had ?? noLook;
   if (row.key_id !== null && had === undefined) {
     try {

@@ -15,6 +15,7 @@ import { writeRow } from '../rows/write.ts';
 import { asFault, assertNoSuspects, CreationUnsettled, search } from './creation.ts';
 import { isMadeByUs } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
+import { assertAdoptable, findReplica } from './replication.ts';
 
 /**
  * Looks for the key of a record that has none, unless this process knows that there is none.
@@ -30,6 +31,20 @@ export async function findFormerCreation(services: Services, kms: Kms, work: Wor
   if (keyId === null) return row;
   if (row.lifecycle === 'pending_deletion') await assertProven(services, row, keyId);
   return recordFound(services, kms, work, keyId);
+}
+
+/**
+ * Takes a replica that the Region has already, by the rules of an import: the sync then makes it as declared.
+ * @returns the row, with the key's identity then.
+ * @throws KmsFailure where it is somebody else's; LeaseLost.
+ */
+export async function adoptReplica(services: Services, kms: Kms, work: Work): Promise<KeyRow> {
+  const { row } = work;
+  if (row.replica_of === null || row.key_id !== null || row.lifecycle !== 'managed') return row;
+  const found = await findReplica(services, kms, row).catch(asFault);
+  if (found === null) return row;
+  await assertAdoptable(services, row, found);
+  return recordFound(services, kms, work, found.described.key_id);
 }
 
 /** The code of the error of a record that is to be deleted, and whose key only its tag tells to be this record's. */

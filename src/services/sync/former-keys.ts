@@ -1,6 +1,7 @@
 /** Schedules the deletion of keys that others took the place of. */
 import type { FormerKey } from '../../database/client.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
+import { makesKey } from '../../domain/operations.ts';
 import type { Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
@@ -61,7 +62,7 @@ async function deleteFormerKey(services: Services, kms: Kms, work: Work, former:
   }
   // A read may be stale: a key that was just made is not gone, and one whose deletion was just taken back not pending it.
   const recent = (await findRecentWrites(services, former.id)).map(({ operation }) => operation);
-  const isNew = recent.includes('CreateKey');
+  const isNew = recent.some(makesKey);
   const isRestored = recent.lastIndexOf('CancelKeyDeletion') > recent.lastIndexOf('ScheduleKeyDeletion');
   const mayBeStale = isNew || former.attempts < answersOfAbsence(services.times);
   const before = await describe(kms, former.key_id, mayBeStale);

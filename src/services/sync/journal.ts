@@ -1,6 +1,7 @@
 /** The journal of KMS writes (I1): each is on record before it is sent, and its outcome afterwards. */
 import { v7 as uuidv7 } from 'uuid';
 import type { Prisma, Transaction } from '../../database/client.ts';
+import { makingOperations } from '../../domain/operations.ts';
 import { fieldsBefore } from '../../domain/recent-writes.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
@@ -176,7 +177,7 @@ export async function closeEntry(
     FROM (SELECT id, outcome FROM kms_writes WHERE id = ${entry.id}::uuid FOR UPDATE) AS found
     WHERE kms_writes.id = found.id AND (
       found.outcome IS NULL
-      OR (found.outcome = 'unknown' AND ${outcome} <> 'unknown' AND (${outcome} <> 'done' OR operation = 'CreateKey')))
+      OR (found.outcome = 'unknown' AND ${outcome} <> 'unknown' AND (${outcome} <> 'done' OR operation IN ('CreateKey', 'ReplicateKey'))))
     RETURNING before, found.outcome AS outcome_before`;
   if (closed === undefined) return null;
   const told = { outcomeBefore: closed.outcome_before };
@@ -211,7 +212,7 @@ export async function recordMade(transaction: Transaction, id: string, keyId: st
  */
 export async function isMadeByUs(services: Services, ref: string, keyId: string): Promise<boolean> {
   if (services.failurePoints.isOff('refusal-deletes-unproven')) return true;
-  const made = { key_ref: ref, operation: 'CreateKey', made_key_id: keyId };
+  const made = { key_ref: ref, operation: { in: [...makingOperations] }, made_key_id: keyId };
   return (await services.database.prisma.kmsWrite.findFirst({ where: made, select: { id: true } })) !== null;
 }
 

@@ -1,5 +1,6 @@
 /** What the journal tells of writes whose outcome, or whose visibility in KMS, is not certain yet. */
 import type { KmsWrite } from '../../database/client.ts';
+import { makingOperations } from '../../domain/operations.ts';
 import type { RecentWrite } from '../../domain/recent-writes.ts';
 import type { UnknownWrite } from '../../domain/scope.ts';
 import type { KmsFailure } from '../../kms/errors.ts';
@@ -10,7 +11,10 @@ import type { Lease } from './lease.ts';
 /** Writes whose outcome is not settled: left by a worker that was cut off, or CreateKey calls that nobody can tell of. */
 export function findOpenWrites(services: Services, keyId: string): Promise<KmsWrite[]> {
   return services.database.prisma.kmsWrite.findMany({
-    where: { key_ref: keyId, OR: [{ outcome: null }, { outcome: 'unknown', operation: 'CreateKey' }] },
+    where: {
+      key_ref: keyId,
+      OR: [{ outcome: null }, { outcome: 'unknown', operation: { in: [...makingOperations] } }],
+    },
     orderBy: { id: 'asc' },
   });
 }

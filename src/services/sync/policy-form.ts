@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { Prisma } from '../../database/client.ts';
+import { makesKey } from '../../domain/operations.ts';
 import { isRendering, mayBeRendered, type PolicyForm } from '../../domain/policy-form.ts';
 import { partitionIn } from '../../domain/regions.ts';
 import type { ObservedKey, PolicyDocument, Step } from '../../domain/types.ts';
@@ -28,8 +29,8 @@ export async function notePolicyForm(services: Services, kms: Kms, work: Work, k
   await record(services, work, isForm ? { declared, rendered: shown, confirmed: false } : null);
 }
 
-function policyWrittenBy({ operation, parameters }: Step): PolicyDocument | undefined {
-  return operation === 'PutKeyPolicy' || operation === 'CreateKey' ? parameters.Policy : undefined;
+function policyWrittenBy({ parameters }: Step): PolicyDocument | undefined {
+  return 'Policy' in parameters ? parameters.Policy : undefined;
 }
 
 /** What can't be read back is no reason to take anything back: the next look will tell. */
@@ -52,7 +53,7 @@ export async function settlePolicyForm(services: Services, work: Work, observed:
   const form = policyFormOf(row);
   if (form === null || form.confirmed) return work;
   const writes = await findRecentWrites(services, row.id);
-  if (writes.some(({ operation }) => operation === 'PutKeyPolicy' || operation === 'CreateKey')) return work;
+  if (writes.some(({ operation }) => operation === 'PutKeyPolicy' || makesKey(operation))) return work;
   const isAlike = isDeepStrictEqual(form.rendered, observed.policy);
   return record(services, work, isAlike ? { ...form, confirmed: true } : null);
 }

@@ -1,5 +1,6 @@
 /** Settles what a worker that was cut off, or a call without an answer, left in the journal. */
 import type { KmsWrite } from '../../database/client.ts';
+import { makesKey } from '../../domain/operations.ts';
 import type { Kms } from '../../kms/client.ts';
 import type { Services } from '../context.ts';
 import type { KeyRow } from '../rows/key-row.ts';
@@ -17,7 +18,7 @@ export async function settleOpenWrites(services: Services, kms: Kms, work: Work)
   if (!work.row.writes_open) return work.row;
   const open = await findOpenWrites(services, work.row.id);
   const row = await withIdentity(services, work.row);
-  const creations = open.filter(({ operation }) => operation === 'CreateKey');
+  const creations = open.filter(({ operation }) => makesKey(operation));
   const unanswered = new Set(firstOfEachWorker(open));
   const others = open.filter((write) => !creations.includes(write));
   await closeAll(services, work, others, (write) => (unanswered.has(write) ? 'unknown' : 'skipped'));

@@ -1,7 +1,7 @@
 /** Carries out the steps of a plan. */
 import { afterStep } from '../../domain/after-step.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
-import { type Answered, isAskedFor } from '../../domain/operations.ts';
+import { type Answered, isAskedFor, makesKey } from '../../domain/operations.ts';
 import { disablingFirst, wayThroughEnabled } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
@@ -18,6 +18,7 @@ import { isMadeByUs, openJournal } from './journal.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import type { Work } from './lease.ts';
 import { notePolicyForm } from './policy-form.ts';
+import { senderOf } from './replication.ts';
 import { giveTurnsBack, recordDone, recordSkipped, sendWrite } from './send.ts';
 import { assertMayCreate, assertTagsKept } from './tags-kept.ts';
 
@@ -34,9 +35,9 @@ export async function applyAll(
   steps: Step[],
   desired?: DesiredKey,
 ): Promise<ObservedKey> {
-  const makesKey = steps.some(({ operation }) => operation === 'CreateKey');
+  const isMaking = steps.some(({ operation }) => makesKey(operation));
   // What was begun with the intent was found ready to be sent.
-  if (makesKey && work.opened === undefined) {
+  if (isMaking && work.opened === undefined) {
     await assertClocksAgree(services, kms);
     await assertMayCreate(services, kms, work.row);
   }
@@ -46,7 +47,7 @@ export async function applyAll(
     return reached;
   } finally {
     giveTurnsBack(kms, steps);
-    if (makesKey) services.tagTrialOf(kms).leave(work.row.id);
+    if (isMaking) services.tagTrialOf(kms).leave(work.row.id);
   }
 }
 
@@ -59,6 +60,7 @@ async function applyEach(
   desired: DesiredKey | undefined,
 ): Promise<ObservedKey | null> {
   let reached = observed;
+  const sender = await senderOf(services, kms, work.row, steps);
   const to = { account: (await kms.identity())?.account ?? null, endpoint: kms.endpointName };
   const opened = work.opened?.take() ?? [];
   const journal =
@@ -69,8 +71,8 @@ async function applyEach(
     const entry = { ...recorded, ...originOf(work, recorded), ...(recorded.step === enabling ? { following } : {}) };
     const isLast = desired !== undefined && index === journal.length - 1;
     try {
-      reached = await applyOne(services, kms, work, reached, { entry, isLast });
-      if (desired !== undefined && entry.step.operation === 'CreateKey') {
+      reached = await applyOne(services, { kms, sender }, work, reached, { entry, isLast });
+      if (desired !== undefined && makesKey(entry.step.operation)) {
         assertAsAsked(work.row, desired, reached);
         await assertTagsKept(services, kms, work.row, reached);
       }
@@ -107,18 +109,22 @@ export async function disabledAtOnce(
   return wasInUse ? steps : first;
 }
 
+/** @param ways to the KMS that has the key, and to the one that takes the step. */
 async function applyOne(
   services: Services,
-  kms: Kms,
+  ways: { kms: Kms; sender: Kms },
   work: Work,
   before: ObservedKey | null,
   { entry, isLast }: { entry: JournalEntry; isLast: boolean },
 ): Promise<ObservedKey> {
   const { step } = entry;
-  if (step.operation === 'CreateKey') return applyCreate(services, kms, work, { ...entry, step }, { isLast });
+  if (step.operation === 'CreateKey' || step.operation === 'ReplicateKey') {
+    return applyCreate(services, ways, work, { ...entry, step }, { isLast });
+  }
   if (before === null) throw new Error(`${step.operation} is planned for a key that does not exist`);
   const { key_id: keyId } = before;
-  const answered = await sendWrite(services, kms, work, entry, (permit) => applyStep(kms, keyId, step, permit));
+  const { kms, sender } = ways;
+  const answered = await sendWrite(services, sender, work, entry, (permit) => applyStep(sender, keyId, step, permit));
   const after = afterStep(before, step, answered);
   const isTold = tellsState(step, answered);
   const isChanged = after.key_state !== before.key_state;

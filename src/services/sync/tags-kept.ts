@@ -3,6 +3,7 @@
  * tag of one key is read before a second one is made.
  */
 
+import { makingOperations } from '../../domain/operations.ts';
 import type { ObservedKey, Tags } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -68,7 +69,7 @@ export async function assertTagsKept(
 
 /** The names of the tags by which CreateKey marked the key. */
 async function namesThen({ database }: Services, { id }: KeyRow, keyId: string): Promise<string[]> {
-  const made = { key_ref: id, operation: 'CreateKey', made_key_id: keyId };
+  const made = { key_ref: id, operation: { in: [...makingOperations] }, made_key_id: keyId };
   const writes = await database.prisma.kmsWrite.findMany({ where: made, select: { parameters: true } });
   return writes.flatMap(({ parameters }) => ownershipTagsIn(parameters, id));
 }

@@ -1,0 +1,92 @@
+/** Makes a replica of a multi-Region key: a record of its own, and a KMS key in another Region with the same key id. */
+import { v7 as uuidv7 } from 'uuid';
+import type { Transaction } from '../../database/client.ts';
+import { partitionIn, partitionOf } from '../../domain/regions.ts';
+import { KmsFailure } from '../../kms/errors.ts';
+import type { Services } from '../context.ts';
+import { findKey } from '../keys/find.ts';
+import { recordNewKey } from '../keys/intents.ts';
+import { assertManaged, assertNotLost, assertNotReplica, assertSettledInKms } from '../keys/preconditions.ts';
+import { findEarlierRun } from '../keys/revisions.ts';
+import { conflict, type Input, invalidInput, problemOf } from '../problems.ts';
+import { accessTo } from '../providers/access.ts';
+import type { NamedProvider } from '../providers/settings.ts';
+import type { KeyRow } from '../rows/key-row.ts';
+import { holdWork } from '../rows/write.ts';
+import { aliasesToTake } from './alias-holders.ts';
+import { type Accepted, asking, type Command, generationOfOtherRun, settleNewKey } from './declare.ts';
+import { declaredByReplication } from './input.ts';
+
+/**
+ * Declares a replica.
+ * @param id of the primary key.
+ * @throws ProblemError not-found, forbidden, conflict, invalid-input; refused-by-kms when KMS refuses it within the wait: no
+ * record is left then.
+ */
+export async function replicateKey(services: Services, id: string, input: Input, by: Command): Promise<Accepted> {
+  const command = asking(by, 'keys:create');
+  const replicaId = command.commandId ?? uuidv7();
+  const settle = (generation: number) => settleNewKey(services, { id: replicaId, generation, keyId: null }, command);
+  const earlier = await findEarlierRun(services, command);
+  if (earlier !== null) return settle(earlier.generation);
+  const primary = await findKey(services, id);
+  assertPrimary(primary);
+  const { declared, provider } = await declaredByReplication(services, primary, input, command.rights);
+  await assertReachable(services, primary, provider);
+  const target = { id: replicaId, provider: provider.name, arn: null, key_id: null };
+  const taken = await aliasesToTake(services, target, { before: null, after: declared }, command);
+  const replica = {
+    id: replicaId,
+    provider: provider.name,
+    declared,
+    taken,
+    origin: 'create' as const,
+    isNewId: !command.isRerun,
+    replicaOf: { id, assertFree: (transaction: Transaction) => assertFree(transaction, primary, provider) },
+  };
+  const generation = await recordNewKey(services, replica, command).catch((error) =>
+    generationOfOtherRun(services, command, error),
+  );
+  return settle(generation);
+}
+
+/** @throws ProblemError conflict */
+function assertPrimary(row: KeyRow): void {
+  assertManaged(row);
+  if (!row.multi_region) {
+    throw conflict(
+      'The key is not a multi-Region key, and KMS fixed that when it made it: it has no replicas.',
+      row.id,
+    );
+  }
+  assertNotReplica(row, 'replicated');
+  assertSettledInKms(row);
+  assertNotLost(row);
+}
+
+/** @throws ProblemError invalid-input where KMS can't replicate the key to there; temporarily-unavailable. */
+async function assertReachable(services: Services, { arn }: KeyRow, { name, settings }: NamedProvider): Promise<void> {
+  const [, , , region, account] = (arn ?? '').split(':');
+  const wrong = (detail: string) => invalidInput([{ pointer: '/provider', code: 'incompatible' as const, detail }]);
+  if (settings.region === region) throw wrong(`Provider ${name} is for ${region}, where the primary key is.`);
+  if (partitionOf(settings.region) !== partitionIn(arn ?? '')) {
+    throw wrong(`Provider ${name} is for ${settings.region}, which is in another partition of AWS than ${arn}.`);
+  }
+  const { kms } = await accessTo(services, name).catch((error) => {
+    throw error instanceof KmsFailure ? problemOf(error, name) : error;
+  });
+  const here = (await kms.identity())?.account ?? account;
+  if (here !== account) throw wrong(`Provider ${name} is for account ${here}, and the primary key is in ${account}.`);
+}
+
+/** Holds the primary's row: two that ask for one Region at once are told apart. @throws ProblemError conflict */
+async function assertFree(transaction: Transaction, { id, arn }: KeyRow, { settings }: NamedProvider): Promise<void> {
+  await holdWork(transaction, { id });
+  const parts = (arn ?? '').split(':');
+  const there = [...parts.slice(0, 3), settings.region, ...parts.slice(4)].join(':');
+  const [other] = await transaction.$queryRaw<{ id: string }[]>`
+    SELECT keys.id FROM keys JOIN providers ON providers.name = keys.provider
+    WHERE state <> 'deleted' AND (arn = ${there} OR replica_of = ${id}::uuid AND region = ${settings.region})`;
+  if (other === undefined) return;
+  throw conflict(`The key has a replica in ${settings.region} already: ${other.id}.`, other.id);
+}

@@ -1,0 +1,258 @@
+import {
+  DescribeKeyCommand,
+  ReplicateKeyCommand,
+  TagResourceCommand,
+  UpdateKeyDescriptionCommand,
+} from '@aws-sdk/client-kms';
+import { type Test, test } from 'tap';
+import type { Key } from '../../src/schemas/key.ts';
+import { allKeyIds, metadata, ownPolicy, policy, tags } from '../support/kms-truth.ts';
+import { eventually, kmsClient, letDaysPass, type Problem, startService, withMovedClock } from '../support/service.ts';
+
+/** A service with the providers `eu` and `ap` beside its own, and a client of KMS in each of those Regions. */
+async function startWithRegions(t: Test, environment: Record<string, string> = withMovedClock) {
+  const service = await startService(t, environment);
+  const regions = { eu: 'eu-west-1', ap: 'ap-south-1' };
+  for (const [name, region] of Object.entries(regions)) {
+    t.match(await service.call('POST', '/v1/providers', { name, region }), { status: 201 });
+  }
+  const eu = kmsClient(service.kmsUrl, '111122223333', regions.eu);
+  const ap = kmsClient(service.kmsUrl, '111122223333', regions.ap);
+  t.teardown(() => {
+    eu.destroy();
+    ap.destroy();
+  });
+  return { ...service, eu, ap };
+}
+
+const wait = { prefer: 'wait=30' };
+
+test('a multi-Region key with two replicas: each is a key of its own, at its own Region', async (t) => {
+  const { call, kms, eu, ap, control } = await startWithRegions(t);
+  const { body: primary } = await call('POST', '/v1/keys', { multi_region: true, description: 'first' });
+  const KeyId = primary.key_id ?? '';
+  const path = `/v1/keys/${primary.id}`;
+  const body = {
+    provider: 'eu',
+    description: 'Europe',
+    tags: { place: 'eu' },
+    policy: ownPolicy('Eu'),
+    is_enabled: false,
+  };
+  const made = await call('POST', `${path}/replicas`, body, { ...wait, 'idempotency-key': 'eu-1' });
+  t.equal(made.status, 201);
+  const replica = made.body;
+  t.equal(made.headers.get('location'), `/v1/keys/${replica.id}`);
+  t.match(replica, { key_id: KeyId, provider: 'eu', replica_of: primary.id, multi_region: true, is_enabled: false });
+  t.match(replica.status, { state: 'in_sync', key_state: 'Disabled', primary_arn: primary.arn, replicas: [] });
+  t.match(await metadata(eu, KeyId), {
+    Arn: replica.arn ?? '',
+    Description: 'Europe',
+    KeyState: 'Disabled',
+    MultiRegionConfiguration: { MultiRegionKeyType: 'REPLICA', PrimaryKey: { Arn: primary.arn ?? '' } },
+  });
+  t.same(await tags(eu, KeyId), { place: 'eu', 'keyward:id': replica.id });
+  t.same(await policy(eu, KeyId), ownPolicy('Eu'));
+  t.equal((await metadata(kms, KeyId)).Description, 'first');
+
+  const again = await call('POST', `${path}/replicas`, body, { ...wait, 'idempotency-key': 'eu-1' });
+  t.match(again, { status: 201, body: { id: replica.id } }, 'a repeat makes no second one');
+  const other = await call<Problem>('POST', `${path}/replicas`, { provider: 'eu' });
+  t.match(other, { status: 409, body: { id: replica.id, detail: /eu-west-1 already/ } });
+
+  const { body: second } = await call('POST', `${path}/replicas`, { provider: 'ap', is_enabled: null }, wait);
+  t.match(second.status, { state: 'in_sync', key_state: 'Enabled' });
+  t.match(await metadata(ap, KeyId), { Arn: second.arn ?? '', KeyState: 'Enabled' });
+
+  const before = await call('GET', path);
+  await call('POST', `${path}/refresh`);
+  const { body: seen, headers } = await call('GET', path);
+  t.same(
+    seen.status.replicas.map(({ id, provider, arn }) => ({ id, provider, arn })),
+    [
+      { id: replica.id, provider: 'eu', arn: replica.arn },
+      { id: second.id, provider: 'ap', arn: second.arn },
+    ],
+  );
+  t.same(before.body.status.replicas, seen.status.replicas, 'before KMS is asked, too');
+  const listed = await call<{ items: Key[] }>('GET', `/v1/keys?replica_of=${primary.id}`);
+  t.same(listed.body.items.map(({ id }) => id).sort(), [replica.id, second.id].sort());
+  t.equal(seen.replica_of, null);
+
+  await call('PATCH', `/v1/keys/${replica.id}`, { is_enabled: true, description: 'EU', tags: { b: '2' } });
+  t.match(await metadata(eu, KeyId), { KeyState: 'Enabled', Description: 'EU' });
+  t.same(await tags(eu, KeyId), { place: 'eu', b: '2', 'keyward:id': replica.id });
+  t.equal((await metadata(ap, KeyId)).Description, '', 'the other one is as it was');
+  const current = await call('GET', path, undefined, { 'if-none-match': headers.get('etag') ?? '' });
+  t.equal(current.status, 200, 'what is shown of a replica moves the ETag of its primary');
+
+  await eu.send(new UpdateKeyDescriptionCommand({ KeyId, Description: 'theirs' }));
+  await call('POST', `/v1/keys/${replica.id}/sync`);
+  t.equal((await metadata(eu, KeyId)).Description, 'EU', 'drift is put right in its Region');
+  const events = await call<{ items: { type: string }[] }>('GET', `/v1/keys/${replica.id}/events`);
+  t.ok(events.body.items.some(({ type }) => type === 'drift.detected'));
+
+  t.equal((await control.calls()).filter(({ operation }) => operation === 'ReplicateKey').length, 2);
+  for (const client of [kms, eu, ap]) t.same(await allKeyIds(client), [KeyId]);
+});
+
+test('what only a primary has is shown of its replicas, and refused there with its id', async (t) => {
+  const { call, eu, control } = await startWithRegions(t);
+  const rotating = { enable_key_rotation: true, rotation_period_in_days: 200 };
+  const { body: primary } = await call('POST', '/v1/keys', { multi_region: true, ...rotating });
+  const { body: replica } = await call('POST', `/v1/keys/${primary.id}/replicas`, { provider: 'eu' }, wait);
+  const path = `/v1/keys/${replica.id}`;
+  t.match(replica, rotating, 'its rotation is that of its primary');
+  await control.clear();
+  for (const [pointer, change] of Object.entries({
+    '/enable_key_rotation': { enable_key_rotation: false },
+    '/rotation_period_in_days': { rotation_period_in_days: 365 },
+    '/key_usage': { key_usage: 'SIGN_VERIFY' },
+    '/multi_region': { multi_region: false },
+  })) {
+    const { status, body } = await call<Problem>('PATCH', path, change);
+    t.match(
+      { status, body },
+      { status: 422, body: { errors: [{ pointer, detail: new RegExp(primary.id) }] } },
+      pointer,
+    );
+  }
+  for (const action of ['rotate', 'replace', 'recreate']) {
+    const { status, body } = await call<Problem>('POST', `${path}/${action}`, action === 'replace' ? {} : undefined);
+    t.match({ status, body }, { status: 409, body: { detail: new RegExp(primary.id) } }, action);
+  }
+  const ofReplicated = await call<Problem>('POST', `/v1/keys/${primary.id}/replace`, { key_usage: 'SIGN_VERIFY' });
+  t.match(
+    ofReplicated,
+    { status: 409, body: { detail: new RegExp(replica.id) } },
+    'a key with replicas is not replaced',
+  );
+  t.same(await control.calls(), []);
+  const { status, created_at, updated_at, id, arn, key_id, replica_of, tags_all, allowed_actions, ...whole } = replica;
+  const put = await call('PUT', path, { ...whole, description: 'put' });
+  t.equal(put.status, 200, 'it may be said as it is');
+  t.equal((await metadata(eu, replica.key_id ?? '')).Description, 'put');
+  t.equal((await call('PUT', path, { provider: 'eu', description: 'short' })).status, 200, 'or be left out');
+});
+
+test('a primary and its replicas are deleted in the right order and in the wrong one', async (t) => {
+  for (const order of ['right', 'wrong']) {
+    const service = await startWithRegions(t);
+    const { call, kms, eu, ap, control } = service;
+    const { body: primary } = await call('POST', '/v1/keys', { multi_region: true });
+    const replicas: Key[] = [];
+    for (const provider of ['eu', 'ap']) {
+      replicas.push((await call('POST', `/v1/keys/${primary.id}/replicas`, { provider }, wait)).body);
+    }
+    const KeyId = primary.key_id ?? '';
+    const remove = async ({ id }: Key) =>
+      (await call('DELETE', `/v1/keys/${id}?deletion_window_in_days=7`, undefined, wait)).body;
+    if (order === 'wrong') {
+      const { status } = await remove(primary);
+      t.match(status, { state: 'pending_deletion', key_state: 'PendingReplicaDeletion', deletion_date: null });
+      t.match(status.error, { code: 'WaitsForReplicas', retryable: true });
+      for (const { arn } of replicas) t.match(status.error?.message, new RegExp(arn ?? ''), 'it says for which');
+      t.same(
+        status.replicas.map(({ id }) => id),
+        replicas.map(({ id }) => id),
+      );
+      t.equal((await metadata(kms, KeyId)).KeyState, 'PendingReplicaDeletion');
+      const { body: restored } = await call('POST', `/v1/keys/${primary.id}/restore`, undefined, wait);
+      t.match(restored.status, { state: 'in_sync', key_state: 'Enabled', error: null });
+      await remove(primary);
+    }
+    for (const replica of replicas) {
+      t.match((await remove(replica)).status, { state: 'pending_deletion', key_state: 'PendingDeletion' });
+    }
+    t.match(
+      [(await metadata(eu, KeyId)).KeyState, (await metadata(ap, KeyId)).KeyState],
+      ['PendingDeletion', 'PendingDeletion'],
+    );
+    const gone = ({ id }: Key) =>
+      eventually('KMS has deleted it', async () => {
+        await call('POST', `/v1/keys/${id}/refresh`);
+        return (await call('GET', `/v1/keys/${id}`)).body.status.state === 'deleted';
+      });
+    if (order === 'right') {
+      await letDaysPass(service, 8);
+      for (const replica of replicas) await gone(replica);
+      t.match((await remove(primary)).status, { key_state: 'PendingDeletion', replicas: [] });
+    } else {
+      await letDaysPass(service, 8);
+      const { body } = await call('POST', `/v1/keys/${primary.id}/refresh`);
+      t.match(body.status, { state: 'pending_deletion', key_state: 'PendingDeletion', error: null });
+    }
+    await letDaysPass(service, 8);
+    for (const key of [primary, ...replicas]) await gone(key);
+    for (const client of [kms, eu, ap]) t.same(await allKeyIds(client), [], `${order}: nothing is left`);
+    await control.clear();
+  }
+});
+
+test('what can not be a replica is refused with what stands in the way', async (t) => {
+  const { call, kms, eu, ap, control } = await startWithRegions(t);
+  const { body: single } = await call('POST', '/v1/keys', {});
+  const { body: primary } = await call('POST', '/v1/keys', { multi_region: true });
+  const path = `/v1/keys/${primary.id}/replicas`;
+  const KeyId = primary.key_id ?? '';
+  await call('POST', '/v1/providers', { name: 'here', region: 'us-east-1' });
+  await call('POST', '/v1/providers', { name: 'china', region: 'cn-north-1' });
+  const refused = async (route: string, body: object, status: number, expected: object) =>
+    t.match(await call<Problem>('POST', route, body), { status, body: expected }, JSON.stringify(body));
+  await refused(`/v1/keys/${single.id}/replicas`, { provider: 'eu' }, 409, { detail: /not a multi-Region key/ });
+  await refused(path, { provider: 'here' }, 422, {
+    errors: [{ pointer: '/provider', detail: /where the primary key is/ }],
+  });
+  await refused(path, { provider: 'china' }, 422, { errors: [{ pointer: '/provider', detail: /another partition/ }] });
+  await refused(path, { provider: 'none' }, 422, { errors: [{ pointer: '/provider', code: 'not_found' }] });
+  await refused(path, {}, 422, { errors: [{ pointer: '/provider', code: 'required' }] });
+  const both = { provider: 'eu', enable_key_rotation: true, key_usage: 'ENCRYPT_DECRYPT' };
+  await refused(path, both, 422, { errors: [{ pointer: '/enable_key_rotation' }, { pointer: '/key_usage' }] });
+  const lockedOut = { ...ownPolicy('x'), Statement: [{ ...ownPolicy('x').Statement[0], Action: 'kms:Decrypt' }] };
+  await refused(path, { provider: 'eu', policy: lockedOut }, 422, { errors: [{ pointer: '/policy' }] });
+  t.same(await allKeyIds(eu), [], 'nothing was made');
+  t.same((await call<{ items: [] }>('GET', `/v1/keys?replica_of=${primary.id}`)).body.items, [], 'no record is left');
+
+  // Somebody else's replica, and one of nobody's.
+  await kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'ap-south-1', Description: 'found' }));
+  const theirs = '01980e6c-7a4b-7c1e-9f00-3b5e8d1c2a10';
+  await ap.send(new TagResourceCommand({ KeyId, Tags: [{ TagKey: 'keyward:id', TagValue: theirs }] }));
+  await refused(path, { provider: 'ap' }, 422, { detail: new RegExp(theirs) });
+  t.same((await tags(ap, KeyId))['keyward:id'], theirs);
+  await kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: 'eu-west-1', Description: 'found' }));
+  const { body: adopted } = await call('POST', path, { provider: 'eu', description: 'ours' }, wait);
+  t.match(adopted, { replica_of: primary.id, status: { state: 'in_sync' } });
+  t.same(await tags(eu, KeyId), { 'keyward:id': adopted.id });
+  t.equal((await metadata(eu, KeyId)).Description, 'ours');
+  await refused(`/v1/keys/${adopted.id}/replicas`, { provider: 'ap' }, 409, { detail: new RegExp(primary.id) });
+
+  await control.clear();
+  await call('DELETE', `/v1/keys/${primary.id}`);
+  await refused(path, { provider: 'ap' }, 409, { detail: /pending deletion/ });
+});
+
+test('a replica whose making got no answer is found by its key id, and made once', async (t) => {
+  const { call, eu, control } = await startWithRegions(t, { SETTLE_SECONDS: '1', WRITE_DEADLINE_SECONDS: '6' });
+  const { body: primary } = await call('POST', '/v1/keys', { multi_region: true });
+  for (const kind of ['reset_after_effect', 'reset_before_effect']) {
+    const provider = kind === 'reset_after_effect' ? 'eu' : 'ap';
+    await control.fault({ operation: 'ReplicateKey', kind });
+    const { body: asked } = await call(
+      'POST',
+      `/v1/keys/${primary.id}/replicas`,
+      { provider },
+      { prefer: 'respond-async' },
+    );
+    const replica = await eventually(`${kind}: it is made`, async () => {
+      const { body } = await call('GET', `/v1/keys/${asked.id}`);
+      return body.status.state === 'in_sync' && body;
+    });
+    t.equal(replica.key_id, primary.key_id, kind);
+    const done = (await control.calls()).filter(
+      ({ operation, error }) => operation === 'ReplicateKey' && error === null,
+    );
+    t.ok(done.length <= 2, kind);
+  }
+  const { KeyMetadata } = await eu.send(new DescribeKeyCommand({ KeyId: primary.key_id ?? '' }));
+  t.equal(KeyMetadata?.KeyState, 'Enabled');
+});
