@@ -52,6 +52,20 @@ test('a key is found by whatever names it, and nothing is guessed', async (t) =>
     t.match(body, { errors: [{ parameter: 'key', detail: /alias ARN/ }] });
   }
 
+  const declared = await make({ aliases: ['alias/declared'] });
+  const { body: replica } = await call('POST', `/v1/keys/${mine.id}/replicas`, {
+    provider: 'eu',
+    aliases: ['alias/declared', 'alias/of-replica'],
+  });
+  const twice = await look(mine.key_id ?? '');
+  t.equal(twice.status, 409, 'primary key and replica have one id');
+  for (const id of [mine.id, replica.id]) t.match(twice.body.detail, id);
+  t.equal((await look(mine.key_id ?? '', { provider: 'eu' })).body.id, replica.id);
+  t.equal((await look('alias/declared')).status, 409);
+  t.equal((await look('alias/declared', { provider: 'default' })).body.id, declared.id);
+  t.equal((await look(arnOf('alias/declared', 'eu-west-1'))).body.id, replica.id);
+  t.equal((await look('alias/of-replica')).body.id, replica.id);
+
   const { token } = await addToken(call, { role: 'viewer', tags: { team: 'payments' } });
   const limited = callerWith(url, token);
   t.equal((await look('alias/both', { as: limited })).body.id, mine.id, 'what may not be seen is no second one');
@@ -67,5 +81,7 @@ test('a key is found by whatever names it, and nothing is guessed', async (t) =>
   const untold = await look('alias/none');
   t.same([untold.status, untold.body.title], [503, 'Temporarily unavailable'], 'what KMS does not tell is unknown');
   t.match(untold.body.detail, /provider (default|eu) does not tell whether it has alias\/none/);
-  t.equal((await look(mine.id)).status, 200, 'what is on record needs no KMS');
+  for (const text of [mine.id, 'alias/of-replica', arnOf('alias/declared', 'us-east-1')]) {
+    t.equal((await look(text)).status, 200, `${text} is on record, which needs no KMS`);
+  }
 });

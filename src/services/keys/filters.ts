@@ -34,8 +34,8 @@ export function patternOf(text: string): string {
   return `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
 }
 
-/** What has an alias and does not declare it is drift: those are few, and found by their state. */
-function aliasFilter(name: string): Prisma.Sql {
+/** What declares an alias, or was last seen with it: that is drift, of which there is little, and found by its state. */
+export function aliasFilter(name: string): Prisma.Sql {
   return Prisma.sql`keys.id IN (
     SELECT key_ref FROM declared_aliases WHERE name = ${name}
     UNION ALL

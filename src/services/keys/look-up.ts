@@ -14,6 +14,7 @@ import { providersReadBy } from '../providers/settings.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { findRows } from '../rows/read.ts';
 import { withinLimits } from '../visibility.ts';
+import { aliasFilter } from './filters.ts';
 
 /** More keys of one name than are told apart. */
 const mostTold = 20;
@@ -44,8 +45,30 @@ async function findByOwnName(services: Services, query: KeyLookup, access: Acces
 }
 
 async function findByAlias(services: Services, query: KeyLookup, alias: AliasName, access: Access): Promise<KeyRow> {
+  const known = await rowsWithAlias(services, query, alias, access);
+  if (known.length > 0) return theOnly(known, query);
   const arns = await arnsBehind(services, query, alias, access);
   return theOnly(await visibleRows(services, query, access, Prisma.sql`keys.arn = ANY(${arns}::text[])`), query);
+}
+
+/** What is on record of an alias; of one provider, the key that declares it goes before one that was seen with it. */
+async function rowsWithAlias(
+  services: Services,
+  query: KeyLookup,
+  { name, home }: AliasName,
+  access: Access,
+): Promise<KeyRow[]> {
+  const found = (await visibleRows(services, query, access, aliasFilter(name))).filter((row) => isAt(home, row));
+  const declaring = found.filter(({ aliases }) => (aliases as string[] | null)?.includes(name));
+  const others = found.filter(({ provider }) => !declaring.some((row) => row.provider === provider));
+  return [...declaring, ...others];
+}
+
+/** Whether a key is in the account and Region of an alias; null: that may be any. */
+function isAt(home: AliasName['home'], { arn }: KeyRow): boolean {
+  if (home === null) return true;
+  const [, , , region, account] = (arn ?? '').split(':');
+  return region === home.region && account === home.account;
 }
 
 function visibleRows({ database }: Services, { provider }: KeyLookup, access: Access, which: Prisma.Sql) {
