@@ -121,8 +121,9 @@ function planDeletion(desired: DesiredKey, observed: ObservedKey): Step[] {
   const parameters = { PendingWindowInDays: desired.deletion_window_in_days };
   const { tagsToSet, differing } = compareKey(desired, observed);
   const claim = planClaim(desired, observed, tagsToSet);
-  // KMS takes no alias for a key pending deletion: those that are missing stay so.
-  const extra = differing.has('aliases') ? aliasChanges(desired.aliases ?? [], observed).extra : [];
+  // Aliases stay until KMS deletes the key, unless there are to be none: those of a key that a refused change has made.
+  const isNone = differing.has('aliases') && desired.aliases?.length === 0;
+  const extra = isNone ? aliasChanges([], observed).extra : [];
   return [
     ...claim,
     ...extra.map((name) => removeAlias(name, desired, observed)),

@@ -1,7 +1,6 @@
 /** Reads of KMS may be older than a write that it has carried out: what was written a moment ago is believed instead. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterStep } from './after-step.ts';
-import { aliasesOf } from './aliases.ts';
 import type { ObservedKey } from './arguments.ts';
 import { isPendingDeletion } from './key-state.ts';
 import { makesKey, operationTable, type ParametersOf, type Step } from './operations.ts';
@@ -57,16 +56,35 @@ export function withoutStaleFields(read: ObservedKey, expected: ObservedKey, wri
   const stale = new Set<keyof ObservedKey>();
   for (const { before } of writes) {
     for (const field of Object.keys(before ?? {}) as (keyof ObservedKey)[]) {
+      if (field === 'aliases') continue;
       if (isSame(read[field], before?.[field]) && !isSame(read[field], expected[field])) stale.add(field);
     }
   }
-  // A new key may be seen without its tags, and without its aliases.
+  // A new key may be seen without its tags.
   const isNew = writes.some(({ operation }) => makesKey(operation));
   if (isNew && Object.keys(read.tags).length === 0) stale.add('tags');
-  if (isNew && aliasesOf(read)?.length === 0) stale.add('aliases');
-  if (stale.size === 0) return read;
   if (stale.has('key_state')) stale.add('enabled');
-  return { ...read, ...Object.fromEntries([...stale].map((field) => [field, expected[field]])) };
+  const aliases = withoutStaleNames(read.aliases, expected.aliases, writes);
+  if (stale.size === 0 && aliases === read.aliases) return read;
+  return { ...read, aliases, ...Object.fromEntries([...stale].map((field) => [field, expected[field]])) };
+}
+
+/** Name by name: some of them may be shown as they are, and others as they were. */
+function withoutStaleNames(
+  read: ObservedKey['aliases'],
+  expected: ObservedKey['aliases'],
+  writes: RecentWrite[],
+): ObservedKey['aliases'] {
+  if (read === null || expected === null) return read;
+  const stale = writes.flatMap(({ operation, parameters, before }) => {
+    if (!/^(Create|Update|Delete)Alias$/.test(operation)) return [];
+    const { AliasName: name } = parameters as { AliasName: string };
+    return read[name] === before?.aliases?.[name] && read[name] !== expected[name] ? [name] : [];
+  });
+  if (stale.length === 0) return read;
+  const others = Object.entries(read).filter(([name]) => !stale.includes(name));
+  const known = Object.entries(expected).filter(([name]) => stale.includes(name));
+  return Object.fromEntries([...others, ...known]);
 }
 
 function isSame(first: unknown, second: unknown): boolean {

@@ -225,6 +225,15 @@ test('an alias that another key has', async (t) => {
     t.equal(await targetOf(kms, 'alias/theirs'), unmanaged.KeyId);
   });
 
+  t.test('is told by a plan', async (t) => {
+    const owner = await create({ aliases: ['alias/planned'] });
+    const wanted = { aliases: ['alias/planned'] };
+    const refusals = [{ field: 'aliases', code: 'AliasTaken', detail: new RegExp(owner.id) }];
+    t.match(await call('POST', '/v1/keys/plan', wanted), { status: 200, body: { refusals } });
+    const other = await create({});
+    t.match(await call('POST', `${other.at}/plan`, wanted), { status: 200, body: { refusals } });
+  });
+
   t.test('is had by one of those that ask for it at once', async (t) => {
     const asked = await Promise.all(
       Array.from({ length: 6 }, () => call('POST', '/v1/keys?take_aliases=true', { aliases: ['alias/raced'] })),

@@ -14,7 +14,7 @@ import { openBar } from '../progress.ts';
 import { rawAnswer, type Schemas, type Session } from '../session.ts';
 
 type Result = Schemas['ApplyResult'];
-type Options = { file: string[]; plan?: boolean; yes?: boolean };
+type Options = { file: string[]; plan?: boolean; yes?: boolean; takeAliases?: boolean };
 
 /** Keys in one request: few enough for KMS to make them while the request waits. */
 const batchSize = { plan: 500, apply: 50 };
@@ -49,11 +49,14 @@ function placed(problem: Problem, batch: Declaration[]): Failure | Refusal {
   return new Refusal({ ...problem, errors: inFiles });
 }
 
-async function send(session: Session, batch: Declaration[], dryRun: boolean): Promise<Result[]> {
+/** Parameters of the request. */
+type Query = { dry_run?: 'true'; take_aliases?: 'true' };
+
+async function send(session: Session, batch: Declaration[], query: Query): Promise<Result[]> {
   const body = batch.map(({ value }) => `${JSON.stringify(value)}\n`).join('');
   const headers = { 'Content-Type': 'application/x-ndjson' };
   try {
-    const path = `/v1/keys/apply${dryRun ? '?dry_run=true' : ''}`;
+    const path = `/v1/keys/apply?${new URLSearchParams(query)}`;
     const answer = await rawAnswer(session, path, { method: 'POST', headers, body });
     const lines = (await answer.text()).split('\n').filter((line) => line !== '');
     return lines.map((line) => JSON.parse(line) as Result);
@@ -64,10 +67,10 @@ async function send(session: Session, batch: Declaration[], dryRun: boolean): Pr
 
 type Planned = { declared: Declaration; result: Result };
 
-async function planAll(session: Session, declared: Declaration[]): Promise<Planned[]> {
+async function planAll(session: Session, declared: Declaration[], query: Query): Promise<Planned[]> {
   const planned: Planned[] = [];
   for (const batch of batchesOf(declared, batchSize.plan)) {
-    const results = await send(session, batch, true);
+    const results = await send(session, batch, { ...query, dry_run: 'true' });
     planned.push(
       ...results.flatMap((result, index) => {
         const one = batch[index];
@@ -130,7 +133,7 @@ function show(session: Session, planned: Planned[]): void {
 }
 
 /** Applies what was planned, and waits until KMS holds it. */
-async function applyAll(session: Session, planned: Planned[]): Promise<Planned[]> {
+async function applyAll(session: Session, planned: Planned[], query: Query): Promise<Planned[]> {
   const { io } = session;
   const changes = planned.filter(isChange);
   const bar = openBar(io);
@@ -143,7 +146,7 @@ async function applyAll(session: Session, planned: Planned[]): Promise<Planned[]
       batchSize.apply,
     )) {
       bar.update(applied.length, changes.length, 'applied');
-      const results = await send(session, batch, false);
+      const results = await send(session, batch, query);
       for (const [index, result] of results.entries()) {
         const declared = batch[index];
         if (declared !== undefined) applied.push({ declared, result });
@@ -172,7 +175,8 @@ async function apply(session: Session, options: Options): Promise<number> {
   }
   const declared = (await Promise.all(files.map((file) => readDeclarations(io, file)))).flat();
   if (declared.length === 0) throw misuse(`There is no key in ${files.join(', ')}.`);
-  const planned = await planAll(session, declared);
+  const query: Query = options.takeAliases === true ? { take_aliases: 'true' } : {};
+  const planned = await planAll(session, declared, query);
   if (isPlan || !json) show(session, planned);
   const failed = planned.filter(isFailed);
   if (failed.length > 0) {
@@ -183,7 +187,7 @@ async function apply(session: Session, options: Options): Promise<number> {
   if (!isToDo) say(io, `Nothing to do: ${planned.length} unchanged.`);
   if (isPlan || !isToDo) return isToDo ? exitCodes.toDo : exitCodes.ok;
   if (!yes && !(await asksYes(io, 'Apply this?'))) throw new Failure('Nothing was changed.');
-  const applied = await applyAll(session, planned);
+  const applied = await applyAll(session, planned, query);
   if (json) for (const { result } of applied) printJson(io, result);
   say(
     io,
@@ -207,6 +211,7 @@ With --plan: exit code 0: nothing to do; 2: something; 1: something that would b
   })
     .requiredOption('-f, --file <file>', 'a file, - for standard input; can be given again', collect)
     .option('--plan', 'only say what would be done')
+    .option('--take-aliases', 'take an alias from the key that has it, in place of a refusal')
     .option('--yes', 'do not ask');
   act<Options>(context, command, apply);
 }

@@ -23,20 +23,26 @@ function show(session: Session, done: string, key: Key): undefined {
 /** Said at Ctrl-C while a request is out. */
 const maybeRecorded = 'It may have been recorded at Keyward all the same: keyward keys list tells.';
 
-async function create(session: Session, options: object): Promise<undefined> {
+type Taking = { takeAliases?: true };
+
+/** Whether names that other keys have are to be taken from them. */
+const queryOf = ({ takeAliases }: Taking) => (takeAliases === undefined ? {} : { take_aliases: takeAliases });
+const takeAliases = ['--take-aliases', 'take an alias from the key that has it, in place of a refusal'] as const;
+
+async function create(session: Session, options: Taking): Promise<undefined> {
   const body: Schemas['KeyCreate'] = await bodyOf(session.io, options);
   session.underWay = maybeRecorded;
-  const key = await dataOf(session, session.api.POST('/v1/keys', { body }));
+  const key = await dataOf(session, session.api.POST('/v1/keys', { params: { query: queryOf(options) }, body }));
   show(session, 'Created', await settled(session, key));
 }
 
-async function update(session: Session, options: object, given: string): Promise<undefined> {
+async function update(session: Session, options: Taking, given: string): Promise<undefined> {
   const body: Schemas['KeyPatch'] = await bodyOf(session.io, options);
   if (Object.keys(body).length === 0)
     throw misuse('Nothing to change was given.', 'keyward keys update --help says what can be.');
   const { key, etag } = await findKey(session, given);
   session.underWay = `It may have been recorded all the same: keyward keys history ${key.id} tells.`;
-  const params = { path: { id: key.id }, header: { 'If-Match': etag } };
+  const params = { path: { id: key.id }, header: { 'If-Match': etag }, query: queryOf(options) };
   const changed = await dataOf(session, session.api.PATCH('/v1/keys/{id}', { params, body }));
   show(session, 'Updated', await settled(session, changed));
 }
@@ -107,14 +113,14 @@ function addWrites(context: Context, keys: Command): void {
     summary: 'Create a key, and wait until KMS holds it',
     examples: ['keyward keys create --description "Card data" --tag team=payments --enable-key-rotation'],
   });
-  act(context, addArguments(creating), create);
+  act<Taking>(context, addArguments(creating).option(...takeAliases), create);
 
   const updating = leaf(keys, 'update <key>', {
     summary: 'Change a key, unless somebody else does meanwhile',
     more: 'What is not named stays. The service refuses the change where the key is not any more as it was read.',
     examples: [`keyward keys update ${example} --tag env=prod --enable-key-rotation`],
   });
-  act(context, addChanges(updating), update);
+  act<Taking>(context, addChanges(updating).option(...takeAliases), update);
 }
 
 /** Adds the commands that change keys, or say what a change would do. */

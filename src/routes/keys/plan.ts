@@ -46,7 +46,7 @@ const patchPlan: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const plan = await planUpdate(app.services, request.params.id, inputOf(request));
+      const plan = await planUpdate(app.services, request.params.id, inputOf(request), rightsOf(request));
       return reply.type('application/json').send(plan);
     },
   );

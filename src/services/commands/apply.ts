@@ -249,11 +249,21 @@ function isSame({ row, declared }: Extract<Decision, { kind: 'change' }>): boole
   return isDeepStrictEqual(declared, declaredOf(row));
 }
 
-function planOf(services: Services, line: DeclaredLine, decision: Decision, { rights }: Command): Promise<Plan> | Plan {
+function planOf(
+  services: Services,
+  line: DeclaredLine,
+  decision: Decision,
+  { rights, takeAliases }: Command,
+): Promise<Plan> | Plan {
   const { access } = rights;
   if (decision.kind === 'fail') throw decision.error;
   if (decision.kind === 'create') {
-    return planCreate(services, line.input, { access, permission: 'keys:create' }, line.id);
+    return planCreate(
+      services,
+      line.input,
+      { access, permission: 'keys:create' },
+      { id: line.id, takeAliases: takeAliases === true },
+    );
   }
   if (decision.kind === 'import') {
     return planImport(services, decision.request, { access, permission: 'keys:import' });
@@ -261,5 +271,5 @@ function planOf(services: Services, line: DeclaredLine, decision: Decision, { ri
   const { row, target, declared } = decision;
   // Nothing is asked of KMS for what nothing is done about.
   if (isSame(decision)) return { steps: [], changes: {}, replacement: [], refusals: [], drift: driftOf(row) };
-  return planChange(services, row, target, { declared, immutable: [] });
+  return planChange(services, row, target, { declared, immutable: [], rights, takeAliases });
 }

@@ -1,4 +1,5 @@
 /** Tells what a write would do, out of the planner that does it and a fresh look at KMS. Records nothing. */
+import { v7 as uuidv7 } from 'uuid';
 import type { Rights } from '../../domain/access.ts';
 import { changedFields } from '../../domain/changes.ts';
 import { differences } from '../../domain/drift.ts';
@@ -15,7 +16,7 @@ import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
 import { findKey } from '../keys/find.ts';
 import { assertManaged } from '../keys/preconditions.ts';
-import { type Input, problemOf } from '../problems.ts';
+import { type Input, ProblemError, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 import { servicesWith } from '../providers/quotas.ts';
 import { type DeclaredKey, declaredOf, desiredBy, desiredOf, driftOf } from '../rows/declared.ts';
@@ -23,6 +24,7 @@ import type { KeyRow } from '../rows/key-row.ts';
 import { withSince } from '../sync/drift.ts';
 import { believed } from '../sync/look.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
+import { aliasesToTake } from './alias-holders.ts';
 import { findImportable, type ImportRequest } from './import.ts';
 import { declaredByCreate, declaredByReplacement, type PatchTarget, patchTarget } from './input.ts';
 
@@ -35,17 +37,40 @@ const unknownKeyId = '<key_id>';
  * @param id the one that the caller has chosen.
  * @throws ProblemError invalid-input, as that would.
  */
-export async function planCreate(services: Services, input: Input, rights: Rights, id = unknownId): Promise<Plan> {
+export async function planCreate(
+  services: Services,
+  input: Input,
+  rights: Rights,
+  { id = unknownId, takeAliases = false } = {},
+): Promise<Plan> {
   const { declared, provider } = await declaredByCreate(services, input, rights);
   const desired = desiredBy({ id }, declared, provider.settings, services.ownershipTagName);
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
+  const target = { id: id === unknownId ? uuidv7() : id, provider: provider.name, arn: null, key_id: null };
   return {
     steps: toSteps(plan(desired, null), unknownKeyId),
     changes: changedFields(null, shown),
     replacement: [],
-    refusals: [],
+    refusals: await takenAliases(services, target, { before: null, after: declared }, { rights, takeAliases }),
     drift: [],
   };
+}
+
+/** Aliases that another key has, as the write would say of them. */
+async function takenAliases(
+  services: Services,
+  target: Parameters<typeof aliasesToTake>[1],
+  declared: Parameters<typeof aliasesToTake>[2],
+  asker: Parameters<typeof aliasesToTake>[3],
+): Promise<Plan['refusals']> {
+  try {
+    await aliasesToTake(services, target, declared, asker);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.kind !== 'conflict') throw error;
+    const told = { operation: 'UpdateAlias', field: 'aliases', code: 'AliasTaken' };
+    return (error.errors ?? []).map(({ detail }) => ({ ...told, detail }));
+  }
 }
 
 /**
@@ -53,12 +78,14 @@ export async function planCreate(services: Services, input: Input, rights: Right
  * @throws ProblemError not-found, conflict, invalid-input as those would; temporarily-unavailable, refused-by-kms when
  * KMS can't be asked.
  */
-export async function planUpdate(services: Services, id: string, input: Input): Promise<Plan> {
+export async function planUpdate(services: Services, id: string, input: Input, rights: Rights): Promise<Plan> {
   const row = await findKey(services, id);
   assertManaged(row);
   const target = await patchTarget(services, row);
-  return planChange(services, row, target, declaredByReplacement(services, target, input));
+  return planChange(services, row, target, { ...declaredByReplacement(services, target, input), rights });
 }
+
+type Planned = { declared: DeclaredKey; immutable: Violation[]; rights: Rights; takeAliases?: boolean | undefined };
 
 /**
  * What a change would do.
@@ -69,7 +96,7 @@ export async function planChange(
   services: Services,
   row: KeyRow,
   { provider: { settings } }: Pick<PatchTarget, 'provider'>,
-  { declared, immutable }: { declared: DeclaredKey; immutable: Violation[] },
+  { declared, immutable, ...asker }: Planned,
 ): Promise<Plan> {
   const before = declaredOf(row);
   const replacement = immutable.map(inputFault);
@@ -83,11 +110,12 @@ export async function planChange(
   const desired = desiredBy(row, declared, settings, services.ownershipTagName);
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement, drift };
   const steps = plan(desired, observed);
+  const taken = await takenAliases(services, row, { before, after: declared }, asker);
   return {
     steps: toSteps(steps, observed?.key_id ?? unknownKeyId),
     changes,
     replacement: [],
-    refusals: refusalsOf(desired, observed, steps),
+    refusals: [...refusalsOf(desired, observed, steps), ...taken],
     drift,
   };
 }
