@@ -4,10 +4,10 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { glob, mkdir, rm, writeFile } from 'node:fs/promises';
+import { glob, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stopWithNpm } from '../src/orphan.ts';
-import { startPostgresForTests, templateVariable } from '../test/support/postgres.ts';
+import { quickestFolder, startPostgresForTests, templateVariable } from '../test/support/postgres.ts';
 import { buildTap } from './build-tap.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -47,9 +47,10 @@ const namesFiles = given.some((argument) => argument.endsWith('.ts'));
 const ofAllFiles = [`--jobs=${processes}`, '--include=.tap/shares/*.test.ts'];
 const args = namesFiles ? given : [...given, ...ofAllFiles, ...(await writeShares())];
 const postgres = await startPostgresForTests();
+const temporary = await mkdtemp(path.join(await quickestFolder(), 'keyward-test-files-'));
 const runner = spawn(process.execPath, [tap, ...args], {
   stdio: 'inherit',
-  env: { ...process.env, [templateVariable]: postgres.connectionString },
+  env: { ...process.env, [templateVariable]: postgres.connectionString, TMPDIR: temporary },
 });
 const ended = once(runner, 'close');
 // A Ctrl-C reaches the runner too; PostgreSQL has to outlast it.
@@ -57,4 +58,5 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ru
 stopWithNpm();
 const [code] = await ended;
 await postgres.stop();
+await rm(temporary, { recursive: true, force: true, maxRetries: 5 });
 process.exit(code ?? 1);
