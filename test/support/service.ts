@@ -153,8 +153,11 @@ export async function startService(t: Test, environment: Record<string, string> 
   return { url, call: caller(url), kms, kmsUrl, control: kmsControl(kmsUrl), services, stopWork, app };
 }
 
-/** Milliseconds: each look costs as much as the service's work between two of them. */
-const longestPause = 200;
+/**
+ * Milliseconds: a look costs as much as a service that waits does in a fifth of a second. What has lasted for two seconds
+ * waits for a deadline.
+ */
+const longestPause = 500;
 
 /** Looks again and again until `look` finds something; fails after a time that no machine is too slow for. */
 export async function eventually<Found>(
