@@ -13,6 +13,7 @@ export const revisionOrigins = [
   'rollback',
   'replace',
   'recreate',
+  'promote',
   'drift',
   'recovery',
   'alias_taken',
@@ -52,6 +53,7 @@ export type EventData = {
   'key.resolved': { arn: string; key_id: string; is_mine: boolean };
   'key.replaced': { origin: string; changes: Changes };
   'key.recreated': { origin: string; changes: Changes; warning: string };
+  'key.role_changed': { origin: 'promote' | 'drift'; role: 'primary' | 'replica'; changes: Changes };
   'key.deleted': { arn: string | null };
   'key.released': { arn: string | null };
   'key.removed': { arn: string | null };

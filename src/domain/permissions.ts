@@ -94,6 +94,7 @@ export const operationNeeds: Readonly<Record<string, Need>> = {
   planCreateKey: filtered('keys:create'),
   planUpdateKey: ofKey('keys:read'),
   replicateKey: ofKey('keys:update'),
+  promoteKey: ofKey('keys:update'),
   replaceKey: ofKey('keys:replace'),
   recreateKey: ofKey('keys:replace'),
   resolveKey: { permission: 'keys:resolve', reach: 'everywhere' },

@@ -10,7 +10,10 @@ import type { Json } from './values.ts';
 /** The read, with what it leaves open as it was known before. @returns the read itself where it tells everything. */
 export function withKnown(read: ObservedKey, known: ObservedKey): ObservedKey {
   const withOrigin = read.origin === null && known.origin !== null ? { ...read, origin: known.origin } : read;
-  return filled(withOrigin, (name) => valueIn(name, known));
+  const { primary_arn, replica_arns } = known;
+  const withRoles =
+    read.primary_arn === null && primary_arn !== null ? { ...withOrigin, primary_arn, replica_arns } : withOrigin;
+  return filled(withRoles, (name) => valueIn(name, known));
 }
 
 /** A key that KMS holds as declared, as far as it tells: what nobody ever told of it is taken to be as declared, too. */

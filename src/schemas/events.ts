@@ -85,6 +85,14 @@ export const eventTypes = {
     when: 'A new KMS key took the place of one that was gone from KMS.',
     data: { origin, changes: '`key_id` and `arn`: `before` and `after`', warning: 'which data is lost' },
   },
+  'key.role_changed': {
+    when: 'A key of a multi-Region family became its primary key, or a replica of another one.',
+    data: {
+      origin: '`promote`: it was asked for; `drift`: somebody did it outside',
+      role: '`primary` or `replica`, by now',
+      changes: '`replica_of`: `before` and `after`, ids of records',
+    },
+  },
   'key.deleted': { when: 'KMS has deleted the key at the end of its waiting period.', data: { arn: arnOrNull } },
   'key.released': { when: 'The key was let go of: KMS has it, Keyward no record.', data: { arn: arnOrNull } },
   'key.removed': { when: 'The record of a key that KMS never had was removed.', data: { arn: arnOrNull } },

@@ -26,6 +26,7 @@ export const failurePointNames = [
   'replacement-begun',
   'former-key-recorded',
   'rotation-recorded',
+  'roles-recorded',
   'grant-recorded',
   'keys-brought-along',
 ] as const;

@@ -3,10 +3,11 @@ import {
   ReplicateKeyCommand,
   TagResourceCommand,
   UpdateKeyDescriptionCommand,
+  UpdatePrimaryRegionCommand,
 } from '@aws-sdk/client-kms';
 import { type Test, test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
-import { allKeyIds, metadata, ownPolicy, policy, tags } from '../support/kms-truth.ts';
+import { allKeyIds, metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
 import { eventually, kmsClient, letDaysPass, type Problem, startService, withMovedClock } from '../support/service.ts';
 
 /** A service with the providers `eu` and `ap` beside its own, and a client of KMS in each of those Regions. */
@@ -133,6 +134,75 @@ test('what only a primary has is shown of its replicas, and refused there with i
   t.equal(put.status, 200, 'it may be said as it is');
   t.equal((await metadata(eu, replica.key_id ?? '')).Description, 'put');
   t.equal((await call('PUT', path, { provider: 'eu', description: 'short' })).status, 200, 'or be left out');
+});
+
+test('a replica is promoted, here and outside: all records of the family follow', async (t) => {
+  const { call, kms, eu, ap, control } = await startWithRegions(t);
+  const rotating = { enable_key_rotation: true, rotation_period_in_days: 200 };
+  const { body: first } = await call('POST', '/v1/keys', { multi_region: true, ...rotating });
+  const KeyId = first.key_id ?? '';
+  const replica = async (provider: string) =>
+    (await call('POST', `/v1/keys/${first.id}/replicas`, { provider }, wait)).body;
+  const [second, third] = [await replica('eu'), await replica('ap')];
+  const roles = async () => {
+    const rows = await Promise.all(
+      [first, second, third].map(async ({ id }) => (await call('GET', `/v1/keys/${id}`)).body),
+    );
+    return rows.map(({ replica_of }) => replica_of);
+  };
+  const settled = (keys: Key[]) =>
+    eventually('all are in sync', async () => {
+      const rows = await Promise.all(keys.map(async ({ id }) => (await call('GET', `/v1/keys/${id}`)).body));
+      return rows.every(({ status }) => status.state === 'in_sync');
+    });
+  const isPrimaryIn = async (client: typeof kms) =>
+    (await metadata(client, KeyId)).MultiRegionConfiguration?.MultiRegionKeyType === 'PRIMARY';
+
+  t.match(await call('POST', `/v1/keys/${first.id}/promote`), { status: 409, body: { detail: /primary key already/ } });
+  const promoted = await call('POST', `/v1/keys/${second.id}/promote`, undefined, { ...wait, 'idempotency-key': 'p' });
+  t.match(promoted, { status: 200, body: { replica_of: null, ...rotating } });
+  t.same(await roles(), [second.id, null, second.id]);
+  t.same([await isPrimaryIn(kms), await isPrimaryIn(eu)], [false, true]);
+  await settled([first, second, third]);
+  t.match((await call('GET', `/v1/keys/${first.id}`)).body, rotating, 'rotation is that of the new primary');
+  t.same(
+    (await call('GET', `/v1/keys/${second.id}`)).body.status.replicas.map(({ id }) => id).sort(),
+    [first.id, third.id].sort(),
+  );
+  const again = await call('POST', `/v1/keys/${second.id}/promote`, undefined, { ...wait, 'idempotency-key': 'p' });
+  t.equal(again.status, 200, 'a repeat does nothing');
+  await call('PATCH', `/v1/keys/${second.id}`, { rotation_period_in_days: 300 }, wait);
+  t.equal((await rotation(eu, KeyId)).period, 300, 'what a primary alone has is now changed there');
+  t.equal((await call('PATCH', `/v1/keys/${first.id}`, { rotation_period_in_days: 365 })).status, 422);
+
+  // Somebody promotes the third one, in KMS.
+  await eu.send(new UpdatePrimaryRegionCommand({ KeyId, PrimaryRegion: 'ap-south-1' }));
+  await call('POST', `/v1/keys/${first.id}/refresh`);
+  t.same(await roles(), [third.id, third.id, null], 'one look is enough for all');
+  for (const { id } of [third, second]) await call('POST', `/v1/keys/${id}/refresh`);
+  await settled([first, second, third]);
+  t.same(await roles(), [third.id, third.id, null]);
+  t.match((await call('GET', `/v1/keys/${third.id}`)).body, {
+    enable_key_rotation: true,
+    rotation_period_in_days: 300,
+  });
+  t.match(await rotation(ap, KeyId), { enabled: true, period: 300 });
+  const types = async ({ id }: Key) => {
+    const { body } = await call<{ items: { type: string; data: { role?: string; origin?: string } }[] }>(
+      'GET',
+      `/v1/keys/${id}/events`,
+    );
+    return body.items
+      .filter(({ type }) => type === 'key.role_changed')
+      .map(({ data }) => `${data.origin} ${data.role}`);
+  };
+  t.same(await types(first), ['promote replica']);
+  t.same(await types(second), ['drift replica', 'promote primary']);
+  t.same(await types(third), ['drift primary']);
+  t.equal((await control.calls()).filter(({ operation }) => operation === 'UpdatePrimaryRegion').length, 2);
+
+  await call('PATCH', `/v1/keys/${first.id}`, { is_enabled: false }, wait);
+  t.match(await call('POST', `/v1/keys/${first.id}/promote`), { status: 409, body: { detail: /is Disabled/ } });
 });
 
 test('a primary and its replicas are deleted in the right order and in the wrong one', async (t) => {

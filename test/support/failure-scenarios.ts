@@ -38,6 +38,12 @@ const ofOneWrite: FailurePoint[] = [
   'sync-recorded',
 ];
 
+/** A multi-Region key, and a provider for a Region that it can be replicated to. */
+async function primary(stage: Stage, body: object = {}): Promise<string> {
+  await stage.call('POST', '/v1/providers', { name: 'eu', region: 'eu-west-1' });
+  return create(stage, { ...body, multi_region: true });
+}
+
 /** A key of which somebody else has changed the description. */
 async function withDrift(stage: Stage, drift_policy: string): Promise<string> {
   const { body: key } = await stage.call('POST', '/v1/keys', { ...declared, drift_policy });
@@ -238,6 +244,24 @@ export const scenarios: Scenario[] = [
       return call('POST', `${key}/grants/${body.items[0]?.grant_id}/revoke`);
     },
     wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1 && row['grants_open'] === false,
+  },
+  {
+    name: 'replicate',
+    points: ['before-send', 'after-send', 'identity-recorded'],
+    prepare: (stage) => primary(stage),
+    act: async ({ call }, key) => path((await call('POST', `${key}/replicas`, { provider: 'eu' })).body),
+    wanted: (row) => row?.['replica_of'] !== null && row?.['state'] === 'in_sync',
+  },
+  {
+    name: 'promote',
+    points: ['after-send', 'roles-recorded'],
+    prepare: async (stage) => {
+      const key = await primary(stage, { enable_key_rotation: true });
+      const { body } = await stage.call('POST', `${key}/replicas`, { provider: 'eu' }, { prefer: 'wait=60' });
+      return path(body);
+    },
+    act: ({ call }, key) => call('POST', `${key}/promote`),
+    wanted: (row) => row?.['replica_of'] === null && row['enable_key_rotation'] === true && row['state'] === 'in_sync',
   },
   {
     name: "change of a provider's default tags",

@@ -1,9 +1,20 @@
-/** Makes replicas of multi-Region keys. */
+/** Makes replicas of multi-Region keys, and primary keys of replicas. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { refuseBody } from '../../plugins/bodies.ts';
 import { ref } from '../../schemas/common.ts';
 import { KeyParams, ReplicaCreate, TakeQuery } from '../../schemas/key.ts';
+import { promoteKey } from '../../services/commands/promote.ts';
 import { replicateKey } from '../../services/commands/replicate.ts';
-import { commandOf, inputOf, newKeyAnswers, sendNewKey, writeAnswers, writeHeaders } from './shared.ts';
+import {
+  commandOf,
+  conditionalWriteHeaders,
+  inputOf,
+  newKeyAnswers,
+  sendKey,
+  sendNewKey,
+  writeAnswers,
+  writeHeaders,
+} from './shared.ts';
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
@@ -30,6 +41,29 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const command = commandOf(request, reply);
       return sendNewKey(reply, await replicateKey(app.services, request.params.id, inputOf(request), command));
     },
+  );
+
+  await app.register(promotion);
+};
+
+const promotion: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('preValidation', refuseBody);
+  app.post(
+    '/keys/:id/promote',
+    {
+      schema: {
+        operationId: 'promoteKey',
+        tags: ['Keys'],
+        summary: 'Make a replica the primary key',
+        description:
+          'The primary becomes a replica of it. All records of the family follow: `replica_of`, and what a primary alone declares (its rotation). It needs keys:update on both, and both to be Enabled.',
+        params: KeyParams,
+        headers: conditionalWriteHeaders,
+        response: writeAnswers(200, 'The key is the primary key.', 404, 409, 412),
+      },
+    },
+    async (request, reply) =>
+      sendKey(reply, await promoteKey(app.services, request.params.id, commandOf(request, reply)), 200),
   );
 };
 

@@ -28,6 +28,7 @@ import { settleOpenWrites } from './recovery.ts';
 import { recordGone, recordRemoved } from './removal.ts';
 import { beginReplacement } from './replacement.ts';
 import { withPrimary } from './replication.ts';
+import { followRoles, promote } from './roles.ts';
 import { rotateOnDemand } from './rotation.ts';
 import { applyAll, disabledAtOnce } from './steps.ts';
 import type { Beginning, Duty, Ended, Sync } from './sync.ts';
@@ -52,11 +53,13 @@ export const duties: Duty<Sync>[] = [
   putDriftOnRecord,
   carryOutPlan,
   putCancelledRight,
+  promote,
   rotate,
   endAskedGrants,
   scheduleFormerKeys,
   waitForState,
   letGo,
+  followRoles,
   recordLook,
 ];
 

@@ -177,7 +177,8 @@ async function lookAt(
     // What is the matter with a held key, its own sync finds out.
     const isChanged = isHeldBack(row, gap) && changedSince(desired, [expected], whole, { isOwned: true }).length > 0;
     const isClaimed = observed.tags[services.ownershipTagName] === row.id;
-    if (!isClaimed || isChanged || differences(desired, observed).length > 0) {
+    const isAnother = observed.primary_arn !== expected.primary_arn;
+    if (!isClaimed || isChanged || isAnother || differences(desired, observed).length > 0) {
       return { kind: 'differs', seen: { read, statusVersion: row.status_version } };
     }
     const settling = isStale ? services.times.settle : 0;
