@@ -37,13 +37,14 @@ export type Expected = {
 type Places = { kms: KMSClient; database: Client };
 
 /**
- * Checks all there is.
+ * Checks all there is in the Region of the client: the replicas of a multi-Region key share its id, each in a Region of its own.
  * @returns a sentence for each violation.
  */
 export async function violations({ kms, database }: Places, expected: Expected): Promise<string[]> {
   const { foreign, lost = new Set(), rotatedUnseen, wards, only } = expected;
   const isChecked = (id: string) => (only === undefined || only.has(id)) && wards?.has(id) !== true;
-  const rows = await allRows(database);
+  const here = `:kms:${await kms.config.region()}:`;
+  const rows = (await allRows(database)).filter(({ arn }) => arn === null || arn.includes(here));
   const formers = await allFormers(database);
   const inKms = await allKeyIds(kms);
   const found = await identityViolations(kms, inKms, { rows, formers, foreign, lost });
@@ -141,7 +142,8 @@ async function contentViolations(kms: KMSClient, row: Row): Promise<string[]> {
     ...differs('description', row.description, held.description),
     ...differs('key_state', row.is_enabled ? 'Enabled' : 'Disabled', held.key_state),
     ...differs('key_spec', row.customer_master_key_spec, held.key_spec),
-    ...differs('rotation', row.enable_key_rotation, held.rotation?.enabled ?? false),
+    // What a replica declares of it is not that of its primary key.
+    ...(row.replica_of === null ? differs('rotation', row.enable_key_rotation, held.rotation?.enabled ?? false) : []),
     ...differs('tags', { ...row.tags_all, [ownershipTag]: row.id }, held.tags),
     ...(row.policy === null ? [] : differs('policy', row.policy, held.policy)),
   ];

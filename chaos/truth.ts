@@ -6,7 +6,9 @@ import { metadata, policy, rotation, tags } from '../test/support/kms-truth.ts';
 /** A key's row, as far as the checks need it. */
 export type Row = {
   id: string;
+  arn: string | null;
   key_id: string | null;
+  replica_of: string | null;
   customer_master_key_spec: string;
   description: string;
   is_enabled: boolean;
@@ -46,7 +48,7 @@ export async function heldKey(kms: KMSClient, keyId: string): Promise<Held> {
 
 export async function allRows(database: Client): Promise<Row[]> {
   const { rows } = await database.query<Row>(
-    `SELECT id, key_id, customer_master_key_spec, description, is_enabled, enable_key_rotation, rotation_period_in_days, policy, tags_all,
+    `SELECT id, arn, key_id, replica_of, customer_master_key_spec, description, is_enabled, enable_key_rotation, rotation_period_in_days, policy, tags_all,
        lifecycle, state, generation, synced_generation FROM keys`,
   );
   return rows;

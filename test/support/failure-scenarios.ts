@@ -261,7 +261,11 @@ export const scenarios: Scenario[] = [
       return path(body);
     },
     act: ({ call }, key) => call('POST', `${key}/promote`),
-    wanted: (row) => row?.['replica_of'] === null && row['enable_key_rotation'] === true && row['state'] === 'in_sync',
+    wanted: (row) =>
+      row?.['provider'] === 'eu' &&
+      row['replica_of'] === null &&
+      row['enable_key_rotation'] === true &&
+      row['state'] === 'in_sync',
   },
   {
     name: "change of a provider's default tags",
