@@ -1,5 +1,6 @@
 import { DescribeKeyCommand, ReplicateKeyCommand, ScheduleKeyDeletionCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
+import { addProvider } from '../support/providers.ts';
 import { eventually, kmsClient, letDaysPass, startService, withMovedClock } from '../support/service.ts';
 
 const day = 86_400;
@@ -30,4 +31,25 @@ test('the window of a multi-Region primary starts when its last replica is gone,
   });
   t.match(deleted.status, { state: 'deleted', key_state: null });
   t.equal((await call('GET', `/v1/keys/${key.id}`)).status, 200, 'a deleted key can still be read');
+});
+
+test('a replica that is made anew has the ARN of the one that KMS has deleted, and is a record of its own', async (t) => {
+  const service = await startService(t, withMovedClock);
+  const { call } = service;
+  await addProvider(call, { name: 'eu', region: 'eu-west-1' });
+  const { body: primary } = await call('POST', '/v1/keys', { multi_region: true });
+  const replicate = () => call('POST', `/v1/keys/${primary.id}/replicas`, { provider: 'eu' });
+  const { body: first } = await replicate();
+  await call('DELETE', `/v1/keys/${first.id}?deletion_window_in_days=7`);
+  await letDaysPass(service, 8);
+  await eventually('KMS has deleted it', async () => {
+    await call('POST', `/v1/keys/${first.id}/refresh`);
+    return (await call('GET', `/v1/keys/${first.id}`)).body.status.state === 'deleted';
+  });
+  const { status, body: second } = await replicate();
+  t.equal(status, 201);
+  t.match(second, { arn: first.arn, status: { state: 'in_sync' } });
+  t.not(second.id, first.id);
+  t.match((await call('GET', `/v1/keys/${first.id}`)).body, { arn: first.arn, status: { state: 'deleted' } });
+  t.equal((await call('GET', `/v1/keys/lookup?key=${first.arn}`)).body.id, second.id, 'its name is that of the living');
 });

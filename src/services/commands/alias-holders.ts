@@ -77,8 +77,8 @@ async function holdersOf(
   const found = await Promise.all(names.map(async (alias) => ({ alias, ...(await pointedAt(kms, alias)) })));
   const arns = found.flatMap(({ described }) => (described === null ? [] : [described.arn]));
   const ids = claims.map(({ key_ref }) => key_ref);
-  const which = Prisma.sql`WHERE keys.arn = ANY(${arns}::text[]) OR keys.id = ANY(${ids}::uuid[])`;
-  const rows = await findRows(prisma, which);
+  const named = Prisma.sql`keys.state <> 'deleted' AND keys.arn = ANY(${arns}::text[])`;
+  const rows = await findRows(prisma, Prisma.sql`WHERE ${named} OR keys.id = ANY(${ids}::uuid[])`);
   const holders = found.flatMap(({ alias, described, isThere }): Holder[] => {
     const claim = claims.find(({ name }) => name === alias);
     if (claim !== undefined) {

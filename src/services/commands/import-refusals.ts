@@ -48,7 +48,10 @@ export async function assertUnmanaged(services: Services, arn: string): Promise<
 
 /** Those of the keys that a record has, or that will be its again or be deleted for it: why each can't be imported. */
 export async function takenAmong({ database }: Services, arns: string[]): Promise<Map<string, NotImportable>> {
-  const managed = await database.prisma.key.findMany({ where: { arn: { in: arns } }, select: { id: true, arn: true } });
+  const managed = await database.prisma.key.findMany({
+    where: { arn: { in: arns }, state: { not: 'deleted' } },
+    select: { id: true, arn: true },
+  });
   // Asked in this order: a replacement that begins in between is seen here, one that is taken back by the record's ARN.
   const formers = await formersInUse(database, arns);
   return new Map([

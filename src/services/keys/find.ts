@@ -1,6 +1,6 @@
 /** Finds keys by their ids. */
 
-import { Prisma } from '../../database/client.ts';
+import { Prisma, type Transaction } from '../../database/client.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import type { Services } from '../context.ts';
 import { keyNotFound } from '../problems.ts';
@@ -14,6 +14,11 @@ const atOnce = 500;
 export async function lookUpKey(services: Services, id: string): Promise<KeyRow | undefined> {
   if (!isUuid(id)) return undefined;
   return findRow(services.database, id);
+}
+
+/** The record that has a KMS key; null: none. One whose key KMS has deleted does not: a replica may have its ARN again. */
+export function findHolder({ key }: Pick<Transaction, 'key'>, arn: string): Promise<{ id: string } | null> {
+  return key.findFirst({ where: { arn, state: { not: 'deleted' } }, select: { id: true } });
 }
 
 /** The rows of those of the ids that are on record. @param ids UUIDs. */

@@ -41,14 +41,17 @@ async function findByOwnName(services: Services, query: KeyLookup, access: Acces
   const own = rows.find(({ id }) => id === name.toLowerCase());
   if (own !== undefined) return own;
   if (rows.length === 0 && !isKeyName(name)) throw unknownForm(name);
-  return theOnly(rows, query);
+  // A replica may have the id and the ARN of one that KMS has deleted.
+  const there = rows.filter(({ state }) => state !== 'deleted');
+  return theOnly(there.length > 0 ? there : rows, query);
 }
 
 async function findByAlias(services: Services, query: KeyLookup, alias: AliasName, access: Access): Promise<KeyRow> {
   const known = await rowsWithAlias(services, query, alias, access);
   if (known.length > 0) return theOnly(known, query);
   const arns = await arnsBehind(services, query, alias, access);
-  return theOnly(await visibleRows(services, query, access, Prisma.sql`keys.arn = ANY(${arns}::text[])`), query);
+  const which = Prisma.sql`keys.state <> 'deleted' AND keys.arn = ANY(${arns}::text[])`;
+  return theOnly(await visibleRows(services, query, access, which), query);
 }
 
 /** What is on record of an alias; of one provider, the key that declares it goes before one that was seen with it. */

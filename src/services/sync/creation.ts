@@ -11,6 +11,7 @@ import { describeKey, knownOf, readPolicy } from '../../kms/observe.ts';
 import type { Found } from '../../kms/ownership.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import { findHolder } from '../keys/find.ts';
 import { lookForOthers, sampleOf } from '../providers/sample.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { holdRow, writeHeldRow } from '../rows/write.ts';
@@ -251,11 +252,13 @@ async function recordIdentity(
   // An entry that a failover has lost says nothing: nobody has closed it.
   const isNews = closed !== null || before === null;
   const isWrittenAtEnd = end?.columns.key_id === key_id;
-  if (isNews && current?.key_id === null && !isWrittenAtEnd) {
+  // Whoever took the key into management before its answer was on record has it: this record is to have another.
+  const isTaken = end === undefined && current?.key_id === null && (await findHolder(transaction, arn)) !== null;
+  if (isNews && current?.key_id === null && !isTaken && !isWrittenAtEnd) {
     await writeHeldRow(transaction, row.id, { arn, key_id, key_state, creator: null });
   }
   if (entry.madeKeyId !== undefined && before !== null) await recordMade(transaction, entry.id, entry.madeKeyId);
-  const named = current?.key_id ?? (isNews ? key_id : null);
+  const named = current?.key_id ?? (isNews && !isTaken ? key_id : null);
   if (before !== 'done' && (current === null || named !== key_id)) {
     const data = { arn, arn_on_record: current?.arn ?? null };
     await recordEvent(transaction, { type: 'key.stray', key: row, data });

@@ -9,6 +9,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import { findHolder } from '../keys/find.ts';
 import { holdWork, writeWork } from '../rows/write.ts';
 import { assertFenced, closeEntry, isMadeByUs, openJournal } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
@@ -78,7 +79,7 @@ async function deleteFormerKey(services: Services, kms: Kms, work: Work, former:
 }
 
 async function isManaged({ database }: Services, arn: string): Promise<boolean> {
-  return (await database.prisma.key.findUnique({ where: { arn }, select: { id: true } })) !== null;
+  return (await findHolder(database.prisma, arn)) !== null;
 }
 
 /** The write is in the journal under the former key's own id: it says nothing of the key that the record has now. */

@@ -10,7 +10,7 @@ import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, readTags } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
-import { lookUpKey } from '../keys/find.ts';
+import { findHolder, lookUpKey } from '../keys/find.ts';
 import { type Access, accessToKey, unusable } from '../providers/access.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isLost } from '../rows/predicates.ts';
@@ -85,7 +85,7 @@ export async function findReplica(services: Services, kms: Kms, row: KeyRow): Pr
  */
 export async function assertAdoptable(services: Services, row: KeyRow, { described, owner }: FoundReplica) {
   const { arn } = described;
-  const managed = await services.database.prisma.key.findUnique({ where: { arn }, select: { id: true } });
+  const managed = await findHolder(services.database.prisma, arn);
   const exists = 'AlreadyExistsException';
   if (managed !== null) throw isReplicated(`The replica ${arn} is managed already, as ${managed.id}`, exists);
   if (owner !== null && owner !== row.id) {

@@ -10,6 +10,7 @@ import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import { findHolder } from '../keys/find.ts';
 import { recordRevision } from '../keys/revision-record.ts';
 import { declaredOf, observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
@@ -75,8 +76,7 @@ export async function followRoles(sync: Sync): Promise<Sync | Ended> {
 /** The record of a key's primary; null: it is that itself, or there is none. */
 async function linkOf({ database }: Services, { arn, primary_arn }: ObservedKey): Promise<string | null> {
   if (primary_arn === null || primary_arn === arn) return null;
-  const primary = await database.prisma.key.findUnique({ where: { arn: primary_arn }, select: { id: true } });
-  return primary?.id ?? null;
+  return (await findHolder(database.prisma, primary_arn))?.id ?? null;
 }
 
 async function hasJustChanged({ database, times, now }: Services, { id }: KeyRow): Promise<boolean> {

@@ -1,0 +1,2 @@
+-- DropIndex
+DROP INDEX "keys_arn_key";
