@@ -18,7 +18,7 @@ const odd: Kind[] = [
     as: () => ({ manager: 'AWS', rotation: { enabled: true, periodInDays: 365, since: Date.now() } }),
   },
   {
-    reason: 'replica',
+    reason: null,
     as: ({ keyId }) => ({ keyId: `mrk-${keyId.replaceAll('-', '')}`, multiRegion: true, primaryRegion: 'eu-west-1' }),
   },
   { reason: 'state_unclear', as: () => ({ unavailable: true }) },

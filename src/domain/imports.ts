@@ -11,7 +11,6 @@ export const importStates = ['running', 'done', 'cancelled', 'failed'] as const;
 export const importReasons = {
   already_managed: { outcome: 'already_managed', means: 'a record has the key already' },
   aws_managed: { outcome: 'skipped', means: 'an AWS managed key, which only AWS can change' },
-  replica: { outcome: 'skipped', means: 'a replica of a multi-Region key' },
   pending_deletion: { outcome: 'skipped', means: 'pending deletion' },
   state_unclear: {
     outcome: 'skipped',

@@ -49,7 +49,8 @@ export const UnmanagedKeyList = Type.Object(
 
 export const UnmanagedKind = stringEnum(['aws', 'replicas'], {
   $id: 'UnmanagedKind',
-  description: 'aws: AWS managed keys; replicas: replicas of multi-Region keys. Neither can be imported.',
+  description:
+    'aws: AWS managed keys; replicas: replicas of multi-Region keys, which are imported in their own Region.',
 });
 
 export const UnmanagedKeyQuery = Type.Object(

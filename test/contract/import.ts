@@ -101,14 +101,14 @@ export const importScenarios: Scenario[] = [
     },
   },
   {
-    name: 'import: 422 for a multi-Region replica',
+    name: 'import: a multi-Region replica, whose primary key is told',
     run: async ({ call, elsewhere }) => {
       const { KeyMetadata } = await elsewhere.send(new CreateKeyCommand({ MultiRegion: true }));
       const KeyId = KeyMetadata?.KeyId ?? '';
       await elsewhere.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: serviceRegion }));
       const answer = await call('POST', '/v1/keys/import', { key_id: KeyId });
-      assert.equal(answer.status, 422, JSON.stringify(answer.body));
-      assert.match(problemOf(answer).errors?.[0]?.detail ?? '', /replica/);
+      assert.equal(answer.status, 201, JSON.stringify(answer.body));
+      assert.deepEqual([answer.body.replica_of, answer.body.status.primary_arn], [null, KeyMetadata?.Arn]);
     },
   },
   {

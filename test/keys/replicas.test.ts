@@ -1,5 +1,7 @@
 import {
+  CreateKeyCommand,
   DescribeKeyCommand,
+  EnableKeyRotationCommand,
   ReplicateKeyCommand,
   TagResourceCommand,
   UpdateKeyDescriptionCommand,
@@ -203,6 +205,71 @@ test('a replica is promoted, here and outside: all records of the family follow'
 
   await call('PATCH', `/v1/keys/${first.id}`, { is_enabled: false }, wait);
   t.match(await call('POST', `/v1/keys/${first.id}/promote`), { status: 409, body: { detail: /is Disabled/ } });
+});
+
+test('replicas made outside are imported, and linked to their primary whichever comes first', async (t) => {
+  const { call, kms, eu, ap, control } = await startWithRegions(t);
+  const { KeyMetadata } = await kms.send(new CreateKeyCommand({ MultiRegion: true, Description: 'outside' }));
+  const KeyId = KeyMetadata?.KeyId ?? '';
+  await kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays: 200 }));
+  for (const ReplicaRegion of ['eu-west-1', 'ap-south-1']) {
+    await kms.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion, Description: ReplicaRegion }));
+  }
+  const imported = async (provider: string) => {
+    const { status, body } = await call('POST', '/v1/keys/import', { key_id: KeyId, provider }, wait);
+    t.equal(status, 201, provider);
+    return body;
+  };
+  const first = await imported('eu');
+  t.match(first, { replica_of: null, description: 'eu-west-1', status: { primary_arn: KeyMetadata?.Arn } });
+  const refused = await call<Problem>('PATCH', `/v1/keys/${first.id}`, { enable_key_rotation: true });
+  t.match(refused.body.errors?.[0]?.detail, KeyMetadata?.Arn, 'its primary is told by its ARN until it has a record');
+  const primary = await imported('default');
+  t.match(primary, { replica_of: null, enable_key_rotation: true, rotation_period_in_days: 200 });
+  t.same(
+    primary.status.replicas.map(({ id, provider }) => [id, provider]),
+    [
+      [first.id, 'eu'],
+      [null, null],
+    ],
+    'one that has no record is told by its ARN',
+  );
+  t.match((await call('GET', `/v1/keys/${first.id}`)).body, { replica_of: primary.id, rotation_period_in_days: 200 });
+  const source = { source: { key_ids: [KeyId] }, provider: 'ap' };
+  const { body: started } = await call<{ id: string }>('POST', '/v1/imports', source);
+  const second = await eventually('an import of many links it too', async () => {
+    const { body } = await call<{ items: { id: string; outcome: string }[] }>('GET', `/v1/imports/${started.id}/items`);
+    const id = body.items[0]?.outcome === 'imported' && body.items[0].id;
+    const found = id ? (await call('GET', `/v1/keys/${id}`)).body : undefined;
+    return found?.status.state === 'in_sync' && found;
+  });
+  t.equal(second.replica_of, primary.id);
+  t.same(
+    new Set((await control.calls()).map(({ operation }) => operation)),
+    new Set(['CreateKey', 'EnableKeyRotation', 'ReplicateKey', 'TagResource']),
+    'nothing in KMS is changed but the ownership tag',
+  );
+  t.same(
+    [await tags(kms, KeyId), await tags(eu, KeyId), await tags(ap, KeyId)].map((all) => all['keyward:id']),
+    [primary.id, first.id, second.id],
+  );
+});
+
+test('a Region that lost its replica gets one again, under the same ARN', async (t) => {
+  const service = await startWithRegions(t);
+  const { call, eu } = service;
+  const { body: primary } = await call('POST', '/v1/keys', { multi_region: true });
+  const { body: gone } = await call('POST', `/v1/keys/${primary.id}/replicas`, { provider: 'eu' }, wait);
+  await call('DELETE', `/v1/keys/${gone.id}?deletion_window_in_days=7`, undefined, wait);
+  await letDaysPass(service, 8);
+  await eventually('KMS has deleted it', async () => {
+    await call('POST', `/v1/keys/${gone.id}/refresh`);
+    return (await call('GET', `/v1/keys/${gone.id}`)).body.status.state === 'deleted';
+  });
+  const { body: again } = await call('POST', `/v1/keys/${primary.id}/replicas`, { provider: 'eu' }, wait);
+  t.match(again, { arn: gone.arn, status: { state: 'in_sync' } });
+  t.equal((await tags(eu, primary.key_id ?? ''))['keyward:id'], again.id);
+  t.match((await call('GET', `/v1/keys/${gone.id}`)).body, { arn: gone.arn, status: { state: 'deleted' } });
 });
 
 test('a primary and its replicas are deleted in the right order and in the wrong one', async (t) => {

@@ -185,9 +185,6 @@ function assertImportable(key: DescribedKey, guessesStates: boolean): void {
   if (key.is_replica === null) {
     throw notImportable('untold', `KMS does not tell whether ${key.arn} is a multi-Region replica.`);
   }
-  if (key.is_replica) {
-    throw notImportable('replica', `${key.arn} is a multi-Region replica: import its primary key.`);
-  }
   if (isPendingDeletion(key)) {
     throw notImportable('pending_deletion', `${key.arn} is pending deletion: cancel the deletion, then import it.`);
   }

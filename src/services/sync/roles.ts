@@ -57,8 +57,13 @@ export async function followRoles(sync: Sync): Promise<Sync | Ended> {
   const { row } = work;
   if (reached === null || reached.primary_arn === null || row.lifecycle === 'released') return sync;
   const known = observedOf(row)?.primary_arn ?? null;
+  // While roles change, KMS may tell of neither key that it is the primary.
+  if (reached.key_state === 'Updating' && known !== null)
+    return { ...sync, reached: { ...reached, primary_arn: known } };
   const isKnown = known === null || known === reached.primary_arn;
-  if (isKnown && (await linkOf(services, reached)) === row.replica_of) return sync;
+  // The replicas of a key that is new here may have been there before it.
+  const isNews = known === null && isPrimary(reached) && reached.replica_arns.length > 0;
+  if (isKnown && !isNews && (await linkOf(services, reached)) === row.replica_of) return sync;
   const isAsked = row.replica_of !== null && isPrimary(reached) && (await isPromotionAsked(services, row));
   if (!isKnown && !isAsked && (await hasJustChanged(services, row))) {
     return { ...sync, reached: { ...reached, primary_arn: known } };
@@ -120,7 +125,12 @@ async function followIn(
 /** The ids of the records that a change of roles concerns, replicas that are still to be made too, in their order. */
 async function familyOf(transaction: Transaction, { id, replica_of }: KeyRow, key: ObservedKey): Promise<string[]> {
   const arns = [key.arn, ...(key.primary_arn === null ? [] : [key.primary_arn]), ...key.replica_arns];
-  const where = { OR: [{ arn: { in: arns } }, { id: { in: [id, ...(replica_of === null ? [] : [replica_of])] } }] };
+  const where = {
+    OR: [
+      { arn: { in: arns }, state: { not: 'deleted' } },
+      { id: { in: [id, ...(replica_of === null ? [] : [replica_of])] } },
+    ],
+  };
   const told = (await transaction.key.findMany({ where, select: { id: true } })).map((record) => record.id);
   const waiting = { replica_of: { in: told }, state: { not: 'deleted' } };
   const others = await transaction.key.findMany({ where: waiting, select: { id: true } });
