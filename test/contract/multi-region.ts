@@ -11,7 +11,7 @@ import {
 } from '@aws-sdk/client-kms';
 import { metadata, tags } from '../support/kms-truth.ts';
 import { eventually } from '../support/service.ts';
-import { type Context, createInKms, otherRegion, type Scenario, serviceRegion } from './scenario.ts';
+import { type Context, create, createInKms, otherRegion, type Scenario, serviceRegion } from './scenario.ts';
 
 /** A primary key with a replica, both at rest. */
 async function pair({ kms, elsewhere }: Context) {
@@ -26,6 +26,14 @@ const atRest = (kms: KMSClient, KeyId: string) =>
   eventually('the key is Enabled', async () => (await metadata(kms, KeyId)).KeyState === 'Enabled');
 
 const configurationOf = async (kms: KMSClient, KeyId: string) => (await metadata(kms, KeyId)).MultiRegionConfiguration;
+
+/** The provider of the other Region, which is made at its first use. */
+async function elsewhereProvider({ call }: Context): Promise<string> {
+  const name = 'elsewhere';
+  const { status } = await call('POST', '/v1/providers', { name, region: otherRegion });
+  assert.ok([201, 409].includes(status), `POST /v1/providers answers ${status}`);
+  return name;
+}
 
 export const multiRegionScenarios: Scenario[] = [
   {
@@ -128,6 +136,47 @@ export const multiRegionScenarios: Scenario[] = [
       const { KeyId } = await pair(context);
       const command = new UpdatePrimaryRegionCommand({ KeyId, PrimaryRegion: serviceRegion });
       await assert.rejects(context.elsewhere.send(command), { name: 'UnsupportedOperationException' });
+    },
+  },
+  {
+    name: 'replicas: Keyward makes one, and changes it by itself',
+    run: async (context) => {
+      const { call, kms, elsewhere } = context;
+      const provider = await elsewhereProvider(context);
+      const primary = await create(context, { multi_region: true, description: 'primary' });
+      const asked = { provider, description: 'replica', tags: { of: 'replica' } };
+      const { status, body: replica } = await call('POST', `/v1/keys/${primary.id}/replicas`, asked);
+      assert.equal(status, 201, JSON.stringify(replica));
+      assert.equal(replica.key_id, primary.key_id);
+      const changed = await call('PATCH', `/v1/keys/${replica.id}`, { description: 'changed' });
+      assert.equal(changed.status, 200, JSON.stringify(changed.body));
+      assert.equal((await metadata(elsewhere, primary.key_id)).Description, 'changed');
+      assert.equal((await metadata(kms, primary.key_id)).Description, 'primary');
+    },
+  },
+  {
+    name: 'replicas: Keyward promotes one, and both records follow',
+    run: async (context) => {
+      const { call, elsewhere } = context;
+      const provider = await elsewhereProvider(context);
+      const primary = await create(context, { multi_region: true });
+      const { body: replica } = await call('POST', `/v1/keys/${primary.id}/replicas`, { provider });
+      const promoted = await call('POST', `/v1/keys/${replica.id}/promote`, undefined, { prefer: 'wait=30' });
+      assert.equal(promoted.status, 200, JSON.stringify(promoted.body));
+      assert.equal((await configurationOf(elsewhere, primary.key_id))?.MultiRegionKeyType, 'PRIMARY');
+      assert.equal((await call('GET', `/v1/keys/${primary.id}`)).body.replica_of, replica.id);
+    },
+  },
+  {
+    name: 'replicas: Keyward refuses at a replica what its primary key alone has',
+    run: async (context) => {
+      const { call } = context;
+      const provider = await elsewhereProvider(context);
+      const primary = await create(context, { multi_region: true });
+      const { body: replica } = await call('POST', `/v1/keys/${primary.id}/replicas`, { provider });
+      const refused = await call('PATCH', `/v1/keys/${replica.id}`, { enable_key_rotation: true });
+      assert.equal(refused.status, 422, JSON.stringify(refused.body));
+      assert.match(JSON.stringify(refused.body), new RegExp(primary.id));
     },
   },
 ];

@@ -38,6 +38,7 @@ export const ministackGaps: Record<string, string> = {
     'ministack rotates replicas of their own',
   'replicas: UpdatePrimaryRegion swaps the roles': 'ministack has no UpdatePrimaryRegion',
   'replicas: UpdatePrimaryRegion is for the primary key alone': 'ministack has no UpdatePrimaryRegion',
+  'replicas: Keyward promotes one, and both records follow': 'ministack has no UpdatePrimaryRegion',
   'aliases: those of one key come in pages of the size asked for': 'ministack gives all aliases in one page',
   'aliases: UpdateAlias moves none to a key of another type or usage': 'ministack moves any alias to any key',
   'aliases: a key has 50 at most': 'ministack has no limit',

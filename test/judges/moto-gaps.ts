@@ -45,6 +45,9 @@ export const motoGaps: Record<string, string> = {
   'replicas: rotation is turned on at the primary key, and shows at its replicas': 'moto rotates replicas of their own',
   'replicas: UpdatePrimaryRegion swaps the roles': 'moto has no UpdatePrimaryRegion',
   'replicas: UpdatePrimaryRegion is for the primary key alone': 'moto has no UpdatePrimaryRegion',
+  'replicas: Keyward makes one, and changes it by itself':
+    'moto gives a replica description and tags of its primary key',
+  'replicas: Keyward promotes one, and both records follow': 'moto has no UpdatePrimaryRegion',
   'tags: AWS keeps names that begin with aws: for itself': 'moto takes them in another case than small letters',
   'public keys: DER of the spec, the same each time': 'moto answers the id for the ARN, and no KeySpec',
   'grants: made, listed, retired by token and revoked by id': 'moto makes a second grant of the same name',

@@ -52,4 +52,8 @@ test('a replica that is made anew has the ARN of the one that KMS has deleted, a
   t.not(second.id, first.id);
   t.match((await call('GET', `/v1/keys/${first.id}`)).body, { arn: first.arn, status: { state: 'deleted' } });
   t.equal((await call('GET', `/v1/keys/lookup?key=${first.arn}`)).body.id, second.id, 'its name is that of the living');
+  const { body: promoted } = await call('POST', `/v1/keys/${second.id}/promote`);
+  t.match(promoted, { id: second.id, replica_of: null, status: { replicas: [{ id: primary.id }] } });
+  t.equal((await call('GET', `/v1/keys/${primary.id}`)).body.replica_of, second.id);
+  t.equal((await call('GET', `/v1/keys/${first.id}`)).body.status.state, 'deleted');
 });
