@@ -78,6 +78,9 @@ test('a multi-Region key with two replicas: each is a key of its own, at its own
     ],
   );
   t.same(before.body.status.replicas, seen.status.replicas, 'before KMS is asked, too');
+  const { body: hcl } = await call<string>('GET', `/v1/keys/${replica.id}/terraform`);
+  t.match(hcl, /resource "aws_kms_replica_key" "\w+" \{\n\s+provider\s+= aws\.\w+\n\s+primary_key_arn\s+= "arn/);
+  t.notMatch(hcl, /multi_region|is_enabled|"aws_kms_key"/);
   const listed = await call<{ items: Key[] }>('GET', `/v1/keys?replica_of=${primary.id}`);
   t.same(listed.body.items.map(({ id }) => id).sort(), [replica.id, second.id].sort());
   t.equal(seen.replica_of, null);

@@ -125,7 +125,8 @@ function tagBlocks({ default_tags, ignore_tags }: TagSettings, ownershipTagName:
 
 /** A key's import and resource. */
 export function keyBlocks(key: ExportedKey, name: string, { alias, settings }: Place): string {
-  const address = new Expression(`aws_kms_key.${name}`);
+  const type = typeOf(key);
+  const address = new Expression(`${type}.${name}`);
   const differing = key.drift.join(', ');
   const importing: Block = {
     type: 'import',
@@ -136,7 +137,7 @@ export function keyBlocks(key: ExportedKey, name: string, { alias, settings }: P
   };
   const resource: Block = {
     type: 'resource',
-    labels: ['aws_kms_key', name],
+    labels: [type, name],
     attributes: [['provider', new Expression(`aws.${alias}`)], ...argumentsOf(key, settings)],
     blocks: key.declared.deletion_protection ? [{ type: 'lifecycle', attributes: [['prevent_destroy', true]] }] : [],
   };
@@ -144,8 +145,17 @@ export function keyBlocks(key: ExportedKey, name: string, { alias, settings }: P
   return blockOf(importing) + drift + blockOf(resource) + aliasBlocks(key, name, alias);
 }
 
+function isReplica({ observed: { arn, primary_arn } }: ExportedKey): boolean {
+  return primary_arn !== null && primary_arn !== arn;
+}
+
+function typeOf(key: ExportedKey): string {
+  return isReplica(key) ? 'aws_kms_replica_key' : 'aws_kms_key';
+}
+
 /** An alias that KMS does not have on this key yet is made by Terraform. */
-function aliasBlocks({ declared, observed }: ExportedKey, keyName: string, alias: string): string {
+function aliasBlocks(key: ExportedKey, keyName: string, alias: string): string {
+  const { declared, observed } = key;
   const own = aliasesOf(observed) ?? [];
   return (declared.aliases ?? [])
     .map((name, index) => {
@@ -157,7 +167,7 @@ function aliasBlocks({ declared, observed }: ExportedKey, keyName: string, alias
       const attributes: Attribute[] = [
         ['provider', new Expression(`aws.${alias}`)],
         ['name', name],
-        ['target_key_id', new Expression(`aws_kms_key.${keyName}.key_id`)],
+        ['target_key_id', new Expression(`${typeOf(key)}.${keyName}.key_id`)],
       ];
       const resource = blockOf({ type: 'resource', labels: ['aws_kms_alias', label], attributes });
       return (own.includes(name) ? blockOf({ type: 'import', attributes: importing }) : '') + resource;
@@ -186,7 +196,15 @@ function argumentsOf(key: ExportedKey, settings: TagSettings | null): Attribute[
     policy: policy === null ? undefined : new Encoded(policy),
     tags: Object.keys(tags).length === 0 ? undefined : tags,
   };
-  return Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
+  const shown = isReplica(key) ? ofReplica(values, key) : values;
+  return Object.entries(shown).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
+}
+
+/** What `aws_kms_replica_key` takes. Source: the page of that resource in the documentation of the AWS provider. */
+function ofReplica(values: Record<string, Value | undefined>, { observed }: ExportedKey): typeof values {
+  const { description, deletion_window_in_days, bypass_policy_lockout_safety_check, policy, tags } = values;
+  const own = { description, deletion_window_in_days, bypass_policy_lockout_safety_check, policy, tags };
+  return { primary_key_arn: observed.primary_arn ?? undefined, enabled: values['is_enabled'], ...own };
 }
 
 function unless<Value>(value: Value, standard: Value): Value | undefined {

@@ -38,12 +38,14 @@ export async function countPendingDeletion(services: Services, query: KeyFilters
 }
 
 /**
- * Which keys are exported: those that the caller may see and every filter lets through. Keys that are deleted, or being let go of, are
- * none of them, and keys pending deletion only where `state` asks for them.
+ * Which keys are exported: those that the caller may see and every filter lets through. Keys that are deleted, or being let go of, and replicas
+ * that are still to be made, are none of them, and keys pending deletion only where `state` asks for them.
  */
 export function conditionsToExport(query: KeyFilters, access: Access): Prisma.Sql[] {
   const lives = query.state === undefined ? ['managed'] : ['managed', 'pending_deletion'];
-  const isThere = Prisma.sql`keys.state <> 'deleted' AND keys.lifecycle = ANY(${lives})`;
+  // A line without a KMS key makes one where it is applied, and a replica is none that CreateKey makes.
+  const isMade = Prisma.sql`(keys.replica_of IS NULL OR keys.key_id IS NOT NULL)`;
+  const isThere = Prisma.sql`keys.state <> 'deleted' AND keys.lifecycle = ANY(${lives}) AND ${isMade}`;
   return [...conditionsOf(query, access), isThere];
 }
 
