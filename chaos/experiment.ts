@@ -140,7 +140,7 @@ async function recordedChanges(database: Client, sinceSeq: string): Promise<numb
 
 async function check({ lab, ledger, ids }: World, before: Before): Promise<string[]> {
   const { kms } = lab;
-  const { lost, rotatedUnseen, wards, allWards } = ledger;
+  const { lost, movedAliases, rotatedUnseen, wards, allWards } = ledger;
   const database = await lab.database();
   const decidedOn = await decidedSince(database, before.seq);
   const calls = await lab.control.calls();
@@ -148,7 +148,7 @@ async function check({ lab, ledger, ids }: World, before: Before): Promise<strin
   await ledger.noteOrphans(kms, database);
   const foreign = await ledger.foreignKeys(database);
   return [
-    ...(await violations({ kms, database }, { foreign, lost, rotatedUnseen, only: new Set(ids) })),
+    ...(await violations({ kms, database }, { foreign, lost, movedAliases, rotatedUnseen, only: new Set(ids) })),
     ...(await writesBeforeTheGo(ledger, database, calls)),
     ...(await ledger.missing(database, before.accepted)),
     ...(await unrecordedWrites(database, calls)),

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
-import { allKeyIds, metadata, onDemandRotations, tags } from '../test/support/kms-truth.ts';
+import { aliases, allKeyIds, metadata, onDemandRotations, tags } from '../test/support/kms-truth.ts';
 import type { LoggedCall } from '../test/support/service.ts';
 import {
   allFormers,
@@ -28,6 +28,8 @@ export type Expected = {
   lost?: ReadonlySet<string>;
   /** Records whose keys may have been rotated oftener than is on record. */
   rotatedUnseen?: ReadonlySet<string>;
+  /** Aliases that somebody else has moved, and that no look has come by since. */
+  movedAliases?: ReadonlySet<string>;
   /** Records whose keys somebody else has changed: they may differ. */
   wards?: ReadonlySet<string>;
   /** The records whose keys are compared in full; all where undefined. Duplicates are looked for everywhere. */
@@ -41,7 +43,7 @@ type Places = { kms: KMSClient; database: Client };
  * @returns a sentence for each violation.
  */
 export async function violations({ kms, database }: Places, expected: Expected): Promise<string[]> {
-  const { foreign, lost = new Set(), rotatedUnseen, wards, only } = expected;
+  const { foreign, lost = new Set(), movedAliases = new Set(), rotatedUnseen, wards, only } = expected;
   const isChecked = (id: string) => (only === undefined || only.has(id)) && wards?.has(id) !== true;
   const here = `:kms:${await kms.config.region()}:`;
   const rows = (await allRows(database)).filter(({ arn }) => arn === null || arn.includes(here));
@@ -50,7 +52,7 @@ export async function violations({ kms, database }: Places, expected: Expected):
   const found = await identityViolations(kms, inKms, { rows, formers, foreign, lost });
   for (const row of rows) {
     if (row.key_id !== null && isChecked(row.id) && !lost.has(row.key_id)) {
-      found.push(...(await contentViolations(kms, row)));
+      found.push(...(await contentViolations(kms, row)), ...(await aliasViolations(kms, row, movedAliases)));
     }
   }
   const there = new Set(inKms);
@@ -149,6 +151,19 @@ async function contentViolations(kms: KMSClient, row: Row): Promise<string[]> {
   ];
 }
 
+/** A key has exactly the aliases that are declared; one that KMS is to delete keeps those that it has. */
+async function aliasViolations(kms: KMSClient, row: Row, moved: ReadonlySet<string>): Promise<string[]> {
+  const { id, key_id: keyId, aliases: declared, lifecycle, state } = row;
+  if (declared === null || keyId === null || lifecycle !== 'managed' || state === 'failed') return [];
+  const settled = (names: string[]) => names.filter((name) => !moved.has(name)).sort();
+  const is = settled(await aliases(kms, keyId));
+  const wanted = settled(declared);
+  if (isDeepStrictEqual(wanted, is)) return [];
+  return [
+    `aliases: those of ${id} are to be ${wanted.join(', ')} at generation ${row.generation}, are ${is.join(', ')}`,
+  ];
+}
+
 /** Every generation has its revision and event, every write its outcome and event. */
 async function historyViolations(database: Client): Promise<string[]> {
   const { rows } = await database.query<{ violation: string }>(`
@@ -177,6 +192,9 @@ async function historyViolations(database: Client): Promise<string[]> {
       WHERE EXISTS (SELECT 1 FROM revisions r WHERE r.key_ref = w.key_ref) AND w.outcome IN ('done', 'refused', 'not_done', 'unknown') GROUP BY w.key_ref, w.operation, w.outcome
       HAVING count(*) > (SELECT count(*) FROM events e WHERE e.key_ref = w.key_ref AND e.type = 'kms.write'
         AND e.data->>'operation' = w.operation AND e.data->>'outcome' = w.outcome)
+    UNION ALL
+    SELECT 'claimed twice: ' || name || ' of provider ' || provider || ', by ' || string_agg(id::text, ' and ')
+      FROM keys, jsonb_array_elements_text(keys.aliases) AS name WHERE state <> 'deleted' GROUP BY name, provider HAVING count(*) > 1
     UNION ALL
     SELECT 'stray key: ' || e.key_ref FROM events e WHERE e.type = 'key.stray' AND NOT EXISTS (
       SELECT 1 FROM former_keys f WHERE f.key_ref = e.key_ref AND f.arn = e.data->>'arn' AND f.deletion = 'left')`);

@@ -11,6 +11,7 @@ const reads = [
   'GetKeyPolicy',
   'GetKeyRotationStatus',
   'ListKeyRotations',
+  'ListAliases',
 ] as const;
 
 const writes = [
@@ -28,6 +29,9 @@ const writes = [
   'ScheduleKeyDeletion',
   'CancelKeyDeletion',
   'RotateKeyOnDemand',
+  'CreateAlias',
+  'UpdateAlias',
+  'DeleteAlias',
 ] as const;
 
 /** More often those that most runs have: a fault that nothing comes by is none. */
@@ -70,6 +74,7 @@ const members: readonly [[string, string], ...[string, string][]] = [
   ['ListKeys', 'Truncated'],
   ['GetKeyPolicy', 'Policy'],
   ['ListKeyRotations', 'Rotations'],
+  ['ListAliases', 'Aliases'],
   ['ScheduleKeyDeletion', 'DeletionDate'],
   ['ScheduleKeyDeletion', 'KeyState'],
 ];

@@ -17,6 +17,8 @@ export class Ledger {
   readonly accepted: Accepted[] = [];
   /** Keys that Keyward may have or not: imported with an answer that was lost, or let go of. */
   readonly outsiders: ForeignKeys = new Map();
+  /** Aliases that somebody else has moved or deleted, and that Keyward has not said since to be where they are to be. */
+  readonly movedAliases = new Set<string>();
   /** Keys that somebody else made away with. */
   readonly lost = new Set<string>();
   /** The keys of this run that somebody else changes in KMS, by their records. */

@@ -1,6 +1,7 @@
 /** What owners do: the operations of a run, by chance. */
 import { CreateKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { ownPolicy } from '../test/support/kms-truth.ts';
+import { anyAliases, anyMove, type Move, moveOutside, queryOf } from './aliases.ts';
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
 import type { Kind, Mix } from './mix.ts';
@@ -20,12 +21,21 @@ const immutable: readonly [object, ...object[]] = [
 /** kind: whether it is a disturbance as well, and of which kind. */
 export type Operation = { name: string; at: number; kind?: Kind; run(url: string): Promise<void> };
 
+type Choices = {
+  is_enabled: boolean;
+  withPolicy: boolean;
+  arguments: object;
+  aliases: string[];
+  query: string;
+  move: Move;
+};
 type World = { kms: KMSClient; control: Lab['control']; mix: Mix; ledger: Ledger; ids: string[]; mark: string };
 type Body = { id?: string; arn?: string | null; status?: { generation?: number } };
 
 /** Some operations for one run, on its own new keys and on some older ones. */
 export async function planOperations(random: Random, world: World): Promise<Operation[]> {
-  const created = { description: world.mark, tags: { run: world.mark }, enable_key_rotation: random.chance(0.3) };
+  const plain = { description: world.mark, tags: { run: world.mark }, enable_key_rotation: random.chance(0.3) };
+  const created = random.chance(0.4) ? { ...plain, aliases: anyAliases(random) } : plain;
   const operations: Operation[] = [];
   const add = (name: string, run: (url: string, name: string) => Promise<void>, kind?: Kind) => {
     const at = random.between(0, 900);
@@ -53,8 +63,17 @@ export async function planOperations(random: Random, world: World): Promise<Oper
       'lose and recreate',
       'rotate',
       'rotate',
+      'aliases',
+      'aliases',
+      'move an alias',
     ]);
-    const body = { is_enabled: random.chance(0.7), withPolicy: random.chance(0.4), arguments: random.pick(immutable) };
+    const aliases = { aliases: anyAliases(random), query: queryOf(random), move: anyMove(random) };
+    const body = {
+      ...aliases,
+      is_enabled: random.chance(0.7),
+      withPolicy: random.chance(0.4),
+      arguments: random.pick(immutable),
+    };
     add(kind, (url, name) => change(world, url, id, kind, `${world.mark} ${name}`, body));
   }
   if (random.chance(0.25)) {
@@ -74,7 +93,7 @@ export async function planOperations(random: Random, world: World): Promise<Oper
 }
 
 async function create(world: World, url: string, body: object): Promise<void> {
-  const answer = await send(url, 'POST', '/v1/keys', body);
+  const answer = await send(url, 'POST', '/v1/keys?take_aliases=true', body);
   if (answer?.body.id === undefined || answer.status >= 300) return;
   world.ids.push(answer.body.id);
   accept(world, answer, 'create', world.mark);
@@ -86,7 +105,7 @@ async function change(
   id: string,
   kind: string,
   mark: string,
-  { is_enabled, withPolicy, arguments: other }: { is_enabled: boolean; withPolicy: boolean; arguments: object },
+  { is_enabled, withPolicy, arguments: other, aliases, query, move }: Choices,
 ): Promise<void> {
   const path = `/v1/keys/${id}`;
   world.ledger.asked.push({ id, asked: new Date() });
@@ -104,6 +123,10 @@ async function change(
       const body = { ...desired, ...other, policy: lockedOut() };
       return accept(world, await send(url, 'POST', `${path}/replace`, body), kind, mark);
     }
+    case 'aliases':
+      return accept(world, await send(url, 'PATCH', path + query, { ...desired, aliases }), kind, mark);
+    case 'move an alias':
+      return moveAndSync(world, url, path, move);
     case 'lose and recreate':
       return loseAndRecreate(world, url, path);
     case 'rotate': {
@@ -142,6 +165,18 @@ function policyOf(sid: string) {
 function lockedOut() {
   const [statement] = ownPolicy('x').Statement;
   return { Version: '2012-10-17', Statement: [{ ...statement, Action: 'kms:Decrypt' }] };
+}
+
+/** Somebody moves an alias, and whoever declares it has it back. */
+async function moveAndSync(world: World, url: string, path: string, move: Move): Promise<void> {
+  const { arn } = (await send(url, 'GET', path))?.body ?? {};
+  if (typeof arn !== 'string') return;
+  await moveOutside(world.kms, world.ledger, move, arn.split('/')[1] ?? '');
+  const found = await send<{ items: { id: string }[] }>(url, 'GET', `/v1/keys?alias=${encodeURIComponent(move.name)}`);
+  for (const { id } of found?.body.items ?? []) {
+    const synced = await send(url, 'POST', `/v1/keys/${id}/sync`);
+    if (synced?.status === 200) world.ledger.movedAliases.delete(move.name);
+  }
 }
 
 /** Somebody makes away with a key, whatever is going on with it, and the owner wants another in its place. */
@@ -184,10 +219,10 @@ function accept({ ledger }: World, answer: Answer, origin: string, description: 
   });
 }
 
-type Answer = { status: number; body: Body; asked: Date } | null;
+type Answer<Told = Body> = { status: number; body: Told; asked: Date } | null;
 
 /** @returns null when the answer was lost: then nobody knows. */
-async function send(url: string, method: string, path: string, body?: object): Promise<Answer> {
+async function send<Told = Body>(url: string, method: string, path: string, body?: object): Promise<Answer<Told>> {
   const asked = new Date();
   try {
     const response = await fetch(new URL(path, url), {
@@ -197,7 +232,7 @@ async function send(url: string, method: string, path: string, body?: object): P
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Body), asked };
+    return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Told, asked };
   } catch {
     return null;
   }

@@ -16,6 +16,7 @@ export type Row = {
   rotation_period_in_days: number | null;
   policy: unknown;
   tags_all: Record<string, string>;
+  aliases: string[] | null;
   lifecycle: string;
   state: string;
   generation: number;
@@ -48,7 +49,7 @@ export async function heldKey(kms: KMSClient, keyId: string): Promise<Held> {
 
 export async function allRows(database: Client): Promise<Row[]> {
   const { rows } = await database.query<Row>(
-    `SELECT id, arn, key_id, replica_of, customer_master_key_spec, description, is_enabled, enable_key_rotation, rotation_period_in_days, policy, tags_all,
+    `SELECT id, arn, key_id, replica_of, customer_master_key_spec, description, is_enabled, enable_key_rotation, rotation_period_in_days, policy, tags_all, aliases,
        lifecycle, state, generation, synced_generation FROM keys`,
   );
   return rows;

@@ -3,20 +3,14 @@ import {
   DeleteAliasCommand,
   DescribeKeyCommand,
   type KMSClient,
-  ListAliasesCommand,
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
+import { aliases as namesOf } from '../support/kms-truth.ts';
 import { createKey } from '../support/local-kms.ts';
 import { eventually, startService } from '../support/service.ts';
 import { type Configuration, readHcl } from '../support/terraform.ts';
-
-/** The names of a key, as KMS has them. */
-async function namesOf(kms: KMSClient, KeyId: string): Promise<string[]> {
-  const { Aliases = [] } = await kms.send(new ListAliasesCommand({ KeyId }));
-  return Aliases.map(({ AliasName }) => AliasName ?? '').sort();
-}
 
 async function targetOf(kms: KMSClient, name: string): Promise<string | undefined> {
   return (await kms.send(new DescribeKeyCommand({ KeyId: name }))).KeyMetadata?.KeyId;

@@ -1,4 +1,5 @@
 /** Changes that, together, come by every failure point. */
+import { isDeepStrictEqual } from 'node:util';
 import { CreateGrantCommand, CreateKeyCommand, type KMSClient, UpdateKeyDescriptionCommand } from '@aws-sdk/client-kms';
 import type { FailurePoint } from '../../src/services/failure-points.ts';
 import { ownPolicy } from './kms-truth.ts';
@@ -222,6 +223,53 @@ export const scenarios: Scenario[] = [
     },
     act: ({ call }, key) => call('POST', `${key}/recreate`),
     wanted: (row) => row?.['generation'] === 2 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'create with aliases',
+    points: ['after-send', 'write-closed'],
+    act: (stage) => create(stage, { ...declared, aliases: ['alias/1/one', 'alias/1/two'] }),
+    wanted: (row) => row?.['description'] === 'made' && row['state'] === 'in_sync',
+  },
+  {
+    name: 'aliases that are changed',
+    points: ['before-send', 'after-send', 'write-closed'],
+    prepare: (stage) => create(stage, { ...declared, aliases: ['alias/2/one', 'alias/2/two'] }),
+    act: ({ call }, key) => call('PATCH', key, { aliases: ['alias/2/two', 'alias/2/three'] }),
+    wanted: (row) => row?.['generation'] === 2 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'aliases that go along with a replacement',
+    points: ['identity-recorded', 'before-send', 'after-send', 'write-closed', 'sync-recorded'],
+    prepare: (stage) => create(stage, { aliases: ['alias/3/one', 'alias/3/two'] }),
+    act: ({ call }, key) => call('POST', `${key}/replace`, { multi_region: true }),
+    wanted: (row) => row?.['multi_region'] === true && row['generation'] === 2 && row['state'] === 'in_sync',
+  },
+  {
+    name: 'an alias that is taken from another key',
+    points: ['intent-recorded', 'before-send', 'after-send', 'sync-recorded'],
+    prepare: async (stage) => {
+      await create(stage, { description: 'loser', aliases: ['alias/4/one', 'alias/4/two'] });
+      return create(stage, { description: 'taker' });
+    },
+    act: ({ call }, key) => call('PATCH', `${key}?take_aliases=true`, { aliases: ['alias/4/one'] }),
+    wanted: (row) => {
+      const aliases = row?.['description'] === 'taker' ? ['alias/4/one'] : ['alias/4/two'];
+      return row?.['state'] === 'in_sync' && isDeepStrictEqual(row['aliases'], aliases);
+    },
+  },
+  {
+    name: 'a taken alias that goes back since KMS refuses the rest',
+    points: ['refusal-recorded', 'after-send'],
+    prepare: async (stage) => {
+      await create(stage, { description: 'loser', aliases: ['alias/5/one', 'alias/5/two'] });
+      return create(stage, { description: 'taker' });
+    },
+    act: async ({ call, control }, key) => {
+      await control.fault({ operation: 'DisableKey', kind: 'error', type: 'ValidationException', message: 'no' });
+      return call('PATCH', `${key}?take_aliases=true`, { aliases: ['alias/5/one'], is_enabled: false });
+    },
+    // Killed before that, the change is carried through: the refusal is told once.
+    wanted: (row) => row?.['state'] === 'in_sync',
   },
   {
     name: 'rotate',

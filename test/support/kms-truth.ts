@@ -4,6 +4,7 @@ import {
   GetKeyPolicyCommand,
   GetKeyRotationStatusCommand,
   type KMSClient,
+  ListAliasesCommand,
   ListKeyRotationsCommand,
   ListKeysCommand,
   ListResourceTagsCommand,
@@ -30,6 +31,12 @@ export async function rotation(kms: KMSClient, KeyId: string) {
   const enabled = status.KeyRotationEnabled ?? false;
   // What doesn't tell of a period rotates yearly, as KMS did before it had periods.
   return { enabled, period: enabled ? (status.RotationPeriodInDays ?? 365) : null };
+}
+
+/** The names that point at a key, in their order. */
+export async function aliases(kms: KMSClient, KeyId: string): Promise<string[]> {
+  const { Aliases = [] } = await kms.send(new ListAliasesCommand({ KeyId }));
+  return Aliases.map(({ AliasName }) => AliasName ?? '').sort();
 }
 
 /** How often a key was rotated on demand; 0 for one that can't be. */

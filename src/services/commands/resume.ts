@@ -1,5 +1,6 @@
 /** Ends the hold on keys, as somebody decides: what KMS has is kept, or what is declared is enforced. */
 import type { Prisma, Transaction } from '../../database/client.ts';
+import type { TakenAlias } from '../../domain/aliases.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import type { FoundAfterGap } from '../../domain/recorded.ts';
 import type { ObservedKey } from '../../domain/types.ts';
@@ -82,7 +83,19 @@ async function resumeKey(services: Services, row: KeyRow, as: 'observed' | 'decl
   const declared = await declaredByKms(services, row, observed);
   const columns = { arn, key_id, observed: observed as unknown as Prisma.InputJsonObject };
   const also = (transaction: Transaction) => recordResumed(transaction, row, { as, found }, by);
-  return (await recordChange(services, row, { declared, origin: 'recovery', columns, also }, by)) !== null;
+  const taken = await declaredOfOthers(services, row, declared.aliases ?? []);
+  return (await recordChange(services, row, { declared, origin: 'recovery', columns, also, taken }, by)) !== null;
+}
+
+/** KMS shows these aliases of this key: what declares one of another is older. */
+async function declaredOfOthers(
+  { database }: Services,
+  { id, provider }: KeyRow,
+  names: string[],
+): Promise<TakenAlias[]> {
+  const where = { provider, name: { in: names }, key_ref: { not: id } };
+  const claims = names.length === 0 ? [] : await database.prisma.declaredAlias.findMany({ where });
+  return claims.map(({ name, key_ref }) => ({ alias: name, id: key_ref, arn: null, was_declared: true }));
 }
 
 /** What the report shows of the key, as the desired state. A key without its ownership tag was let go of. */
