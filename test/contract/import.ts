@@ -103,7 +103,8 @@ export const importScenarios: Scenario[] = [
   {
     name: 'import: a multi-Region replica, whose primary key is told',
     run: async ({ call, elsewhere }) => {
-      const { KeyMetadata } = await elsewhere.send(new CreateKeyCommand({ MultiRegion: true }));
+      const input = { MultiRegion: true, KeyUsage: 'ENCRYPT_DECRYPT' as const };
+      const { KeyMetadata } = await elsewhere.send(new CreateKeyCommand(input));
       const KeyId = KeyMetadata?.KeyId ?? '';
       await elsewhere.send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: serviceRegion }));
       const answer = await call('POST', '/v1/keys/import', { key_id: KeyId });
