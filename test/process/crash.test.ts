@@ -15,8 +15,8 @@ const creates = 50;
 
 test(`${ends.join(', ')} in the middle of ${creates} creates: every accepted key is there after a restart, in sync, once`, async (t) => {
   const DATA_DIR = await temporaryFolder(t);
-  // A write that was cut off is waited for; the shorter, the sooner the test is over.
-  const environment = { DATA_DIR, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
+  // A write that was cut off, and the lease of its key, are waited for; the shorter, the sooner the test is over.
+  const environment = { DATA_DIR, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1', LEASE_SECONDS: '5' };
   const accepted: Accepted[] = [];
   let service = await startProcess(t, environment);
   for (const signal of ends) {

@@ -9,8 +9,14 @@ const count = 30;
 
 test('kill -9 in the middle of a change of default_tags, and another change after it: every key gets the last one', async (t) => {
   const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
-  // A write that was cut off is waited for; the shorter, the sooner the test is over.
-  const environment = { DATABASE_URL, KMS_ENDPOINT, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
+  // A write that was cut off, and the lease of its key, are waited for; the shorter, the sooner the test is over.
+  const environment = {
+    DATABASE_URL,
+    KMS_ENDPOINT,
+    WRITE_DEADLINE_SECONDS: '9',
+    SETTLE_SECONDS: '1',
+    LEASE_SECONDS: '5',
+  };
   const first = await startProcess(t, environment);
   const progress = async (call: typeof first.call) =>
     (await call<Provider>('GET', '/v1/providers/default')).body.progress;

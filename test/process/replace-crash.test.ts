@@ -16,8 +16,14 @@ test(`SIGKILL in the middle of ${count} replacements: one new key each, the old 
   const control = kmsControl(KMS_ENDPOINT);
   const kms = kmsClient(KMS_ENDPOINT);
   t.teardown(() => kms.destroy());
-  // A write that was cut off is waited for; the shorter, the sooner the test is over.
-  const environment = { DATABASE_URL, KMS_ENDPOINT, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1' };
+  // A write that was cut off, and the lease of its key, are waited for; the shorter, the sooner the test is over.
+  const environment = {
+    DATABASE_URL,
+    KMS_ENDPOINT,
+    WRITE_DEADLINE_SECONDS: '9',
+    SETTLE_SECONDS: '1',
+    LEASE_SECONDS: '5',
+  };
   for (const [index, calls] of kills.entries()) {
     const first = await startProcess(t, environment);
     const replaced = await replaceUntil(first, control, calls);
