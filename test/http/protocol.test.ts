@@ -9,7 +9,7 @@ import { keyAnswer } from '../../src/routes/keys/shared.ts';
 import { problems } from '../../src/schemas/common.ts';
 import type { Services } from '../../src/services/context.ts';
 import { type KmsError, ProblemError } from '../../src/services/problems.ts';
-import { type Problem, startService } from '../support/service.ts';
+import { type Problem, startService, tooSlow } from '../support/service.ts';
 
 /** Sends bytes as they are, and reads the answer to the end. */
 async function sendRaw(url: string, request: string | Buffer): Promise<string> {
@@ -20,7 +20,7 @@ async function sendRaw(url: string, request: string | Buffer): Promise<string> {
 }
 
 test('the HTTP contract', async (t) => {
-  const { url, call } = await startService(t);
+  const { url, call, control } = await startService(t);
   const { body: key } = await call('POST', '/v1/keys', { description: 'http' });
 
   t.test('every error is problem+json with the same members', async (t) => {
@@ -145,7 +145,9 @@ test('the HTTP contract', async (t) => {
     t.same(await applied('handling=strict, wait=7'), [200, 'wait=7']);
     t.same(await applied('wait=soon'), [200, null]);
     t.same(await applied('respond-async'), [202, 'respond-async']);
+    await control.settings(tooSlow);
     t.equal((await call('PATCH', `/v1/keys/${key.id}`, { description: 'end' }, { prefer: 'wait=0' })).status, 202);
+    await control.settings({ latency_milliseconds: 0 });
   });
 
   t.test('numbers, encodings and bytes out of the ordinary never get a 500', async (t) => {

@@ -10,7 +10,7 @@ import type { ApplyResult, KeyDeclaration, KeyReleased } from '../../src/schemas
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
 import { allKeyIds, ownPolicy, tags } from '../support/kms-truth.ts';
 import { newDatabase } from '../support/postgres.ts';
-import { type Call, eventually, type Problem, startService } from '../support/service.ts';
+import { type Call, eventually, type Problem, startService, tooSlow } from '../support/service.ts';
 
 const ndjson = { 'content-type': 'application/x-ndjson' };
 const textOf = (lines: readonly unknown[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
@@ -248,7 +248,9 @@ test('GET /v1/keys/export and POST /v1/keys/apply', async (t) => {
   t.test('Idempotency-Key: a repeat gets the first answer; Prefer: what is not waited for is recorded', async (t) => {
     const lines = [{ id: randomUUID() }, { id: randomUUID() }];
     const headers = { 'idempotency-key': randomUUID(), prefer: 'respond-async' };
+    await control.settings(tooSlow);
     const first = await apply(lines, '', headers);
+    await control.settings({ latency_milliseconds: 0 });
     t.match(first.results, [
       { outcome: 'created', pending: true },
       { outcome: 'created', pending: true },
@@ -257,6 +259,9 @@ test('GET /v1/keys/export and POST /v1/keys/apply', async (t) => {
     t.equal(again.body, first.body);
     t.equal(again.headers.get('idempotent-replayed'), 'true');
     t.equal((await apply([{ id: randomUUID() }], '', headers)).status, 422, 'for other lines it is used up');
+    for (const { id } of lines) {
+      await eventually('it is made', async () => (await call('GET', `/v1/keys/${id}`)).body.status.state === 'in_sync');
+    }
   });
 
   t.test('an empty installation with the same KMS: the same keys, and nothing in KMS is written', async (t) => {
@@ -372,7 +377,9 @@ test('GET /v1/keys/export and POST /v1/keys/apply', async (t) => {
       { id: going.id, outcome: 'failed', problem: { status: 404 } },
     ]);
     t.same(await tags(kms, own.key_id ?? ''), { team: 'payments' });
+    await control.settings(tooSlow);
     const later = await call<KeyReleased>('POST', '/v1/keys/release', { ids: [other.id] }, { prefer: 'respond-async' });
+    await control.settings({ latency_milliseconds: 0 });
     t.match(later.body.items, [{ outcome: 'released', pending: true }]);
     await eventually('it goes', async () => (await call('GET', `/v1/keys/${other.id}`)).status === 404);
     for (const wrong of [{}, { ids: [] }, { ids: [1] }, { ids: Array(1001).fill('x') }]) {

@@ -112,6 +112,9 @@ export const withMovedClock = { SETTLE_SECONDS: '0' };
 /** For tests that count what KMS is asked: the second look that follows a change comes after they are over. */
 export const withLateSecondLooks = { SETTLE_SECONDS: '600' };
 
+/** Settings of a local KMS for tests that see a change under way: a machine may do little between it and its answer. */
+export const tooSlow = { latency_milliseconds: 1000 };
+
 /** Lets time pass for KMS, and has deletion dates on record be over that are over there. */
 export async function letDaysPass({ control, services }: Pick<Service, 'control' | 'services'>, days: number) {
   const { body } = await control.advanceClock(days * 86_400 + 1);
@@ -159,14 +162,18 @@ export async function startService(t: Test, environment: Record<string, string> 
  */
 const longestPause = 500;
 
-/** Looks again and again until `look` finds something; fails after a time that no machine is too slow for. */
+/**
+ * Looks again and again until `look` finds something; fails after a time that no machine is too slow for.
+ * @param options `longest`: milliseconds between two looks at most, for what is soon over.
+ */
 export async function eventually<Found>(
   what: string,
   look: () => Promise<Found | undefined | false>,
   milliseconds = 180_000,
+  { longest = longestPause } = {},
 ): Promise<Found> {
   const deadline = Date.now() + milliseconds;
-  for (let pause = 20; ; pause = Math.min(longestPause, pause * 1.3)) {
+  for (let pause = 20; ; pause = Math.min(longest, pause * 1.3)) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
     if (Date.now() > deadline) throw new Error(`Waited ${milliseconds} ms in vain: ${what}`);
