@@ -36,6 +36,12 @@ const table: Record<Field, Argument> = {
 const fields = Object.keys(table) as Field[];
 const changeable = fields.filter((field) => table[field].fixed === undefined);
 
+/** What a replica does not have from its primary key. */
+const ofReplica = [
+  'provider' as const,
+  ...changeable.filter((field) => !/^(enable_key_rotation|rotation_period_in_days)$/.test(field)),
+];
+
 /** Options that are given once for each of many. */
 const singular: Record<string, string> = { tags: 'tag', aliases: 'alias' };
 
@@ -82,6 +88,9 @@ function addFields(command: Command, names: Field[]): Command {
 
 /** Options for each argument that a new key can have. */
 export const addArguments = (command: Command): Command => addFields(command, fields);
+
+/** Options for each argument that a replica has of its own. */
+export const addReplicaArguments = (command: Command): Command => addFields(command, ofReplica);
 
 function changeableField(text: string, before: string[] = []): string[] {
   const field = text.replaceAll('-', '_');

@@ -55,6 +55,14 @@ test('the command line', async (t) => {
 
   t.test('each command says what it does, with an example that works', async (t) => {
     const key = await created('--description', 'of the examples');
+    await at(['providers', 'create', 'eu', '--region', 'eu-west-1']);
+    const [family, lone] = [await created('--multi-region'), await created('--multi-region')];
+    const [replica] = (await at(['keys', 'replicate', family.id, '--provider', 'eu'])).json<Key>();
+    t.match(replica, { replica_of: family.id, status: { state: 'in_sync' } });
+    const ids: Record<string, string> = {
+      'keyward keys replicate': lone.id,
+      'keyward keys promote': replica?.id ?? '',
+    };
     const granted = { GranteePrincipal: 'arn:aws:iam::111122223333:role/app', Operations: ['Decrypt' as const] };
     const grant = await kms.send(new CreateGrantCommand({ KeyId: key.key_id ?? '', ...granted }));
     await writeFile(path.join(folder, 'token.txt'), `${adminToken}\n`);
@@ -82,7 +90,7 @@ test('the command line', async (t) => {
           .slice(4)
           .replaceAll(
             '01980e6c-7a4b-7c1e-9f00-3b5e8d1c2a10',
-            nameOf(command).startsWith('keyward imports') ? (last?.id ?? '') : key.id,
+            ids[nameOf(command)] ?? (nameOf(command).startsWith('keyward imports') ? (last?.id ?? '') : key.id),
           )
           .replace(/ [0-9a-f]{64}$/, ` ${grant.GrantId}`)
           .replace(/> \S+\.tf$/, '> /dev/null')

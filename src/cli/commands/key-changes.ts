@@ -1,6 +1,6 @@
 /** keyward keys create, update, plan, delete and restore. */
 import type { Command } from 'commander';
-import { addArguments, addChanges, bodyOf } from '../arguments.ts';
+import { addArguments, addChanges, addReplicaArguments, bodyOf } from '../arguments.ts';
 import { typesIt } from '../ask.ts';
 import { act, type Context, leaf } from '../command.ts';
 import { exitCodes, Failure, misuse } from '../errors.ts';
@@ -108,6 +108,39 @@ async function restore(session: Session, _options: object, given: string): Promi
   show(session, 'Restored', await settled(session, back));
 }
 
+type Replication = Taking & { provider: string };
+
+async function replicate(session: Session, options: Replication, given: string): Promise<undefined> {
+  const { key } = await findKey(session, given);
+  const body: Schemas['ReplicaCreate'] = { ...(await bodyOf(session.io, options)), provider: options.provider };
+  session.underWay = `It may have been recorded all the same: keyward keys get ${key.id} tells.`;
+  const params = { path: { id: key.id }, query: queryOf(options) };
+  const made = await dataOf(session, session.api.POST('/v1/keys/{id}/replicas', { params, body }));
+  show(session, 'Replicated', await settled(session, made));
+}
+
+async function promote(session: Session, _options: object, given: string): Promise<undefined> {
+  const { key } = await findKey(session, given);
+  session.underWay = `It may have been recorded all the same: keyward keys get ${key.id} tells.`;
+  const params = { path: { id: key.id } };
+  const primary = await dataOf(session, session.api.POST('/v1/keys/{id}/promote', { params }));
+  show(session, 'Promoted', await settled(session, primary));
+}
+
+function addReplicas(context: Context, keys: Command): void {
+  const replicating = leaf(keys, 'replicate <key>', {
+    summary: 'Make a replica of a multi-Region key in the Region of a provider',
+    examples: [`keyward keys replicate ${example} --provider eu --description "Card data, for recovery"`],
+  });
+  act<Replication>(context, addReplicaArguments(replicating).option(...takeAliases), replicate);
+
+  const promoting = leaf(keys, 'promote <key>', {
+    summary: 'Make a replica the primary key of its family',
+    examples: [`keyward keys promote ${example}`],
+  });
+  act<object>(context, promoting, promote);
+}
+
 function addWrites(context: Context, keys: Command): void {
   const creating = leaf(keys, 'create', {
     summary: 'Create a key, and wait until KMS holds it',
@@ -126,6 +159,7 @@ function addWrites(context: Context, keys: Command): void {
 /** Adds the commands that change keys, or say what a change would do. */
 export function addKeyChanges(context: Context, keys: Command): void {
   addWrites(context, keys);
+  addReplicas(context, keys);
 
   const planning = leaf(keys, 'plan [key]', {
     summary: 'Say what an update would do, or a creation where no key is named',
