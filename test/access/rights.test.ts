@@ -67,6 +67,8 @@ const probes: Record<string, Probe> = {
   listKeyGrants: ofKey('viewer', { right: 200 }),
   revokeKeyGrant: ofKey('editor', stale),
   retireKeyGrant: ofKey('editor', stale),
+  replicateKey: ofKey('editor', { right: 409, body: { provider: 'default' } }),
+  promoteKey: ofKey('editor', stale),
   listKeyRevisions: ofKey('viewer', { right: 200 }),
   rollbackKey: ofKey('editor', broken),
   listKeyEvents: ofKey('viewer', { right: 200 }),
