@@ -5,7 +5,7 @@ import type { Event } from '../../src/schemas/history.ts';
 import type { UnmanagedKey } from '../../src/schemas/unmanaged.ts';
 import { accessTo } from '../../src/services/providers/access.ts';
 import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
-import { freezeAt, gate, loseLease } from '../support/frozen.ts';
+import { freezeAt, gate, goThrough, loseLease } from '../support/frozen.ts';
 import { allKeyIds, metadata, ownPolicy, tags } from '../support/kms-truth.ts';
 import { caller, eventually, type Problem, startService } from '../support/service.ts';
 
@@ -48,21 +48,15 @@ async function untilReplaced({ call }: Service, id: string, generation = 2) {
 async function freezeAtRead(service: Service, command: string) {
   const [frozen, awake, over] = [gate(), gate(), gate()];
   const { kms } = await accessTo(service.services, 'default');
-  const stack = kms.reads.middlewareStack;
-  const name = `freeze at ${command}`;
-  stack.add(
-    (next, { commandName }) =>
-      async (args) => {
-        if (commandName !== command) return next(args);
-        stack.remove(name);
-        frozen.open();
-        await awake.promise;
-        const answer = await next(args);
-        setTimeout(over.open, 300);
-        return answer;
-      },
-    { step: 'initialize', name },
-  );
+  const end = goThrough(kms.reads, `freeze at ${command}`, (next, { commandName }) => async (args) => {
+    if (commandName !== command) return next(args);
+    end();
+    frozen.open();
+    await awake.promise;
+    const answer = await next(args);
+    setTimeout(over.open, 300);
+    return answer;
+  });
   return { frozen: frozen.promise, wake: awake.open, over: over.promise };
 }
 

@@ -1,7 +1,7 @@
 import { test } from 'tap';
 import { accessTo } from '../../src/services/providers/access.ts';
 import { sweepUnmanagedKeys } from '../../src/services/unmanaged/sweep.ts';
-import { freezeAt, gate } from '../support/frozen.ts';
+import { freezeAt, gate, goThrough } from '../support/frozen.ts';
 import { eventually, startService } from '../support/service.ts';
 
 type Service = Awaited<ReturnType<typeof startService>>;
@@ -10,18 +10,14 @@ type Service = Awaited<ReturnType<typeof startService>>;
 async function sweepThatIsHeld({ services }: Service) {
   const { kms } = await accessTo(services, 'default');
   const [read, goesOn] = [gate(), gate()];
-  kms.reads.middlewareStack.add(
-    (next, { commandName }) =>
-      async (args) => {
-        const answer = await next(args);
-        if (commandName !== 'ListResourceTagsCommand') return answer;
-        kms.reads.middlewareStack.remove('hold');
-        read.open();
-        await goesOn.promise;
-        return answer;
-      },
-    { step: 'initialize', name: 'hold' },
-  );
+  const end = goThrough(kms.reads, 'hold', (next, { commandName }) => async (args) => {
+    const answer = await next(args);
+    if (commandName !== 'ListResourceTagsCommand') return answer;
+    end();
+    read.open();
+    await goesOn.promise;
+    return answer;
+  });
   const swept = sweepUnmanagedKeys(services);
   await read.promise;
   return {

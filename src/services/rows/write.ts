@@ -60,7 +60,7 @@ function tablesOf(columns: readonly NewColumns[]) {
   const rows = columns.map((one) => ({ one, ...split(one) }));
   return {
     keys: rows.map(({ keys }) =>
-      Object.fromEntries(Object.entries(keys).map(([name, value]) => [name, value === Prisma.DbNull ? null : value])),
+      Object.fromEntries(Object.entries(keys).map(([name, value]) => [name, inJson(value)])),
     ),
     work: rows.map(({ one, work }) => ({ key_ref: one.id, provider: one.provider, ...work })),
   };
@@ -76,6 +76,9 @@ export async function writeRow(
   const condition = { id, lease_token, asked };
   if (Object.keys(ofKey).length === 0) {
     // Nothing is asked of the row in `keys`: the write of the other one takes both.
+    if (Object.keys(keys).length > 0 && Object.keys(work).length > 0) {
+      return writeBoth(transaction, condition, { keys, work });
+    }
     const row = await writeOne(transaction, condition, work);
     const key = row === null ? null : await writeKey(transaction, { id }, keys);
     return key === null || row === null ? null : joined(key, row);
@@ -84,6 +87,44 @@ export async function writeRow(
   const key = await writeKey(transaction, { id, ...ofKey }, keys);
   const row = key === null ? null : await writeOne(transaction, condition, work);
   return key === null || row === null ? null : joined(key, row);
+}
+
+/** One statement: what ends a sync is waited for. */
+async function writeBoth(
+  transaction: Transaction,
+  condition: WorkCondition,
+  { keys, work }: { keys: KeyColumns; work: WorkColumns },
+): Promise<KeyRow | null> {
+  const [ofKeys, ofWork] = [assignments('keys', keys), assignments('work', work)];
+  const [row] = await transaction.$queryRaw<KeyRow[]>`
+    WITH work AS (
+      UPDATE work SET ${ofWork.set} FROM json_populate_record(NULL::work, ${ofWork.values}::json) AS entry
+      WHERE ${conditionOf(condition)} RETURNING work.*
+    ), keys AS (
+      UPDATE keys SET ${ofKeys.set} FROM work, json_populate_record(NULL::keys, ${ofKeys.values}::json) AS entry
+      WHERE keys.id = work.key_ref RETURNING keys.*
+    )
+    SELECT ${Prisma.raw(keyColumns)} FROM ${Prisma.raw(keyTables)}`;
+  return row ?? null;
+}
+
+/** What is written of one row, and the record that the new values are in. */
+function assignments(table: 'keys' | 'work', columns: object): { set: Prisma.Sql; values: string } {
+  const entries = Object.entries(columns).filter(([, value]) => value !== undefined);
+  const set = entries.map(([name, value]) =>
+    isIncrement(value) ? `${name} = ${table}.${name} + ${value.increment}` : `${name} = entry.${name}`,
+  );
+  const values = entries.flatMap(([name, value]) => (isIncrement(value) ? [] : [[name, inJson(value)]]));
+  return { set: Prisma.raw(set.join(', ')), values: JSON.stringify(Object.fromEntries(values)) };
+}
+
+/** As JSON has it. */
+function inJson(value: unknown): unknown {
+  return value === Prisma.DbNull ? null : value;
+}
+
+function isIncrement(value: unknown): value is { increment: number } {
+  return typeof (value as { increment?: unknown } | null)?.increment === 'number';
 }
 
 async function writeKey(transaction: Transaction, where: Prisma.KeyWhereInput, data: KeyColumns): Promise<Key | null> {
@@ -140,15 +181,18 @@ export async function holdRow(transaction: Transaction, condition: WorkCondition
 }
 
 /** The same of the row in `work` alone. @returns whether it is as the condition says. */
-export async function holdWork(transaction: Transaction, { id, lease_token, asked }: WorkCondition): Promise<boolean> {
-  const conditions = [
-    Prisma.sql`key_ref = ${id}::uuid`,
-    ...(lease_token === undefined ? [] : [Prisma.sql`lease_token IS NOT DISTINCT FROM ${lease_token}::uuid`]),
-    ...(asked === undefined ? [] : [Prisma.sql`asked = ${asked}`]),
-  ];
-  const held =
-    await transaction.$executeRaw`SELECT 1 FROM work WHERE ${Prisma.join(conditions, ' AND ')} FOR NO KEY UPDATE`;
+export async function holdWork(transaction: Transaction, condition: WorkCondition): Promise<boolean> {
+  const held = await transaction.$executeRaw`SELECT 1 FROM work WHERE ${conditionOf(condition)} FOR NO KEY UPDATE`;
   return held > 0;
+}
+
+function conditionOf({ id, lease_token, asked }: WorkCondition): Prisma.Sql {
+  const conditions = [
+    Prisma.sql`work.key_ref = ${id}::uuid`,
+    ...(lease_token === undefined ? [] : [Prisma.sql`work.lease_token IS NOT DISTINCT FROM ${lease_token}::uuid`]),
+    ...(asked === undefined ? [] : [Prisma.sql`work.asked = ${asked}`]),
+  ];
+  return Prisma.join(conditions, ' AND ');
 }
 
 function whereOf({ id, lease_token, asked }: WorkCondition): Prisma.WorkWhereInput {
