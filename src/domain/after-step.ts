@@ -42,3 +42,8 @@ export function mayRotate({
 }: Pick<ObservedKey, 'customer_master_key_spec' | 'origin'>): boolean {
   return (spec === null || spec === 'SYMMETRIC_DEFAULT') && (origin === null || origin === 'AWS_KMS');
 }
+
+/** Whether a key is a replica, which rotates with its primary key: no rotation of its own is read of it, or written to it. */
+export function isReplica({ arn, primary_arn }: Pick<ObservedKey, 'arn' | 'primary_arn'>): boolean {
+  return primary_arn !== null && primary_arn !== arn;
+}

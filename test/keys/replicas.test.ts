@@ -139,6 +139,9 @@ test('what only a primary has is shown of its replicas, and refused there with i
   t.equal(put.status, 200, 'it may be said as it is');
   t.equal((await metadata(eu, replica.key_id ?? '')).Description, 'put');
   t.equal((await call('PUT', path, { provider: 'eu', description: 'short' })).status, 200, 'or be left out');
+  t.equal((await call('DELETE', path, undefined, wait)).status, 202);
+  const restored = await call('POST', `${path}/restore`, undefined, wait);
+  t.match(restored, { status: 200, body: { ...rotating, status: { state: 'in_sync', drift: [], error: null } } });
 });
 
 test('a replica is promoted, here and outside: all records of the family follow', async (t) => {

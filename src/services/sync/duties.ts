@@ -1,5 +1,5 @@
 /** What a sync has to see to, in this order. */
-import { mayRotate } from '../../domain/after-step.ts';
+import { isReplica, mayRotate } from '../../domain/after-step.ts';
 import { differences } from '../../domain/drift.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
 import { plan } from '../../domain/planner.ts';
@@ -167,7 +167,7 @@ async function putCancelledRight(sync: Sync): Promise<Sync> {
   const isCancelled = steps.some(({ operation }) => operation === 'CancelKeyDeletion');
   if (observed === null || done === null || !isCancelled) return sync;
   const isWritten = steps.some(({ operation }) => /^(En|Dis)ableKeyRotation$/.test(operation));
-  const isRead = !isWritten && mayRotate(done);
+  const isRead = !isWritten && mayRotate(done) && !isReplica(done);
   const read = isRead ? look.believe({ ...observed, rotation: await readRotation(access.kms, done.key_id) }) : done;
   const comesRotating = isRead && read.rotation?.enabled === true;
   // That it does not rotate may be an answer from before the cancelling.
