@@ -41,8 +41,8 @@ test('of many creates at once each is made in its turn, and no other change wait
 
 test('one caller with many creates does not take the quota from another', async (t) => {
   const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
-  await caller(KMS_ENDPOINT)('PUT', '/_local/settings', { quotas: { CreateKey: 2 } });
-  const environment = { ...withTokens, DATABASE_URL, KMS_ENDPOINT, QUOTA_SHARE: '1', SETTLE_SECONDS: '0' };
+  await caller(KMS_ENDPOINT)('PUT', '/_local/settings', { quotas: { CreateKey: 5 } });
+  const environment = { ...withTokens, DATABASE_URL, KMS_ENDPOINT, QUOTA_SHARE: '0.1', SETTLE_SECONDS: '0' };
   const { url, control } = await startService(t, environment);
   const admin = callerWith(url, adminToken);
   const [noisy, quiet] = [await addToken(admin, { role: 'editor' }), await addToken(admin, { role: 'editor' })];
