@@ -1,7 +1,7 @@
 import { type Test, test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import { allKeyIds, metadata, tags } from '../support/kms-truth.ts';
-import { type Service, startBackends, startProcess, temporaryFolder } from '../support/process.ts';
+import { type Service, soonTakenOver, startBackends, startProcess, temporaryFolder } from '../support/process.ts';
 import { eventually, kmsClient, kmsControl } from '../support/service.ts';
 
 async function allKeys({ call }: Pick<Service, 'call'>): Promise<Key[]> {
@@ -15,8 +15,7 @@ const creates = 50;
 
 test(`${ends.join(', ')} in the middle of ${creates} creates: every accepted key is there after a restart, in sync, once`, async (t) => {
   const DATA_DIR = await temporaryFolder(t);
-  // A write that was cut off, and the lease of its key, are waited for; the shorter, the sooner the test is over.
-  const environment = { DATA_DIR, WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1', LEASE_SECONDS: '5' };
+  const environment = { DATA_DIR, ...soonTakenOver };
   const accepted: Accepted[] = [];
   let service = await startProcess(t, environment);
   for (const signal of ends) {

@@ -2,21 +2,14 @@ import { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import type { Provider } from '../../src/schemas/provider.ts';
 import { tags } from '../support/kms-truth.ts';
-import { startBackends, startProcess } from '../support/process.ts';
+import { soonTakenOver, startBackends, startProcess } from '../support/process.ts';
 import { eventually, kmsClient, kmsControl, startService } from '../support/service.ts';
 
 const count = 30;
 
 test('kill -9 in the middle of a change of default_tags, and another change after it: every key gets the last one', async (t) => {
   const { databaseUrl: DATABASE_URL, kmsUrl: KMS_ENDPOINT } = await startBackends(t);
-  // A write that was cut off, and the lease of its key, are waited for; the shorter, the sooner the test is over.
-  const environment = {
-    DATABASE_URL,
-    KMS_ENDPOINT,
-    WRITE_DEADLINE_SECONDS: '9',
-    SETTLE_SECONDS: '1',
-    LEASE_SECONDS: '5',
-  };
+  const environment = { DATABASE_URL, KMS_ENDPOINT, ...soonTakenOver };
   const first = await startProcess(t, environment);
   const progress = async (call: typeof first.call) =>
     (await call<Provider>('GET', '/v1/providers/default')).body.progress;

@@ -3,7 +3,7 @@ import { test } from 'tap';
 import type { Import } from '../../src/schemas/imports.ts';
 import { ended, itemsOf } from '../support/imports.ts';
 import { tags } from '../support/kms-truth.ts';
-import { startBackends, startProcess } from '../support/process.ts';
+import { soonTakenOver, startBackends, startProcess } from '../support/process.ts';
 import { eventually, kmsClient, kmsControl, startService } from '../support/service.ts';
 
 /** More than a worker takes at once (3 batches of 64), which are read side by side and done at almost the same time. */
@@ -25,13 +25,7 @@ test('kill -9 in the middle of an import: it goes on by itself, to the same end'
   await control.settings({ latency_milliseconds: 1000 });
   await control.clear();
 
-  const environment = {
-    DATABASE_URL,
-    KMS_ENDPOINT,
-    WRITE_DEADLINE_SECONDS: '9',
-    SETTLE_SECONDS: '1',
-    LEASE_SECONDS: '5',
-  };
+  const environment = { DATABASE_URL, KMS_ENDPOINT, ...soonTakenOver };
   const first = await startProcess(t, environment);
   const { body } = await first.call<Import>('POST', '/v1/imports', { source: { all: true } });
   const imported = async (call: typeof first.call) =>

@@ -2,7 +2,7 @@ import type { KMSClient } from '@aws-sdk/client-kms';
 import { type Test, test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import { allKeyIds, metadata, tags } from '../support/kms-truth.ts';
-import { type Service, startBackends, startProcess } from '../support/process.ts';
+import { type Service, soonTakenOver, startBackends, startProcess } from '../support/process.ts';
 import { eventually, kmsClient, kmsControl, startService } from '../support/service.ts';
 
 const ecc = { customer_master_key_spec: 'ECC_NIST_P256', key_usage: 'SIGN_VERIFY' };
@@ -16,14 +16,7 @@ test(`SIGKILL in the middle of ${count} replacements: one new key each, the old 
   const control = kmsControl(KMS_ENDPOINT);
   const kms = kmsClient(KMS_ENDPOINT);
   t.teardown(() => kms.destroy());
-  // A write that was cut off, and the lease of its key, are waited for; the shorter, the sooner the test is over.
-  const environment = {
-    DATABASE_URL,
-    KMS_ENDPOINT,
-    WRITE_DEADLINE_SECONDS: '9',
-    SETTLE_SECONDS: '1',
-    LEASE_SECONDS: '5',
-  };
+  const environment = { DATABASE_URL, KMS_ENDPOINT, ...soonTakenOver };
   for (const [index, calls] of kills.entries()) {
     const first = await startProcess(t, environment);
     const replaced = await replaceUntil(first, control, calls);

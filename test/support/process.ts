@@ -22,6 +22,9 @@ const nodeOptions = process.execArgv.filter((option) => !option.startsWith('--im
 /** What Node compiled once serves all processes: a third of what it costs to start one. */
 const compileCache = { NODE_COMPILE_CACHE: path.join(root, '.tap/compile-cache') };
 
+/** For who waits for a write that was cut off, and for the lease of its key: the shorter, the sooner the test is over. */
+export const soonTakenOver = { WRITE_DEADLINE_SECONDS: '9', SETTLE_SECONDS: '1', LEASE_SECONDS: '5' };
+
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 
 /** What a process printed, and how it ended. */

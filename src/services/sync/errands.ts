@@ -1,7 +1,10 @@
 /** What was asked of a key beside what is declared: its sync carries it out, oldest first. */
+import type { Transaction } from '../../database/client.ts';
 import type { ObservedKey, Step } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
+import { holdWork, writeWork } from '../rows/write.ts';
+import type { Work } from './lease.ts';
 import { type Hindrance, mayHeal, pauseBefore } from './retry.ts';
 
 /** Carries out one step through the journal. */
@@ -30,6 +33,20 @@ export async function carryOutInTurn<Asked extends Errand>(
     }
   }
   return null;
+}
+
+/** Puts on record whether anything that was asked for is left to do. @param count how much of it is, in the transaction. */
+export async function recordLeft(
+  { database }: Services,
+  { row, lease }: Work,
+  mark: 'grants_open' | 'rotations_open',
+  count: (transaction: Transaction) => Promise<number>,
+): Promise<void> {
+  await database.prisma.$transaction(async (transaction) => {
+    // Locked before it is counted: a request that comes now is either seen, or sets the mark after this.
+    await holdWork(transaction, { id: row.id });
+    await writeWork(transaction, lease.fence, { [mark]: (await count(transaction)) > 0 });
+  });
 }
 
 /** The next try waits for as long as it has been tried in vain. */

@@ -12,8 +12,8 @@ import { findGrant, type Grant } from '../../kms/grants.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { holdWork, statusMoves, writeWork } from '../rows/write.ts';
-import { type Apply, carryOutInTurn, mayPass } from './errands.ts';
+import { statusMoves, writeWork } from '../rows/write.ts';
+import { type Apply, carryOutInTurn, mayPass, recordLeft } from './errands.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import type { Hindrance } from './retry.ts';
 
@@ -44,12 +44,9 @@ export async function endGrants(
     const ended = await endGrant(services, kms, { work, ending, key }, apply);
     await settle(services, work, ending, ended);
   });
-  await services.database.prisma.$transaction(async (transaction) => {
-    // Locked before it is counted: a request that comes now is either seen, or sets the mark after this.
-    await holdWork(transaction, { id: row.id });
-    const open = await transaction.grantEnding.count({ where: { key_ref: row.id, outcome: 'pending' } });
-    await writeWork(transaction, work.lease.fence, { grants_open: open > 0 });
-  });
+  await recordLeft(services, work, 'grants_open', (transaction) =>
+    transaction.grantEnding.count({ where: { key_ref: row.id, outcome: 'pending' } }),
+  );
   await services.failurePoints.pass('grant-recorded');
   return hindered;
 }

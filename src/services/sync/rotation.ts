@@ -8,8 +8,8 @@ import { countOnDemandRotations } from '../../kms/rotations.ts';
 import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { holdWork, statusMoves, writeWork } from '../rows/write.ts';
-import { type Apply, carryOutInTurn, mayPass } from './errands.ts';
+import { statusMoves, writeWork } from '../rows/write.ts';
+import { type Apply, carryOutInTurn, mayPass, recordLeft } from './errands.ts';
 import { assertFenced } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import type { Hindrance } from './retry.ts';
@@ -41,12 +41,9 @@ export async function rotateOnDemand(
       ? rotate(services, kms, { work, rotation, key }, apply)
       : settle(services, work, rotation, { code: 'NotManaged', message: `The key is ${row.lifecycle} by now.` }),
   );
-  await services.database.prisma.$transaction(async (transaction) => {
-    // Locked before it is counted: a request that comes now is either seen, or sets the mark after this.
-    await holdWork(transaction, { id: row.id });
-    const open = await transaction.onDemandRotation.count({ where: { key_ref: row.id, outcome: 'pending' } });
-    await writeWork(transaction, work.lease.fence, { rotations_open: open > 0 });
-  });
+  await recordLeft(services, work, 'rotations_open', (transaction) =>
+    transaction.onDemandRotation.count({ where: { key_ref: row.id, outcome: 'pending' } }),
+  );
   await services.failurePoints.pass('rotation-recorded');
   return hindered;
 }
