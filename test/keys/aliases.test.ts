@@ -219,6 +219,20 @@ test('an alias that another key has', async (t) => {
     t.equal(await targetOf(kms, 'alias/theirs'), unmanaged.KeyId);
   });
 
+  t.test('stays with it when the key that took it is deleted before KMS has moved it', async (t) => {
+    const owner = await create({ aliases: ['alias/kept'] });
+    const taker = await create({ aliases: ['alias/its-own'] });
+    await control.fault({ operation: 'UpdateAlias', kind: 'throttle', times: null });
+    const aliases = ['alias/its-own', 'alias/kept'];
+    t.equal((await call('PATCH', taker.at + take, { aliases }, { prefer: 'wait=0' })).status, 202);
+    const deleted = await call('DELETE', taker.at);
+    t.match(deleted, { status: 202, body: { aliases: ['alias/its-own'], status: { state: 'pending_deletion' } } });
+    await control.clearFaults();
+    t.equal((await call('POST', `${taker.at}/release`)).status, 204);
+    t.match((await call('POST', `${owner.at}/sync`)).body, { aliases: ['alias/kept'], status: { state: 'in_sync' } });
+    t.equal(await targetOf(kms, 'alias/kept'), owner.key_id);
+  });
+
   t.test('is told by a plan', async (t) => {
     const owner = await create({ aliases: ['alias/planned'] });
     const wanted = { aliases: ['alias/planned'] };

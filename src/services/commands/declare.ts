@@ -6,7 +6,7 @@ import type { RevisionOrigin } from '../../domain/events.ts';
 import type { Permission } from '../../domain/permissions.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
-import { giveAliasesBack } from '../keys/aliases.ts';
+import { giveAliasesBack, withoutUnmoved } from '../keys/aliases.ts';
 import { findKey, lookUpKey } from '../keys/find.ts';
 import { recordChange, recordNewKey } from '../keys/intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from '../keys/preconditions.ts';
@@ -141,14 +141,14 @@ export async function deleteKey(
   windowInDays: number | undefined,
   command: Command,
 ): Promise<Accepted | null> {
-  const decide = (row: KeyRow): DeclaredKey => {
-    const declared = declaredOf(row);
-    if (row.lifecycle === 'pending_deletion') return declared;
+  const decide = async (row: KeyRow): Promise<DeclaredKey> => {
+    if (row.lifecycle === 'pending_deletion') return declaredOf(row);
     assertManaged(row);
     assertNotReplacing(row);
     if (row.deletion_protection) {
       throw conflict('The key has deletion_protection; set it to false before deleting the key.', id);
     }
+    const declared = await withoutUnmoved(services, row);
     return { ...declared, lifecycle: 'pending_deletion', pending_window_in_days: windowInDays ?? null };
   };
   const settlement = await declareChange(services, id, command, 'delete', decide, isNotProven);

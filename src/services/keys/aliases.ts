@@ -159,9 +159,20 @@ export async function giveAliasesBack(
   }
 }
 
+/**
+ * What is declared of a key that is to be deleted: what it took, and KMS was not made to move, does not go with it. It is given back
+ * where the deletion is recorded.
+ */
+export async function withoutUnmoved({ database }: Services, row: KeyRow): Promise<DeclaredKey> {
+  const declared = declaredOf(row);
+  if (declared.aliases === null || isSynced(row)) return declared;
+  const unmoved = await declaredElsewhere(database.prisma, row);
+  return { ...declared, aliases: declared.aliases.filter((name) => !unmoved.some(({ alias }) => alias === name)) };
+}
+
 /** What the generations that KMS does not hold took from keys that declared it. */
 async function declaredElsewhere(
-  transaction: Transaction,
+  transaction: Pick<Transaction, '$queryRaw'>,
   row: Pick<KeyRow, 'id' | 'generation' | 'synced_generation'>,
 ): Promise<TakenAlias[]> {
   const { id, generation, synced_generation: held } = row;

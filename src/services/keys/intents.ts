@@ -17,7 +17,7 @@ import { decidedOn } from '../rows/gap.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { stateWhileSyncing } from '../rows/predicates.ts';
 import { type Columns, insertRow, insertRows, oneMoreAsked, statusMoves, writeRow } from '../rows/write.ts';
-import { claimAliases } from './aliases.ts';
+import { claimAliases, giveAliasesBack } from './aliases.ts';
 import { type Asker, recordRevision, recordRevisions } from './revision-record.ts';
 
 export type NewKey = {
@@ -223,6 +223,7 @@ function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker
     const revision = { keyId: row.id, generation, ...change, before, policyBefore };
     await recordRevision(transaction, revision, by);
     await change.also?.(transaction);
+    if (change.origin === 'delete') await giveAliasesBack(services, transaction, row, { ...by, gap, now });
     if (taken === null) await services.notifications.wake(transaction, changed, by.actor);
     return changed;
   });
