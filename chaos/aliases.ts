@@ -35,6 +35,10 @@ export async function moveOutside(
   const move = isDeleted
     ? new DeleteAliasCommand({ AliasName: name })
     : new UpdateAliasCommand({ AliasName: name, TargetKeyId: to });
-  // There may be no such alias, or one of a key of another kind.
-  await kms.send(move as DeleteAliasCommand).catch(() => {});
+  // There may be no such alias, or one of a key of another kind; of an answer that was lost nobody can tell.
+  const isMoved = await kms.send(move as DeleteAliasCommand).then(
+    () => true,
+    (error: { $fault?: string }) => error.$fault !== 'client',
+  );
+  if (isMoved && !isDeleted) ledger.pointedOutside.push(to);
 }

@@ -151,7 +151,7 @@ async function check({ lab, ledger, ids }: World, before: Before): Promise<strin
     ...(await violations({ kms, database }, { foreign, lost, movedAliases, rotatedUnseen, only: new Set(ids) })),
     ...(await writesBeforeTheGo(ledger, database, calls)),
     ...(await ledger.missing(database, before.accepted)),
-    ...(await unrecordedWrites(database, calls)),
+    ...(await unrecordedWrites(database, calls, ledger.pointedOutside)),
     ...((await before.trap?.violations(calls, database)) ?? []),
     ...(await unaskedDoings({ kms, database, calls, wards, allWards, decidedOn, lost }, before.seq)),
   ];

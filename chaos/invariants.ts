@@ -201,9 +201,20 @@ async function historyViolations(database: Client): Promise<string[]> {
   return rows.map(({ violation }) => violation);
 }
 
-/** Every write that KMS has carried out is in the journal, as done or with its outcome unknown. */
-export async function unrecordedWrites(database: Client, calls: LoggedCall[]): Promise<string[]> {
+/**
+ * Every write that KMS has carried out is in the journal, as done or with its outcome unknown.
+ * @param pointedOutside for each alias that somebody else has moved, the key that it points at since.
+ */
+export async function unrecordedWrites(
+  database: Client,
+  calls: LoggedCall[],
+  pointedOutside: string[],
+): Promise<string[]> {
   const carriedOut = new Map<string, number>();
+  for (const keyId of pointedOutside) {
+    const write = JSON.stringify([keyId, 'UpdateAlias']);
+    carriedOut.set(write, (carriedOut.get(write) ?? 0) - 1);
+  }
   for (const { operation, key_id, error } of calls) {
     if (error !== null || operation === 'CreateKey' || /^(Get|List|Describe)/.test(operation)) continue;
     const write = JSON.stringify([key_id, operation]);

@@ -19,6 +19,8 @@ export class Ledger {
   readonly outsiders: ForeignKeys = new Map();
   /** Aliases that somebody else has moved or deleted, and that Keyward has not said since to be where they are to be. */
   readonly movedAliases = new Set<string>();
+  /** Of each alias that somebody else has moved, or may have, the key that it points at since. */
+  readonly pointedOutside: string[] = [];
   /** Keys that somebody else made away with. */
   readonly lost = new Set<string>();
   /** The keys of this run that somebody else changes in KMS, by their records. */
