@@ -21,6 +21,7 @@ const table: Record<Field, Argument> = {
   custom_key_store_id: { kind: 'text', help: 'the custom key store that holds the material', fixed: true },
   xks_key_id: { kind: 'text', help: 'the key in an external key store', fixed: true },
   multi_region: { kind: 'flag', help: 'a multi-Region key', fixed: true },
+  replicate_to: { kind: 'names', help: 'the provider of a replica; can be given again', fixed: true },
   policy: { kind: 'document', help: 'key policy: JSON, @file, or @- for standard input' },
   bypass_policy_lockout_safety_check: { kind: 'flag', help: 'take a policy that locks the caller out' },
   deletion_window_in_days: { kind: 'number', help: 'how long a deletion can be taken back, 7 to 30' },

@@ -55,6 +55,7 @@ const providerPatch: ProviderPatch = { default_tags: { cost_center: '4711' }, re
 export const bodyExamples: Record<string, unknown> = {
   ...accessBodies,
   KeyCreate: keyCreate,
+  KeyPut: keyCreate,
   KeyPatch: keyPatch,
   ReplicaCreate: replicaCreate,
   KeyImport: keyImport,

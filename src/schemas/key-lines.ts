@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { type ArgumentName, argumentNames } from '../domain/arguments.ts';
 import { KeyId, nullable, nullableRef, openEnum, Policy, Problem, ref } from './common.ts';
-import { Key, KeyCreate, keyStates, takeAliases } from './key.ts';
+import { Key, KeyPut, keyStates, takeAliases } from './key.ts';
 import { Plan } from './plan.ts';
 
 /** JSON, one value a line. Source: github.com/ndjson/ndjson-spec. */
@@ -20,7 +20,7 @@ export const KeyDeclaration = Type.Object(
     key_id: Type.Optional(
       nullable(Type.String({ minLength: 1, maxLength: 256, description: "KMS's id of it; null: there is none yet." })),
     ),
-    ...KeyCreate.properties,
+    ...KeyPut.properties,
   },
   {
     $id: 'KeyDeclaration',

@@ -155,10 +155,32 @@ function mapped(map: (name: ArgumentName, schema: TSchema) => TSchema): Record<s
 }
 
 /** The body of POST /keys. null stands for the default. */
+const declaration = { provider: Type.Optional(nullable(givenProvider)), ...given };
+
 export const KeyCreate = Type.Object(
-  { provider: Type.Optional(nullable(givenProvider)), ...given },
+  {
+    ...declaration,
+    replicate_to: Type.Optional(
+      nullable(
+        Type.Array(Type.String(providerLimits), {
+          maxItems: 50,
+          uniqueItems: true,
+          description:
+            'Providers, each of another Region, at which replicas are made with the key: the same description, policy, tags and so on, but no aliases. Needs multi_region. Default: [].',
+          examples: [['eu'], ['eu', 'us-west']],
+        }),
+      ),
+    ),
+  },
   { $id: 'KeyCreate', additionalProperties: false, description: 'A key to create. null stands for the default.' },
 );
+
+/** The body of PUT /keys/{id}: what is declared of one key. */
+export const KeyPut = Type.Object(declaration, {
+  $id: 'KeyPut',
+  additionalProperties: false,
+  description: 'The whole of what is declared of a key. null stands for the default.',
+});
 
 /** What a replica declares of its own. */
 const ofReplica = Object.fromEntries(
@@ -179,7 +201,7 @@ export const ReplicaCreate = Type.Object(
 /** The body of PATCH: a JSON Merge Patch (RFC 7396) in which each field is one value, and tags alone merge. */
 export const KeyPatch = Type.Object(
   {
-    ...KeyCreate.properties,
+    ...declaration,
     tags: Type.Optional(nullableRef(TagsPatch, { description: 'Merged by name; null removes all.' })),
   },
   {
@@ -242,6 +264,7 @@ export const Replica = Type.Object(
     id: nullable(Type.String({ description: 'Of its record; null: it has none that you may see.' })),
     provider: nullable(Type.String({ description: 'Of its record; null: it has none that you may see.' })),
     arn: nullable(Type.String({ description: 'null until created.' })),
+    state: nullableRef(SyncState, { description: '`status.state` of its record; null: it has none that you may see.' }),
     key_state: nullable(Type.String({ description: "KMS's KeyState, as last observed; null: not known." })),
   },
   { $id: 'Replica', description: 'A replica of a multi-Region key.' },
@@ -384,6 +407,7 @@ export const keySchemas = [
   DriftPolicy,
   SyncState,
   KeyCreate,
+  KeyPut,
   KeyPatch,
   ReplicaCreate,
   KeyImport,

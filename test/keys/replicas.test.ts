@@ -7,26 +7,11 @@ import {
   UpdateKeyDescriptionCommand,
   UpdatePrimaryRegionCommand,
 } from '@aws-sdk/client-kms';
-import { type Test, test } from 'tap';
+import { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
 import { allKeyIds, metadata, ownPolicy, policy, rotation, tags } from '../support/kms-truth.ts';
-import { eventually, kmsClient, letDaysPass, type Problem, startService, withMovedClock } from '../support/service.ts';
-
-/** A service with the providers `eu` and `ap` beside its own, and a client of KMS in each of those Regions. */
-async function startWithRegions(t: Test, environment: Record<string, string> = withMovedClock) {
-  const service = await startService(t, environment);
-  const regions = { eu: 'eu-west-1', ap: 'ap-south-1' };
-  for (const [name, region] of Object.entries(regions)) {
-    t.match(await service.call('POST', '/v1/providers', { name, region }), { status: 201 });
-  }
-  const eu = kmsClient(service.kmsUrl, '111122223333', regions.eu);
-  const ap = kmsClient(service.kmsUrl, '111122223333', regions.ap);
-  t.teardown(() => {
-    eu.destroy();
-    ap.destroy();
-  });
-  return { ...service, eu, ap };
-}
+import { startWithRegions } from '../support/regions.ts';
+import { eventually, letDaysPass, type Problem } from '../support/service.ts';
 
 const wait = { prefer: 'wait=30' };
 

@@ -2,8 +2,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { acceptJson, refuseBody } from '../../plugins/bodies.ts';
 import { problems, ref } from '../../schemas/common.ts';
-import { KeyCreate, KeyImport, KeyParams, KeyPatch, TakeQuery } from '../../schemas/key.ts';
-import { createKey, updateKey } from '../../services/commands/declare.ts';
+import { KeyCreate, KeyImport, KeyParams, KeyPatch, KeyPut, TakeQuery } from '../../schemas/key.ts';
+import { createKey } from '../../services/commands/create.ts';
+import { updateKey } from '../../services/commands/declare.ts';
 import { importKey } from '../../services/commands/import.ts';
 import { putKey } from '../../services/commands/put.ts';
 import { recreateKey, replaceKey } from '../../services/commands/replace.ts';
@@ -41,7 +42,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Keys'],
         summary: 'Create a key',
         description:
-          'Makes exactly one KMS key, whatever crashes meanwhile. A create that KMS refuses within the wait leaves no record and is 422; later, the key stays with `state: failed`.',
+          'Makes exactly one KMS key, whatever crashes meanwhile. A create that KMS refuses within the wait leaves no record and is 422; later, the key stays with `state: failed`. `replicate_to` makes replicas of a multi-Region key with it, and the answer waits for them too: one that KMS refuses stays as a record with `state: failed`, which `status.replicas` shows.',
         headers: writeHeaders,
         querystring: TakeQuery,
         body: ref(KeyCreate),
@@ -92,11 +93,11 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Keys'],
         summary: 'Declare the whole of a key, under an id of your own',
         description:
-          'The body is that of POST. Makes the key where there is none of that id; else the declared state becomes exactly this: what the body leaves out gets its default, the provider too. An immutable field that would change is 422. The id is any UUID of yours; that of a key which was released is 409.',
+          'The body is that of POST, without `replicate_to`. Makes the key where there is none of that id; else the declared state becomes exactly this: what the body leaves out gets its default, the provider too. An immutable field that would change is 422. The id is any UUID of yours; that of a key which was released is 409.',
         params: KeyParams,
         headers: putHeaders,
         querystring: TakeQuery,
-        body: ref(KeyCreate),
+        body: ref(KeyPut),
         response: {
           ...writeAnswers(200, 'The key was there, and KMS holds what is declared.', 404, 409, 412, 413, 415),
           ...newKeyAnswers('The key is new, and KMS holds it.'),

@@ -1,6 +1,5 @@
 /** What can be asked of a key. Each records an intent and waits for its sync; none writes to KMS by itself. */
 import { isDeepStrictEqual } from 'node:util';
-import { v7 as uuidv7 } from 'uuid';
 import type { TakenAlias } from '../../domain/aliases.ts';
 import type { RevisionOrigin } from '../../domain/events.ts';
 import type { Permission } from '../../domain/permissions.ts';
@@ -8,7 +7,7 @@ import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { giveAliasesBack, withoutUnmoved } from '../keys/aliases.ts';
 import { findKey, lookUpKey } from '../keys/find.ts';
-import { recordChange, recordNewKey } from '../keys/intents.ts';
+import { recordChange } from '../keys/intents.ts';
 import { assertManaged, assertMatches, assertNotReplacing } from '../keys/preconditions.ts';
 import { findEarlierRun, lastEndOf, takenBy } from '../keys/revisions.ts';
 import { conflict, type Input, keyNotFound } from '../problems.ts';
@@ -20,10 +19,9 @@ import { isHeldBack } from '../rows/predicates.ts';
 import { findRowIn } from '../rows/read.ts';
 import { removeRow } from '../rows/write.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
-import { headStartOfChange, headStartOfCreate } from '../sync/head-start.ts';
+import { headStartOfChange } from '../sync/head-start.ts';
 import { aliasesToTake } from './alias-holders.ts';
-import { assertMayTakeOver } from './claims.ts';
-import { declaredByCreate, declaredByPatch, patchTarget } from './input.ts';
+import { declaredByPatch, patchTarget } from './input.ts';
 import {
   assertPutRight,
   keptRow,
@@ -48,30 +46,6 @@ export type Command = Actor & {
 
 /** A key and whether its sync is still to come. `taken`: aliases of other keys, where it was asked to take them. */
 export type Accepted = { row: KeyRow; pending: boolean; taken?: TakenAlias[] };
-
-/**
- * Declares a new key.
- * @param ownId the id that the caller has chosen: nobody can know that it was never used before.
- * @throws ProblemError invalid-input; refused-by-kms when KMS refuses it within the wait: no record is left then.
- */
-export async function createKey(services: Services, input: Input, command: Command, ownId?: string): Promise<Accepted> {
-  const id = ownId ?? command.commandId ?? uuidv7();
-  const earlier = await findEarlierRun(services, command);
-  if (earlier !== null) return settleNewKey(services, { id, generation: earlier.generation, keyId: null }, command);
-  const { declared, provider } = await declaredByCreate(services, input, command.rights);
-  if (ownId !== undefined) await assertMayTakeOver(services, { id, provider: provider.name }, command.rights);
-  const isNewId = ownId === undefined && !command.isRerun;
-  const target = { id, provider: provider.name, arn: null, key_id: null };
-  const taken = await aliasesToTake(services, target, { before: null, after: declared }, command);
-  const key = { id, provider: provider.name, declared, origin: 'create' as const, isNewId, taken };
-  // What other keys have is asked anew when they are moved.
-  const isKnown = isNewId && (taken ?? []).length === 0;
-  const headStart = isKnown ? await headStartOfCreate(services, { id, provider, declared }) : null;
-  const generation = await recordNewKey(services, key, command, headStart).catch((error) =>
-    generationOfOtherRun(services, command, error),
-  );
-  return settleNewKey(services, { id, generation, keyId: null }, command);
-}
 
 /** Another run of the same command may have been faster. @throws the error when none was. */
 export async function generationOfOtherRun(services: Services, command: Command, error: unknown): Promise<number> {
@@ -110,10 +84,19 @@ async function removeRefused(
     const refused = { id, key_id: keyId, generation, synced_generation: 0, state: 'failed' };
     const before = await findRowIn(transaction, id);
     const isGone = await removeRow(transaction, { ...refused, lease_token: null, writes_open: false });
-    if (isGone && before !== null) {
-      await giveAliasesBack(services, transaction, before, { ...command, ...(await gapAndTimeIn(transaction)) });
+    if (!isGone || before === null) return isGone;
+    // Nobody can have made a replica of a key that there never was, whoever is at it.
+    const replicas = { where: { replica_of: id, key_id: null }, select: { id: true }, orderBy: { id: 'asc' as const } };
+    const gone = [before];
+    for (const replica of await transaction.key.findMany(replicas)) {
+      const row = await findRowIn(transaction, replica.id);
+      if (row !== null && (await removeRow(transaction, { id: row.id, key_id: null }))) gone.push(row);
     }
-    if (isGone) await transaction.revision.deleteMany({ where: { key_ref: id, generation } });
+    const by = { ...command, ...(await gapAndTimeIn(transaction)) };
+    for (const row of gone) {
+      await giveAliasesBack(services, transaction, row, by);
+      await transaction.revision.deleteMany({ where: { key_ref: row.id, generation: row.generation } });
+    }
     return isGone;
   });
   await services.failurePoints.pass('refused-record-removed');

@@ -65,7 +65,7 @@ const withoutSettings = {
  * The replica that the body of POST …/replicas declares.
  * @throws ProblemError invalid-input with every violation at once.
  */
-export async function declaredByReplication(services: Services, primary: KeyRow, input: Input, rights: Rights) {
+export async function declaredByReplication(services: Services, primary: DeclaredKey, input: Input, rights: Rights) {
   const body = input.body;
   const own = body !== null && typeof body === 'object' && !Array.isArray(body) ? body : {};
   const { enable_key_rotation: _rotates, rotation_period_in_days: _period, ...fixed } = primaryOnly(primary);
@@ -74,8 +74,8 @@ export async function declaredByReplication(services: Services, primary: KeyRow,
 }
 
 /** What a replica has in common with its primary key. */
-function primaryOnly(row: KeyRow): Partial<GivenArguments> {
-  return Object.fromEntries(Object.entries(declaredOf(row)).filter(([name]) => ofPrimary.has(name as ArgumentName)));
+function primaryOnly(declared: DeclaredKey): Partial<GivenArguments> {
+  return Object.fromEntries(Object.entries(declared).filter(([name]) => ofPrimary.has(name as ArgumentName)));
 }
 
 type Settings = Pick<ProviderSettings, 'default_tags' | 'ignore_tags' | 'drift_policy'>;

@@ -26,7 +26,8 @@ import { believed } from '../sync/look.ts';
 import { findRecentWrites } from '../sync/open-writes.ts';
 import { aliasesToTake } from './alias-holders.ts';
 import { findImportable, type ImportRequest } from './import.ts';
-import { declaredByCreate, declaredByReplacement, type PatchTarget, patchTarget } from './input.ts';
+import { declaredByReplacement, type PatchTarget, patchTarget } from './input.ts';
+import { declaredTogether } from './replicate-to.ts';
 
 /** What stands for ids that are not known before the write. */
 const unknownId = '<id>';
@@ -43,12 +44,17 @@ export async function planCreate(
   rights: Rights,
   { id = unknownId, takeAliases = false } = {},
 ): Promise<Plan> {
-  const { declared, provider } = await declaredByCreate(services, input, rights);
-  const desired = desiredBy({ id }, declared, provider.settings, services.ownershipTagName);
+  const { declared, provider, replicas } = await declaredTogether(services, input, rights);
+  const desiredAs = (key: Pick<(typeof replicas)[number], 'declared' | 'provider'>) =>
+    desiredBy({ id }, key.declared, key.provider.settings, services.ownershipTagName);
+  const ofReplicas = replicas.flatMap((replica) => {
+    const replicates = { KeyId: unknownKeyId, ReplicaRegion: replica.provider.settings.region };
+    return plan({ ...desiredAs(replica), replicates }, null);
+  });
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
   const target = { id: id === unknownId ? uuidv7() : id, provider: provider.name, arn: null, key_id: null };
   return {
-    steps: toSteps(plan(desired, null), unknownKeyId),
+    steps: toSteps([...plan(desiredAs({ declared, provider }), null), ...ofReplicas], unknownKeyId),
     changes: changedFields(null, shown),
     replacement: [],
     refusals: await takenAliases(services, target, { before: null, after: declared }, { rights, takeAliases }),

@@ -10,7 +10,8 @@ import { entityTag } from '../keys/representation.ts';
 import { findEarlierRun, hasHistory, lastEndOf } from '../keys/revisions.ts';
 import { conflict, type Input, ProblemError } from '../problems.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { type Accepted, asking, type Command, change, createKey, settleNewKey, tellingTaken } from './declare.ts';
+import { createKey } from './create.ts';
+import { type Accepted, asking, type Command, change, settleNewKey, tellingTaken } from './declare.ts';
 import { declaredByPut, patchTarget } from './input.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 

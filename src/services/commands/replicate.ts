@@ -1,21 +1,21 @@
 /** Makes a replica of a multi-Region key: a record of its own, and a KMS key in another Region with the same key id. */
 import { v7 as uuidv7 } from 'uuid';
 import type { Transaction } from '../../database/client.ts';
-import { partitionIn, partitionOf } from '../../domain/regions.ts';
-import { KmsFailure } from '../../kms/errors.ts';
+import { partitionIn } from '../../domain/regions.ts';
 import type { Services } from '../context.ts';
 import { findKey } from '../keys/find.ts';
 import { recordNewKey } from '../keys/intents.ts';
 import { assertManaged, assertNotLost, assertNotReplica, assertSettledInKms } from '../keys/preconditions.ts';
 import { findEarlierRun } from '../keys/revisions.ts';
-import { conflict, type Input, invalidInput, problemOf } from '../problems.ts';
-import { accessTo } from '../providers/access.ts';
+import { conflict, type Input, invalidInput } from '../problems.ts';
 import type { NamedProvider } from '../providers/settings.ts';
+import { declaredOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { holdWork } from '../rows/write.ts';
 import { aliasesToTake } from './alias-holders.ts';
 import { type Accepted, asking, type Command, generationOfOtherRun, settleNewKey } from './declare.ts';
 import { declaredByReplication } from './input.ts';
+import { faultOfPlace } from './replicate-to.ts';
 
 /**
  * Declares a replica.
@@ -31,7 +31,7 @@ export async function replicateKey(services: Services, id: string, input: Input,
   if (earlier !== null) return settle(earlier.generation);
   const primary = await findKey(services, id);
   assertPrimary(primary);
-  const { declared, provider } = await declaredByReplication(services, primary, input, command.rights);
+  const { declared, provider } = await declaredByReplication(services, declaredOf(primary), input, command.rights);
   await assertReachable(services, primary, provider);
   const target = { id: replicaId, provider: provider.name, arn: null, key_id: null };
   const taken = await aliasesToTake(services, target, { before: null, after: declared }, command);
@@ -65,18 +65,10 @@ function assertPrimary(row: KeyRow): void {
 }
 
 /** @throws ProblemError invalid-input where KMS can't replicate the key to there; temporarily-unavailable. */
-async function assertReachable(services: Services, { arn }: KeyRow, { name, settings }: NamedProvider): Promise<void> {
-  const [, , , region, account] = (arn ?? '').split(':');
-  const wrong = (detail: string) => invalidInput([{ pointer: '/provider', code: 'incompatible' as const, detail }]);
-  if (settings.region === region) throw wrong(`Provider ${name} is for ${region}, where the primary key is.`);
-  if (partitionOf(settings.region) !== partitionIn(arn ?? '')) {
-    throw wrong(`Provider ${name} is for ${settings.region}, which is in another partition of AWS than ${arn}.`);
-  }
-  const { kms } = await accessTo(services, name).catch((error) => {
-    throw error instanceof KmsFailure ? problemOf(error, name) : error;
-  });
-  const here = (await kms.identity())?.account ?? account;
-  if (here !== account) throw wrong(`Provider ${name} is for account ${here}, and the primary key is in ${account}.`);
+async function assertReachable(services: Services, { arn }: KeyRow, provider: NamedProvider): Promise<void> {
+  const [, , , region = '', account = null] = (arn ?? '').split(':');
+  const detail = await faultOfPlace(services, provider, { region, partition: partitionIn(arn ?? ''), account });
+  if (detail !== null) throw invalidInput([{ pointer: '/provider', code: 'incompatible' as const, detail }]);
 }
 
 /** Holds the primary's row: two that ask for one Region at once are told apart. @throws ProblemError conflict */

@@ -32,7 +32,11 @@ export type NewKey = {
   /** Aliases of other keys; null: it was not asked to take any. */
   taken?: TakenAlias[] | null;
   /** Of a replica: the record of its primary key, and what must hold of that in the transaction that records it. */
-  replicaOf?: { id: string; assertFree(transaction: Transaction): Promise<void> };
+  replicaOf?: { id: string; assertFree?(transaction: Transaction): Promise<void> };
+  /** Milliseconds after which it is tried at the latest: something that is to come first wakes it. */
+  dueIn?: number;
+  /** Recorded with it, and made when KMS has it. */
+  replicas?: NewKey[];
 };
 
 /** What the transaction that records a key has found. */
@@ -72,18 +76,11 @@ export async function recordNewKey(
 
 function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: HeadStart | null): Promise<KeyRow> {
   return services.database.prisma.$transaction(async (transaction) => {
-    const last = key.isNewId ? 0 : ((await lastGenerations(transaction, [key.id])).get(key.id) ?? 0);
-    const held = await holdSettings(transaction, key.provider, null);
-    await key.replicaOf?.assertFree(transaction);
-    const generation = key.isNewId ? 1 : nextGeneration(last, held.gap);
-    const columns = columnsOfNew(services, key, { ...held, generation }, by);
-    const claim = { id: key.id, provider: key.provider, before: null, after: key.declared, taken: key.taken ?? [] };
-    await claimAliases(services, transaction, claim, { ...by, ...held });
-    const begun = (await headStart?.begin(transaction, { ...held, generation })) ?? null;
-    const row = await insertRow(transaction, { ...columns, ...begun });
-    const { origin, declared, taken } = key;
-    await recordRevision(transaction, { keyId: key.id, generation, origin, declared, taken }, by);
-    if (begun === null) {
+    const { row, isBegun } = await insertOne(services, transaction, key, by, headStart);
+    // The run of a command is found by the revision of the key alone.
+    const ofReplicas = { ...by, commandId: undefined };
+    for (const replica of key.replicas ?? []) await insertOne(services, transaction, replica, ofReplicas, null);
+    if (!isBegun) {
       if (key.isNewId) {
         services.unmade.add(key.id);
         await announceNewKey(transaction, key.id);
@@ -92,6 +89,27 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
     }
     return row;
   });
+}
+
+async function insertOne(
+  services: Services,
+  transaction: Transaction,
+  key: NewKey,
+  by: Asker,
+  headStart: HeadStart | null,
+): Promise<{ row: KeyRow; isBegun: boolean }> {
+  const last = key.isNewId ? 0 : ((await lastGenerations(transaction, [key.id])).get(key.id) ?? 0);
+  const held = await holdSettings(transaction, key.provider, null);
+  await key.replicaOf?.assertFree?.(transaction);
+  const generation = key.isNewId ? 1 : nextGeneration(last, held.gap);
+  const columns = columnsOfNew(services, key, { ...held, generation }, by);
+  const claim = { id: key.id, provider: key.provider, before: null, after: key.declared, taken: key.taken ?? [] };
+  await claimAliases(services, transaction, claim, { ...by, ...held });
+  const begun = (await headStart?.begin(transaction, { ...held, generation })) ?? null;
+  const row = await insertRow(transaction, { ...columns, ...begun });
+  const { origin, declared, taken } = key;
+  await recordRevision(transaction, { keyId: key.id, generation, origin, declared, taken }, by);
+  return { row, isBegun: begun !== null };
 }
 
 /**
@@ -141,7 +159,7 @@ function columnsOfNew(services: Services, key: NewKey, { gap, now, settings, gen
     ...decidedOn(gap),
     generation,
     state: key.origin === 'create' ? 'creating' : 'updating',
-    due_at: new Date(now),
+    due_at: new Date(now + (key.dueIn ?? 0)),
     // A replica waits for its turn in the quota of its primary's Region.
     creator: key.identity === undefined && key.replicaOf === undefined ? by.actor : null,
   };

@@ -19,6 +19,7 @@ const columns = {
   id: true,
   provider: true,
   arn: true,
+  state: true,
   key_state: true,
   tags_all: true,
   replica_of: true,
@@ -48,7 +49,7 @@ export async function relativesOf(
     select: columns,
     orderBy: { id: 'asc' },
   });
-  const seen = found.filter((record) => access.may('keys:read', placeOf(record)));
+  const seen = (found as Related[]).filter((record) => access.may('keys:read', placeOf(record)));
   return (row) => (row.multi_region ? among(row, seen) : none);
 }
 
@@ -74,8 +75,8 @@ function replicasOf(row: KeyRow, seen: Related[]): Replica[] {
   const own = seen.filter(({ replica_of, arn }) => replica_of === row.id || (arn !== null && told.includes(arn)));
   const others = told.filter((arn) => !own.some((record) => record.arn === arn));
   return [
-    ...own.map(({ id, provider, arn, key_state }) => ({ id, provider, arn, key_state })),
-    ...others.map((arn) => ({ id: null, provider: null, arn, key_state: null })),
+    ...own.map(({ id, provider, arn, state, key_state }) => ({ id, provider, arn, state, key_state })),
+    ...others.map((arn) => ({ id: null, provider: null, arn, state: null, key_state: null })),
   ];
 }
 

@@ -1,5 +1,6 @@
 /** What is asked of a key beside a change of what is declared: it is due at once. */
 import { Prisma, type Transaction } from '../../database/client.ts';
+import type { WokenKey } from '../../database/notifications.ts';
 import { lastGap } from './due.ts';
 import type { KeyRow } from './key-row.ts';
 
@@ -7,6 +8,23 @@ import type { KeyRow } from './key-row.ts';
 export async function askForFormerKeys(transaction: Transaction, id: string): Promise<void> {
   await transaction.$executeRaw`
     UPDATE work SET asked = asked + 1, former_keys_open = true, due_at = now() WHERE key_ref = ${id}::uuid`;
+}
+
+/**
+ * Asks for the replicas that waited for a primary key to be made, in the order of their ids.
+ * @returns them, for their wake-ups.
+ */
+export async function askForReplicas(transaction: Transaction, id: string): Promise<WokenKey[]> {
+  const waiting = await transaction.key.findMany({
+    where: { replica_of: id, key_id: null },
+    select: { id: true, provider: true, key_id: true, replica_of: true, lifecycle: true },
+    orderBy: { id: 'asc' },
+  });
+  for (const replica of waiting) {
+    await transaction.$executeRaw`
+      UPDATE work SET asked = asked + 1, attempts = 0, due_at = now() WHERE key_ref = ${replica.id}::uuid`;
+  }
+  return waiting;
 }
 
 /** What is asked: a look, one that puts KMS right whatever the drift policy says, or writes of their own, which come with a look. */

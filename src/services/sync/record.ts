@@ -7,6 +7,7 @@ import type { Drift, SyncError } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import type { FailurePoint } from '../failure-points.ts';
 import { recordEvent } from '../history/log.ts';
+import { askForReplicas } from '../rows/ask.ts';
 import { errorOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isEnforcingAskedFor, isKnownLost, isLookAskedFor, isSynced } from '../rows/predicates.ts';
@@ -64,9 +65,19 @@ export function recordObservation(services: Services, work: Work, result: Observ
     if (holds && row.generation > row.synced_generation) await settleRevisions(transaction, row);
     if (holds) await recordReplaced(services, transaction, row, observed);
     await recordDriftEvents(transaction, row, drift);
+    if (holds && isFirst(row)) await wakeReplicas(services, transaction, row);
     if (!isKnownLost(row)) return;
     await recordEvent(transaction, { type: 'key.found', key: row, data: { arn: observed.arn } });
   });
+}
+
+/** Whether KMS never held it as declared. */
+const isFirst = ({ multi_region, replica_of, synced_generation }: KeyRow) =>
+  multi_region && replica_of === null && synced_generation === 0;
+
+/** Those that were recorded with the key wait for it. */
+async function wakeReplicas({ notifications }: Services, transaction: Transaction, { id }: KeyRow): Promise<void> {
+  for (const replica of await askForReplicas(transaction, id)) await notifications.wake(transaction, replica);
 }
 
 /**

@@ -36,7 +36,8 @@ export async function primaryOf(services: Services, { replica_of: id }: KeyRow):
   const isGone = row === undefined || row.state === 'deleted' || isLost(row);
   if (isGone) throw isReplicated(`KMS has no primary key any more to replicate: its record was ${id}`, noPrimaryKey);
   const { key_id, arn } = row;
-  if (key_id !== null && arn !== null) return { ...row, key_id, arn };
+  // One that was never held as declared may still be refused, and deleted again.
+  if (key_id !== null && arn !== null && row.synced_generation > 0) return { ...row, key_id, arn };
   if (row.state === 'failed') throw isReplicated(`KMS did not make the primary key, of record ${id}`, noPrimaryKey);
   const message = `The primary key, of record ${id}, is still to be made; Keyward goes on when KMS has it`;
   throw new KmsFailure('fault', primaryNotMade, message, 'ReplicateKey', true);
