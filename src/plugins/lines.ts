@@ -134,7 +134,13 @@ const arnOfKey = /^arn:[^:]+:kms:[^:]+:\d{12}:key\/([^/:]+)$/;
 
 /** What a line says of which key it is, and what is wrong with that. */
 function namesIn(value: unknown) {
-  const { id, arn = null, key_id: keyId = null, ...rest } = (value ?? {}) as Partial<KeyDeclaration>;
+  const {
+    id,
+    arn = null,
+    key_id: keyId = null,
+    replica_of: replicaOf = null,
+    ...rest
+  } = (value ?? {}) as Partial<KeyDeclaration>;
   const ofArn = arn === null ? null : (arnOfKey.exec(arn)?.[1] ?? null);
   const violations: Violation[] = [];
   if (!isUuid(String(id))) violations.push({ pointer: '/id', code: 'invalid_format', detail: 'It must be a UUID.' });
@@ -152,7 +158,13 @@ function namesIn(value: unknown) {
     violations.push({ pointer: '/key_id', code: 'incompatible', detail: `It is not the key of ${arn}.` });
   }
   const kmsKey = (ofArn ?? keyId) === null ? null : { arn, key_id: ofArn ?? keyId ?? '' };
-  const declared = { id: String(id).toLowerCase(), kmsKey, provider: rest.provider ?? standardProvider };
+  const replicates = replicaOf?.toLowerCase() ?? null;
+  const declared = {
+    id: String(id).toLowerCase(),
+    kmsKey,
+    replicaOf: replicates,
+    provider: rest.provider ?? standardProvider,
+  };
   return { declared, rest, violations };
 }
 

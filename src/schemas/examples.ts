@@ -260,6 +260,7 @@ const exported: ExportedKey = {
   provider: key.provider,
   arn,
   key_id: keyId,
+  replica_of: null,
   ...defaults,
   description: key.description,
   policy,

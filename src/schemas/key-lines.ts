@@ -20,6 +20,14 @@ export const KeyDeclaration = Type.Object(
     key_id: Type.Optional(
       nullable(Type.String({ minLength: 1, maxLength: 256, description: "KMS's id of it; null: there is none yet." })),
     ),
+    replica_of: Type.Optional(
+      nullable(
+        Type.String({
+          ...KeyId,
+          description: 'Of a replica: the id of its primary key. A replica is made after that.',
+        }),
+      ),
+    ),
     ...KeyPut.properties,
   },
   {
@@ -35,7 +43,7 @@ export const KeyDeclarations = Type.Array(ref(KeyDeclaration), {
   description: 'Declared keys: one JSON object on each line, without brackets and commas around them.',
 });
 
-const { id, provider, arn, key_id } = Key.properties;
+const { id, provider, arn, key_id, replica_of } = Key.properties;
 const shownArguments = Object.fromEntries(argumentNames.map((name) => [name, Key.properties[name]])) as Pick<
   typeof Key.properties,
   ArgumentName
@@ -48,6 +56,7 @@ const ExportedKey = Type.Object(
     provider,
     arn,
     key_id,
+    replica_of,
     ...shownArguments,
     policy: nullableRef(Policy, {
       description: 'As it is declared; null: none is, and the one in force is left alone.',

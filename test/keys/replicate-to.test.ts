@@ -132,3 +132,40 @@ test('where replicas can not be is told before anything is made', async (t) => {
   t.same(await allKeyIds(kms), []);
   t.same((await call<List>('GET', '/v1/keys')).body.items, []);
 });
+
+test('an export brings a family along, to where nothing is on record', async (t) => {
+  const service = await startWithRegions(t);
+  const { call, control } = service;
+  const body = { multi_region: true, enable_key_rotation: true, replicate_to: ['eu'] };
+  const { body: primary } = await call('POST', '/v1/keys', body, wait);
+  await control.fault({ operation: 'ReplicateKey', ...refusal });
+  const unmade = { multi_region: true, description: 'other', replicate_to: ['ap'] };
+  const { body: other } = await call('POST', '/v1/keys', unmade, wait);
+  const { body: text } = await call<string>('GET', '/v1/keys/export');
+  const lines = text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Key);
+  t.same(
+    lines.map(({ replica_of }) => replica_of),
+    [null, null, primary.id, other.id],
+  );
+  const ids = lines.map(({ id }) => id);
+  await call('POST', '/v1/keys/release', { ids: ids.slice(0, 3) }, wait);
+  await call('DELETE', `/v1/keys/${ids[3]}`, undefined, wait);
+  t.same((await call<List>('GET', '/v1/keys')).body.items, []);
+  await control.clear();
+  const reversed = lines.toReversed().map((line) => JSON.stringify(line));
+  const headers = { ...wait, 'content-type': 'application/x-ndjson' };
+  const applied = await call<string>('POST', '/v1/keys/apply', reversed.join('\n'), headers);
+  t.match(applied.body, /"outcome":"created".*\n.*"imported".*\n.*"imported".*\n.*"imported"/);
+  for (const { id, replica_of } of lines) {
+    const { body: key } = await call('GET', `/v1/keys/${id}`);
+    t.match(key, { replica_of, status: { state: 'in_sync', drift: [] } }, id);
+  }
+  t.same(
+    new Set((await control.calls()).map(({ operation }) => operation)),
+    new Set(['TagResource', 'ReplicateKey']),
+    'the one that was never made is, and the others are only tagged',
+  );
+});

@@ -19,7 +19,7 @@ import {
 import { KeyFilters } from '../../schemas/key-list.ts';
 import { type AppliedLine, applyLines, planLines } from '../../services/commands/apply.ts';
 import { releaseKeys } from '../../services/commands/release-many.ts';
-import { conditionsToExport, countPendingDeletion, declarationOf, walkKeys } from '../../services/keys/export.ts';
+import { conditionsToExport, countPendingDeletion, declarationOf, walkFamilies } from '../../services/keys/export.ts';
 import { ProblemError, problemKinds } from '../../services/problems.ts';
 import type { KeyRow } from '../../services/rows/key-row.ts';
 import { assertValidBody, commandOf, jsonAnswer, takenIn, writeHeaders } from './shared.ts';
@@ -42,7 +42,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Keys'],
         summary: 'Read what is declared of all keys, a line each',
         description:
-          'JSON objects, one a line, oldest key first: each the body of PUT, with the id of the key and the KMS key that it is. `POST /v1/keys/apply` takes them, here and in another installation, and there makes no second KMS key. The filters are those of the list. Keys that are deleted or being released are left out, and those pending deletion unless `state` asks for them: `Keyward-Warning` says how many. An answer that breaks off is not whole.',
+          'JSON objects, one a line, oldest key first, and replicas after all others: each the body of PUT, with the id of the key and the KMS key that it is. `POST /v1/keys/apply` takes them, here and in another installation, and there makes no second KMS key. The filters are those of the list. Keys that are deleted or being released are left out, and those pending deletion unless `state` asks for them: `Keyward-Warning` says how many. An answer that breaks off is not whole.',
         querystring: KeyFilters,
         response: { 200: lines('The declared states.', 'ExportedKeys', leftOut), ...problems() },
       },
@@ -51,7 +51,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const { access } = rightsOf(request);
       const pending = await countPendingDeletion(app.services, request.query, access);
       if (pending > 0) reply.header('keyward-warning', `${pending} pending deletion left out: state=pending_deletion`);
-      const pages = request.method === 'HEAD' ? [] : walkKeys(app.services, conditionsToExport(request.query, access));
+      const pages =
+        request.method === 'HEAD' ? [] : walkFamilies(app.services, conditionsToExport(request.query, access));
       return reply.type(linesType).send(Readable.from(textOf(pages), { objectMode: false }));
     },
   );

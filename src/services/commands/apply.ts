@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { TakenAlias } from '../../domain/aliases.ts';
-import { immutableArguments } from '../../domain/arguments.ts';
+import { type ArgumentName, immutableArguments, ofPrimary } from '../../domain/arguments.ts';
 import { isTold, valueIn } from '../../domain/comparison.ts';
 import { unattainable } from '../../domain/refusals.ts';
 import type { ObservedKey, Violation } from '../../domain/types.ts';
@@ -23,6 +23,7 @@ import { declaredByCreate, declaredByPut, type PatchTarget, patchTarget } from '
 import { eachOf, partsOf } from './many.ts';
 import { planChange, planCreate, planImport } from './plan.ts';
 import { declareWhole, putKey } from './put.ts';
+import { replicateKey } from './replicate.ts';
 
 /** A line: the key that it declares, as a PUT would, and the KMS key that it says this is. */
 export type DeclaredLine = {
@@ -30,6 +31,8 @@ export type DeclaredLine = {
   id: string;
   /** null: it names none, and one is to be made. */
   kmsKey: { arn: string | null; key_id: string } | null;
+  /** Of a replica: the id of its primary key. */
+  replicaOf: string | null;
   provider: string;
   input: Input;
 };
@@ -55,6 +58,7 @@ const longestWork = 45_000;
 /** What is to be done for a line. */
 type Decision =
   | { kind: 'create' }
+  | { kind: 'replicate'; of: string; input: Input }
   | { kind: 'import'; request: ImportRequest }
   | { kind: 'change'; row: KeyRow; target: PatchTarget; declared: DeclaredKey }
   | { kind: 'fail'; error: unknown };
@@ -71,10 +75,16 @@ export async function applyLines(
   const until = Date.now() + longestWork;
   const partOf = partsOf(command);
   const decided = await decide(services, lines, command);
-  return eachOf(decided, async ([line, decision]) => {
+  const work = ([line, decision]: [DeclaredLine, Decision]) => {
     const part = partOf(line.id);
     return settled(line, decision, until, () => carryOut(services, line, decision, part));
-  });
+  };
+  // Their primary keys may be among the others.
+  const [replicas = [], others = []] = [true, false].map((isReplica) =>
+    decided.filter(([, { kind }]) => (kind === 'replicate') === isReplica),
+  );
+  const done = [...(await eachOf(others, work)), ...(await eachOf(replicas, work))];
+  return done.sort((one, other) => one.line - other.line);
 }
 
 /** What applyLines would do. Records nothing. @throws ProblemError as that does. */
@@ -172,14 +182,23 @@ async function decideOn(
   const permission = line.kmsKey === null ? 'keys:create' : 'keys:import';
   if (!access.hasSomewhere(permission)) throw forbidden(permission);
   const { declared } = await declaredByCreate(services, line.input, { access, permission });
-  if (line.kmsKey === null) return { kind: 'create' };
+  if (line.kmsKey === null) return line.replicaOf === null ? { kind: 'create' } : replication(line, line.replicaOf);
   const as: ImportedAs = { id: line.id, declare: (observed) => declaredOfFound(declared, observed) };
   const key_id = line.kmsKey.arn ?? line.kmsKey.key_id;
   return { kind: 'import', request: { key_id, provider: line.provider, as } };
 }
 
+/** What a replica has from its primary key is not the line's. */
+function replication({ input }: DeclaredLine, of: string): Decision {
+  const own = Object.entries(input.body as object).filter(([name]) => !ofPrimary.has(name as ArgumentName));
+  return { kind: 'replicate', of, input: { ...input, body: Object.fromEntries(own) } };
+}
+
 /** @throws ProblemError conflict */
-function assertSameKey({ id, kmsKey }: DeclaredLine, row: KeyRow): void {
+function assertSameKey({ id, kmsKey, replicaOf }: DeclaredLine, row: KeyRow): void {
+  if (replicaOf !== null && row.replica_of !== null && row.replica_of !== replicaOf) {
+    throw conflict(`The line is of a replica of ${replicaOf}, and the key ${id} is one of ${row.replica_of}.`, id);
+  }
   if (kmsKey === null) return;
   const isSame = row.key_id === kmsKey.key_id && (kmsKey.arn === null || kmsKey.arn === row.arn);
   if (isSame) return;
@@ -213,6 +232,10 @@ async function carryOut(
     const imported = await importAs(services, decision.request, command);
     if (imported !== null) return { outcome: 'imported', ...imported };
   }
+  if (decision.kind === 'replicate') {
+    const replica = await replicateKey(services, decision.of, decision.input, command, line.id);
+    return { outcome: 'created', ...replica };
+  }
   const before = decision.kind === 'change' ? decision.row.generation : 0;
   const { isNew, ...accepted } = await putAs(services, line, command);
   const outcome = isNew ? 'created' : accepted.row.generation > before ? 'updated' : 'unchanged';
@@ -240,7 +263,7 @@ async function importAs(services: Services, request: ImportRequest, command: Com
 }
 
 function outcomeOf(decision: Decision): ApplyOutcome {
-  if (decision.kind === 'create') return 'created';
+  if (decision.kind === 'create' || decision.kind === 'replicate') return 'created';
   if (decision.kind === 'import') return 'imported';
   return decision.kind === 'change' && !isSame(decision) ? 'updated' : 'unchanged';
 }
@@ -257,13 +280,9 @@ function planOf(
 ): Promise<Plan> | Plan {
   const { access } = rights;
   if (decision.kind === 'fail') throw decision.error;
-  if (decision.kind === 'create') {
-    return planCreate(
-      services,
-      line.input,
-      { access, permission: 'keys:create' },
-      { id: line.id, takeAliases: takeAliases === true },
-    );
+  if (decision.kind === 'create' || decision.kind === 'replicate') {
+    const as = { id: line.id, takeAliases: takeAliases === true, isReplica: decision.kind === 'replicate' };
+    return planCreate(services, line.input, { access, permission: 'keys:create' }, as);
   }
   if (decision.kind === 'import') {
     return planImport(services, decision.request, { access, permission: 'keys:import' });

@@ -35,26 +35,30 @@ const unknownKeyId = '<key_id>';
 
 /**
  * What POST /keys would do.
- * @param id the one that the caller has chosen.
+ * @param as.id the one that the caller has chosen. `isReplica`: of a key that is not told.
  * @throws ProblemError invalid-input, as that would.
  */
 export async function planCreate(
   services: Services,
   input: Input,
   rights: Rights,
-  { id = unknownId, takeAliases = false } = {},
+  { id = unknownId, takeAliases = false, isReplica = false } = {},
 ): Promise<Plan> {
   const { declared, provider, replicas } = await declaredTogether(services, input, rights);
   const desiredAs = (key: Pick<(typeof replicas)[number], 'declared' | 'provider'>) =>
     desiredBy({ id }, key.declared, key.provider.settings, services.ownershipTagName);
-  const ofReplicas = replicas.flatMap((replica) => {
-    const replicates = { KeyId: unknownKeyId, ReplicaRegion: replica.provider.settings.region };
-    return plan({ ...desiredAs(replica), replicates }, null);
-  });
+  const asReplica = (key: Pick<(typeof replicas)[number], 'declared' | 'provider'>) => {
+    const replicates = { KeyId: unknownKeyId, ReplicaRegion: key.provider.settings.region };
+    return plan({ ...desiredAs(key), replicates }, null);
+  };
+  const key = { declared, provider };
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
   const target = { id: id === unknownId ? uuidv7() : id, provider: provider.name, arn: null, key_id: null };
   return {
-    steps: toSteps([...plan(desiredAs({ declared, provider }), null), ...ofReplicas], unknownKeyId),
+    steps: toSteps(
+      [...(isReplica ? asReplica(key) : plan(desiredAs(key), null)), ...replicas.flatMap(asReplica)],
+      unknownKeyId,
+    ),
     changes: changedFields(null, shown),
     replacement: [],
     refusals: await takenAliases(services, target, { before: null, after: declared }, { rights, takeAliases }),

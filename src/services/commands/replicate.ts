@@ -13,6 +13,7 @@ import { declaredOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { holdWork } from '../rows/write.ts';
 import { aliasesToTake } from './alias-holders.ts';
+import { assertMayTakeOver } from './claims.ts';
 import { type Accepted, asking, type Command, generationOfOtherRun, settleNewKey } from './declare.ts';
 import { declaredByReplication } from './input.ts';
 import { faultOfPlace } from './replicate-to.ts';
@@ -20,12 +21,19 @@ import { faultOfPlace } from './replicate-to.ts';
 /**
  * Declares a replica.
  * @param id of the primary key.
+ * @param ownId the id that the caller has chosen for the replica.
  * @throws ProblemError not-found, forbidden, conflict, invalid-input; refused-by-kms when KMS refuses it within the wait: no
  * record is left then.
  */
-export async function replicateKey(services: Services, id: string, input: Input, by: Command): Promise<Accepted> {
+export async function replicateKey(
+  services: Services,
+  id: string,
+  input: Input,
+  by: Command,
+  ownId?: string,
+): Promise<Accepted> {
   const command = asking(by, 'keys:create');
-  const replicaId = command.commandId ?? uuidv7();
+  const replicaId = ownId ?? command.commandId ?? uuidv7();
   const settle = (generation: number) => settleNewKey(services, { id: replicaId, generation, keyId: null }, command);
   const earlier = await findEarlierRun(services, command);
   if (earlier !== null) return settle(earlier.generation);
@@ -33,6 +41,7 @@ export async function replicateKey(services: Services, id: string, input: Input,
   assertPrimary(primary);
   const { declared, provider } = await declaredByReplication(services, declaredOf(primary), input, command.rights);
   await assertReachable(services, primary, provider);
+  if (ownId !== undefined) await assertMayTakeOver(services, { id: ownId, provider: provider.name }, command.rights);
   const target = { id: replicaId, provider: provider.name, arn: null, key_id: null };
   const taken = await aliasesToTake(services, target, { before: null, after: declared }, command);
   const replica = {
@@ -41,7 +50,7 @@ export async function replicateKey(services: Services, id: string, input: Input,
     declared,
     taken,
     origin: 'create' as const,
-    isNewId: !command.isRerun,
+    isNewId: ownId === undefined && !command.isRerun,
     replicaOf: { id, assertFree: (transaction: Transaction) => assertFree(transaction, primary, provider) },
   };
   const generation = await recordNewKey(services, replica, command).catch((error) =>

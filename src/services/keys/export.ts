@@ -28,6 +28,12 @@ export async function* walkKeys(services: Services, conditions: Prisma.Sql[]): A
   } while (after !== undefined);
 }
 
+/** The same, and each primary key before its replicas. */
+export async function* walkFamilies(services: Services, conditions: Prisma.Sql[]): AsyncGenerator<KeyRow[]> {
+  yield* walkKeys(services, [...conditions, Prisma.sql`keys.replica_of IS NULL`]);
+  yield* walkKeys(services, [...conditions, Prisma.sql`keys.replica_of IS NOT NULL`]);
+}
+
 /** How many keys are left out since they are pending deletion. */
 export async function countPendingDeletion(services: Services, query: KeyFilters, access: Access): Promise<number> {
   if (query.state !== undefined) return 0;
@@ -38,19 +44,18 @@ export async function countPendingDeletion(services: Services, query: KeyFilters
 }
 
 /**
- * Which keys are exported: those that the caller may see and every filter lets through. Keys that are deleted, or being let go of, and replicas
- * that are still to be made, are none of them, and keys pending deletion only where `state` asks for them.
+ * Which keys are exported: those that the caller may see and every filter lets through. Keys that are deleted, or being let go of,
+ * are none of them, and keys pending deletion only where `state` asks for them.
  */
 export function conditionsToExport(query: KeyFilters, access: Access): Prisma.Sql[] {
   const lives = query.state === undefined ? ['managed'] : ['managed', 'pending_deletion'];
-  // A line without a KMS key makes one where it is applied, and a replica is none that CreateKey makes.
-  const isMade = Prisma.sql`(keys.replica_of IS NULL OR keys.key_id IS NOT NULL)`;
-  const isThere = Prisma.sql`keys.state <> 'deleted' AND keys.lifecycle = ANY(${lives}) AND ${isMade}`;
+  const isThere = Prisma.sql`keys.state <> 'deleted' AND keys.lifecycle = ANY(${lives})`;
   return [...conditionsOf(query, access), isThere];
 }
 
 /** A key as it is declared, and which KMS key it is. */
 export function declarationOf(row: KeyRow): ExportedKey {
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...declared } = declaredOf(row);
-  return { id: row.id, provider: row.provider, arn: row.arn, key_id: row.key_id, ...declared };
+  const { id, provider, arn, key_id, replica_of } = row;
+  return { id, provider, arn, key_id, replica_of, ...declared };
 }
