@@ -9,7 +9,7 @@ import { test } from 'tap';
 import { addToken, adminToken, callerWith, withTokens } from '../support/access.ts';
 import { aliases as namesOf } from '../support/kms-truth.ts';
 import { createKey } from '../support/local-kms.ts';
-import { eventually, startService } from '../support/service.ts';
+import { eventually, type Problem, startService } from '../support/service.ts';
 import { type Configuration, readHcl } from '../support/terraform.ts';
 
 async function targetOf(kms: KMSClient, name: string): Promise<string | undefined> {
@@ -267,10 +267,8 @@ test('an alias that another key has', async (t) => {
     const { status, body } = await call('POST', `/v1/keys${take}`, { ...hmac, aliases: ['alias/kind'] });
     t.match({ status, body }, { status: 409, body: { detail: /one type/ } });
     const own = await create({ ...hmac, aliases: ['alias/mac'] });
-    const replaced = await call('POST', `${own.at}/replace`, {
-      key_usage: 'ENCRYPT_DECRYPT',
-      customer_master_key_spec: 'SYMMETRIC_DEFAULT',
-    });
+    const symmetric = { key_usage: 'ENCRYPT_DECRYPT', customer_master_key_spec: 'SYMMETRIC_DEFAULT' };
+    const replaced = await call('POST', `${own.at}/replace`, symmetric);
     t.match(replaced, { status: 422, body: { errors: [{ pointer: '/aliases' }] } });
   });
 });
@@ -279,22 +277,24 @@ test('an alias is taken only from keys that the caller might change', async (t) 
   const { url, kms } = await startService(t, { ...withTokens, SETTLE_SECONDS: '0' });
   const admin = callerWith(url, adminToken);
   const tags = { team: 'a' };
-  const { token } = await addToken(admin, { role: 'editor', tags });
-  const limited = callerWith(url, token);
+  const limited = callerWith(url, (await addToken(admin, { role: 'editor', tags })).token);
   const { body: theirs } = await admin('POST', '/v1/keys', { aliases: ['alias/theirs'], tags: { team: 'b' } });
   const outside = await createKey(kms);
   await kms.send(new CreateAliasCommand({ AliasName: 'alias/outside', TargetKeyId: outside.KeyId }));
-  for (const [alias, secret] of [
-    ['alias/theirs', theirs.id],
-    ['alias/outside', outside.KeyId],
-  ] as const) {
+  const told = new Set<string>();
+  for (const [alias, secret] of Object.entries({ 'alias/theirs': theirs.id, 'alias/outside': `${outside.KeyId}` })) {
     for (const query of ['', '?take_aliases=true']) {
       const { status, body } = await limited('POST', `/v1/keys${query}`, { tags, aliases: [alias] });
       t.equal(status, 409);
       t.notMatch(JSON.stringify(body), secret, 'nor are they told whose it is');
+      told.add(JSON.stringify((body as unknown as Problem).errors).replace(alias, ''));
     }
   }
+  t.equal(told.size, 1, 'nor whether it has a record');
   await limited('POST', '/v1/keys', { tags, aliases: ['alias/ours'] });
   const taken = await limited('POST', '/v1/keys?take_aliases=true', { tags, aliases: ['alias/ours'] });
   t.match(taken, { status: 201, body: { aliases_taken: [{ alias: 'alias/ours' }] } });
+  await admin('POST', '/v1/providers', { name: 'twin', region: 'us-east-1' });
+  const twin = await admin('POST', '/v1/keys?take_aliases=true', { provider: 'twin', aliases: ['alias/theirs'] });
+  t.match(twin, { status: 409, body: { detail: /provider default/ } }, 'no two records declare it in one KMS');
 });

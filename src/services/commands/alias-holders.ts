@@ -12,7 +12,7 @@ import { mayKnowAllKeys, placeOf } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { ProblemError, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
-import type { DeclaredKey } from '../rows/declared.ts';
+import { type DeclaredKey, declaredOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { findRows } from '../rows/read.ts';
 
@@ -111,16 +111,21 @@ async function refusalOf(
   { rights: { access }, takeAliases }: Command,
 ): Promise<string | null> {
   const { alias, row, isDeclared, described } = holder;
-  const isKnown = row === null ? await mayTakeUnmanaged(services, kms, target, { described, access }) : null;
-  if (row !== null && !access.may('keys:read', placeOf(row))) return `${alias} is that of another key.`;
+  const isKnown =
+    row === null
+      ? await mayTakeUnmanaged(services, kms, target, { described, access })
+      : access.may('keys:read', placeOf(row));
+  // The same of a key with a record and of one without: who may not see it is not told which.
+  if (!isKnown) return `${alias} is that of another key, which is not yours to see or to take.`;
   const owner =
     row === null
-      ? isKnown === true
-        ? `${alias} points at ${described?.arn}, which no record names.`
-        : `${alias} points at another key.`
+      ? `${alias} points at ${described?.arn}, which no record names.`
       : `${alias} ${isDeclared ? 'is declared of' : 'points at'} the key ${row.id}${row.arn === null ? '' : ` (${row.arn})`}.`;
+  // Its record would go on declaring it, and each of the two fetch it from the other for ever.
+  if (row !== null && row.provider !== target.provider && declaredOf(row).aliases?.includes(alias) === true) {
+    return `${owner} That is a key of provider ${row.provider}, which leads to the same KMS: declare it there no more, then here.`;
+  }
   if (takeAliases !== true) return `${owner} ?take_aliases=true takes it from that key.`;
-  if (row === null && isKnown !== true) return `${owner} It is not yours to be taken.`;
   if (row !== null && !access.may('keys:update', placeOf(row)))
     return `${owner} To take it needs keys:update on that key.`;
   if (described !== null && !mayShareAliases(after, described)) {
