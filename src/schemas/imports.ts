@@ -3,7 +3,7 @@ import { type Static, Type } from 'typebox';
 import { importOutcomes, importReasonCodes, importReasons, importStates } from '../domain/imports.ts';
 import { KeyId, nullable, nullableRef, openEnum, page, pageOf, ref, stringEnum, Tags, timestamp } from './common.ts';
 import { Fields } from './history.ts';
-import { DriftPolicy, KeyUsage } from './key.ts';
+import { DriftPolicy, KeyUsage } from './key-arguments.ts';
 
 /** The most keys that one request names. */
 export const mostKeyIds = 10_000;

@@ -1,7 +1,8 @@
 /** Lists of keys: which keys, in which order, and how many. */
 import { type Static, Type } from 'typebox';
 import { KeyId, page, pageOf, ref, stringEnum } from './common.ts';
-import { DriftPolicy, fields, Key, KeyPartial, KeySpec, KeyUsage, SyncState } from './key.ts';
+import { fields, Key, KeyPartial, SyncState } from './key.ts';
+import { DriftPolicy, KeySpec, KeyUsage } from './key-arguments.ts';
 
 export const KeyList = pageOf(Key, 'KeyList', 'keys');
 export const KeyPartialList = pageOf(KeyPartial, 'KeyPartialList', 'keys, with some of their fields');

@@ -3,7 +3,7 @@ import { type Static, Type } from 'typebox';
 import { longestRegion, regionPattern } from '../domain/regions.ts';
 import { type ProviderQuotas as ProviderQuotasSetting, standardQuotas } from '../domain/request-quotas.ts';
 import { nullable, nullableRef, page, pageOf, ref, stringEnum, Tags, TagsPatch, timestamp } from './common.ts';
-import { DriftPolicy } from './key.ts';
+import { DriftPolicy } from './key-arguments.ts';
 
 export const providerName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
