@@ -230,7 +230,7 @@ export const operationTable: {
     after: (key) => key,
     quota: 50,
     argument: null,
-    errors: [...keyAndState, 'InvalidGrantIdException'],
+    errors: [...keyAndState, 'DryRunOperationException', 'InvalidGrantIdException'],
     isAskedFor: true,
   },
   RetireGrant: {
@@ -238,7 +238,7 @@ export const operationTable: {
     after: (key) => key,
     quota: 50,
     argument: null,
-    errors: [...keyAndState, 'InvalidGrantIdException', 'InvalidGrantTokenException'],
+    errors: [...keyAndState, 'DryRunOperationException', 'InvalidGrantIdException', 'InvalidGrantTokenException'],
     isAskedFor: true,
   },
   PutKeyPolicy: {
