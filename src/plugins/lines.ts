@@ -143,7 +143,10 @@ function namesIn(value: unknown) {
   } = (value ?? {}) as Partial<KeyDeclaration>;
   const ofArn = arn === null ? null : (arnOfKey.exec(arn)?.[1] ?? null);
   const violations: Violation[] = [];
-  if (!isUuid(String(id))) violations.push({ pointer: '/id', code: 'invalid_format', detail: 'It must be a UUID.' });
+  for (const [name, given] of [['id', id], ...(replicaOf === null ? [] : [['replica_of', replicaOf]])]) {
+    if (typeof given === 'string' && isUuid(given)) continue;
+    violations.push({ pointer: `/${name}`, code: 'invalid_format', detail: 'It must be a UUID.' });
+  }
   if (arn !== null && ofArn === null) {
     violations.push({
       pointer: '/arn',
@@ -158,11 +161,10 @@ function namesIn(value: unknown) {
     violations.push({ pointer: '/key_id', code: 'incompatible', detail: `It is not the key of ${arn}.` });
   }
   const kmsKey = (ofArn ?? keyId) === null ? null : { arn, key_id: ofArn ?? keyId ?? '' };
-  const replicates = replicaOf?.toLowerCase() ?? null;
   const declared = {
     id: String(id).toLowerCase(),
     kmsKey,
-    replicaOf: replicates,
+    replicaOf: replicaOf === null ? null : String(replicaOf).toLowerCase(),
     provider: rest.provider ?? standardProvider,
   };
   return { declared, rest, violations };

@@ -349,6 +349,7 @@ export const parameterExamples: Record<string, unknown> = {
   fields: ['id', 'status', 'etag'],
   include: ['replicas'],
   alias: 'alias/payments',
+  grant_id: grant.grant_id,
   'idempotency-key': '7d9f2b1e-0c6a-4a55-8f2b-5b7c1d2e3f40',
   'if-match': etag,
   'if-none-match': etag,

@@ -18,8 +18,11 @@ const last = [
   ...['deleteToken', 'deleteBinding', 'deleteRole', 'deleteProvider'],
 ];
 
-/** What is for the unusual: its example is refused unless something is wrong with a key. */
-const refused: Record<string, number> = { importKey: 404, resolveKey: 409, recreateKey: 409 };
+/** What is for the unusual: its example is refused unless a key is a multi-Region one, or has grants, or something is wrong with it. */
+const refused: Record<string, number> = {
+  ...{ importKey: 404, resolveKey: 409, recreateKey: 409 },
+  ...{ replicateKey: 409, promoteKey: 409, revokeKeyGrant: 404, retireKeyGrant: 404 },
+};
 
 function rank({ operationId }: Operation): number {
   if (first.includes(operationId)) return first.indexOf(operationId) - first.length;
