@@ -143,10 +143,7 @@ function namesIn(value: unknown) {
   } = (value ?? {}) as Partial<KeyDeclaration>;
   const ofArn = arn === null ? null : (arnOfKey.exec(arn)?.[1] ?? null);
   const violations: Violation[] = [];
-  for (const [name, given] of [['id', id], ...(replicaOf === null ? [] : [['replica_of', replicaOf]])]) {
-    if (typeof given === 'string' && isUuid(given)) continue;
-    violations.push({ pointer: `/${name}`, code: 'invalid_format', detail: 'It must be a UUID.' });
-  }
+  if (!isUuid(String(id))) violations.push({ pointer: '/id', code: 'invalid_format', detail: 'It must be a UUID.' });
   if (arn !== null && ofArn === null) {
     violations.push({
       pointer: '/arn',

@@ -110,7 +110,7 @@ test('GET /v1/keys/export and POST /v1/keys/apply', async (t) => {
     t.match(wrong.problem.errors, [{ line: 2, pointer: '/no_such', code: 'unknown_field' }]);
     t.match((await apply('[{"id": 12345678901234567890}]')).problem.errors, [{ line: 1, pointer: '/id' }]);
     const ofNumber = JSON.stringify([{ id: whole.id, replica_of: 7 }]);
-    t.match((await apply(ofNumber)).problem.errors, [{ line: 1, pointer: '/replica_of', code: 'invalid_format' }]);
+    t.match((await apply(ofNumber)).problem.errors, [{ line: 1, pointer: '/replica_of', code: 'invalid_type' }]);
     t.equal((await apply('[]')).status, 400);
     t.equal((await apply('[{}')).status, 400);
     t.equal((await apply(`[${' '.repeat(600_000)}]`)).status, 413);
