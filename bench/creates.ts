@@ -37,7 +37,7 @@ function report(pairs: [figure: number, control: number][]): string {
   const over = median(figures) - median(controls);
   const text = (samples: number[]) => `${median(samples).toFixed(1)} ms (p95 ${quantile(samples, 0.95).toFixed(1)})`;
   const ratio = median(pairs.map(([figure, control]) => figure / control));
-  const verdict = `${over.toFixed(1)} ms over its control (wanted: at most 25), ratio ${ratio.toFixed(2)}`;
+  const verdict = `${over.toFixed(1)} ms over its control (wanted: at most 15), ratio ${ratio.toFixed(2)}`;
   return reportLine(['create to in sync', text(figures), text(controls), verdict]);
 }
 

@@ -25,7 +25,7 @@ const { values } = parseArgs({
 const count = Number(values.keys);
 /** Keys a second. */
 const allowed = Math.min(...readsOfKey.map((operation) => (standardQuotas[operation] ?? 0) * Number(values.share)));
-const wantedRatio = 0.9;
+const wantedRatio = 0.95;
 const wantedPatch = 1000;
 
 async function measure(owner: Owner): Promise<void> {

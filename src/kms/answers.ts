@@ -132,7 +132,7 @@ async function readBody(
   const tooLarge = () => new AnswerTooLarge(`${whose()} answered with more than ${limit} bytes`);
   const tooLate = () => new AnswerTooLate(`${whose()} did not end its answer within ${deadline} ms`);
   const timer = setTimeout(() => body.destroy(tooLate()), Math.max(0, end - performance.now()));
-  // By its events: an iterator costs three times as much of a short answer.
+  // By its events: an iterator makes promises of its own for each of many short answers.
   return new Promise<Uint8Array>((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let size = 0;

@@ -69,7 +69,7 @@ export function openKms(target: KmsTarget): Kms {
     credentials: credentialsFor({ endpoint, region, assumeRole, connections }),
   };
   const forQuestions = () => ({ ...shared, requestHandler: connections.handlerFor(readTimeout), maxAttempts: 3 });
-  // A read has the same middleware each time; putting it together is a tenth of what a read costs.
+  // A read has the same middleware each time: it is put together once for each command.
   const reads = new KMSClient({ ...forQuestions(), cacheMiddleware: true });
   const writes = new KMSClient({
     ...shared,

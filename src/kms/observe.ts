@@ -107,12 +107,21 @@ export async function targetsOf(kms: Kms, names: readonly string[]): Promise<Ali
 
 /** Which key an alias points at; null: there is no such alias. @throws KmsFailure */
 export async function targetOf(kms: Kms, name: string): Promise<string | null> {
+  const { isThere, described } = await describeAlias(kms, name);
+  return isThere ? (described?.key_id ?? untoldKey) : null;
+}
+
+/** The key that an alias points at. `described` null of one that is there: KMS does not tell of it. @throws KmsFailure */
+export async function describeAlias(
+  kms: Kms,
+  name: string,
+): Promise<{ isThere: boolean; described: DescribedKey | null }> {
   try {
-    return (await describeKey(kms, name)).key_id;
+    return { isThere: true, described: await describeKey(kms, name) };
   } catch (error) {
     if (!(error instanceof KmsFailure)) throw error;
-    if (error.kind === 'not_found') return null;
-    if (error.kind === 'denied') return untoldKey;
+    if (error.kind === 'not_found') return { isThere: false, described: null };
+    if (error.kind === 'denied') return { isThere: true, described: null };
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import type { Violation } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { tagsOf } from '../../kms/inventory.ts';
-import { type DescribedKey, describeKey } from '../../kms/observe.ts';
+import { type DescribedKey, describeAlias } from '../../kms/observe.ts';
 import { mayKnowAllKeys, placeOf } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { ProblemError, problemOf } from '../problems.ts';
@@ -74,7 +74,7 @@ async function holdersOf(
   const where = { provider: target.provider, name: { in: names }, key_ref: { not: target.id } };
   const claims = await prisma.declaredAlias.findMany({ where });
   const { kms } = await accessToKey(services, target);
-  const found = await Promise.all(names.map(async (alias) => ({ alias, ...(await pointedAt(kms, alias)) })));
+  const found = await Promise.all(names.map(async (alias) => ({ alias, ...(await describeAlias(kms, alias)) })));
   const arns = found.flatMap(({ described }) => (described === null ? [] : [described.arn]));
   const ids = claims.map(({ key_ref }) => key_ref);
   const named = Prisma.sql`keys.state <> 'deleted' AND keys.arn = ANY(${arns}::text[])`;
@@ -89,17 +89,6 @@ async function holdersOf(
     return [{ alias, described, isDeclared: false, row }];
   });
   return { holders, kms };
-}
-
-async function pointedAt(kms: Kms, alias: string): Promise<{ isThere: boolean; described: DescribedKey | null }> {
-  try {
-    return { isThere: true, described: await describeKey(kms, alias) };
-  } catch (error) {
-    if (!(error instanceof KmsFailure)) throw error;
-    if (error.kind === 'not_found') return { isThere: false, described: null };
-    if (error.kind === 'denied') return { isThere: true, described: null };
-    throw error;
-  }
 }
 
 /** Why an alias can't be had; null: it is taken. */
