@@ -130,7 +130,7 @@ async function canLandNoMore(services: Services, { id }: OnDemandRotation): Prom
       < clock_timestamp() AS over
     FROM on_demand_rotations r
     LEFT JOIN kms_writes w ON w.key_ref = r.key_ref AND w.operation = 'RotateKeyOnDemand' AND w.outcome = 'unknown'
-    WHERE r.id = ${id}::uuid GROUP BY r.id`;
+    WHERE r.id = ${id}::uuid GROUP BY r.id, r.lands_until`;
   return told?.over ?? false;
 }
 
