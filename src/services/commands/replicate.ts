@@ -2,6 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Transaction } from '../../database/client.ts';
 import { partitionIn } from '../../domain/regions.ts';
+import { assertMayTouch } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { findKey } from '../keys/find.ts';
 import { recordNewKey } from '../keys/intents.ts';
@@ -22,8 +23,8 @@ import { faultOfPlace } from './replicate-to.ts';
  * Declares a replica.
  * @param id of the primary key.
  * @param ownId the id that the caller has chosen for the replica.
- * @throws ProblemError not-found, forbidden, conflict, invalid-input; refused-by-kms when KMS refuses it within the wait: no
- * record is left then.
+ * @throws ProblemError not-found, forbidden (it needs keys:update on the primary key), conflict, invalid-input; refused-by-kms when KMS
+ * refuses it within the wait: no record is left then.
  */
 export async function replicateKey(
   services: Services,
@@ -37,6 +38,7 @@ export async function replicateKey(
   const settle = (generation: number) => settleNewKey(services, { id: replicaId, generation, keyId: null }, command);
   const earlier = await findEarlierRun(services, command);
   if (earlier !== null) return settle(earlier.generation);
+  await assertMayTouch(services, id, { ...command.rights, permission: 'keys:update' });
   const primary = await findKey(services, id);
   assertPrimary(primary);
   const { declared, provider } = await declaredByReplication(services, declaredOf(primary), input, command.rights);
