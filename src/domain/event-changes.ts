@@ -4,7 +4,7 @@ import type { ObservedKey } from './arguments.ts';
 import { type EventOrigin, type EventType, eventOrigins } from './events.ts';
 import type { Json } from './values.ts';
 
-type Members = { [member: string]: Json };
+export type Members = { [member: string]: Json };
 
 /** What an event says of before and after, by field; null where it is no change. */
 export type BeforeAndAfter = { before: Members | null; after: Members | null };
@@ -38,6 +38,30 @@ export function eventOrigin(type: EventType, revisionOrigin: string | null): Eve
   if (type.startsWith('provider.')) return 'api';
   if (revisionOrigin === null) return null;
   return eventOrigins.find((origin) => origin === revisionOrigin) ?? 'api';
+}
+
+const sides = ['before', 'after', 'desired', 'observed'];
+
+/**
+ * An event's data with something in place of the ids of other keys' records: those are told as which key a replica is of.
+ * @param shown what is put in the place of an id.
+ */
+export function withRelatives(data: Members, shown: (id: string) => string | null): Members {
+  const { changes, drift } = data;
+  const told = (entry: Json): Json => {
+    if (!isMembers(entry)) return entry;
+    const members = Object.entries(entry).map(([name, value]): [string, Json] => {
+      return [name, sides.includes(name) && typeof value === 'string' ? shown(value) : value];
+    });
+    return Object.fromEntries(members);
+  };
+  const ofPrimary = isMembers(changes) ? changes['replica_of'] : undefined;
+  const isOfPrimary = (entry: Json) => isMembers(entry) && entry['field'] === 'replica_of';
+  return {
+    ...data,
+    ...(isMembers(changes) && ofPrimary !== undefined ? { changes: { ...changes, replica_of: told(ofPrimary) } } : {}),
+    ...(Array.isArray(drift) ? { drift: drift.map((entry) => (isOfPrimary(entry) ? told(entry) : entry)) } : {}),
+  };
 }
 
 function side(entries: Members, name: string): Members {

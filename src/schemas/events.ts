@@ -90,7 +90,7 @@ export const eventTypes = {
     data: {
       origin: '`promote`: it was asked for; `drift`: somebody did it outside',
       role: '`primary` or `replica`, by now',
-      changes: '`replica_of`: `before` and `after`, ids of records',
+      changes: '`replica_of`: `before` and `after`, ids of records; null: none that you may see',
     },
   },
   'key.deleted': { when: 'KMS has deleted the key at the end of its waiting period.', data: { arn: arnOrNull } },

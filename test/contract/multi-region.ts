@@ -176,7 +176,7 @@ export const multiRegionScenarios: Scenario[] = [
       const { body: replica } = await call('POST', `/v1/keys/${primary.id}/replicas`, { provider });
       const refused = await call('PATCH', `/v1/keys/${replica.id}`, { enable_key_rotation: true });
       assert.equal(refused.status, 422, JSON.stringify(refused.body));
-      assert.match(JSON.stringify(refused.body), new RegExp(primary.id));
+      assert.match(JSON.stringify(refused.body), new RegExp(`${primary.arn}`));
     },
   },
 ];

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyError, FastifyRequest } from 'fastify';
+import type { Access } from '../../domain/access.ts';
 import { withoutCredentials } from '../../domain/credentials.ts';
 import { rightsOf } from '../../plugins/auth.ts';
 import { shownProblem, toProblem } from '../../plugins/errors.ts';
@@ -19,7 +20,8 @@ import {
 import { KeyFilters } from '../../schemas/key-list.ts';
 import { type AppliedLine, applyLines, planLines } from '../../services/commands/apply.ts';
 import { releaseKeys } from '../../services/commands/release-many.ts';
-import { conditionsToExport, countPendingDeletion, declarationOf, walkFamilies } from '../../services/keys/export.ts';
+import type { Services } from '../../services/context.ts';
+import { conditionsToExport, countPendingDeletion, declarationsOf, walkFamilies } from '../../services/keys/export.ts';
 import { ProblemError, problemKinds } from '../../services/problems.ts';
 import type { KeyRow } from '../../services/rows/key-row.ts';
 import { assertValidBody, commandOf, jsonAnswer, takenIn, writeHeaders } from './shared.ts';
@@ -53,7 +55,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       if (pending > 0) reply.header('keyward-warning', `${pending} pending deletion left out: state=pending_deletion`);
       const pages =
         request.method === 'HEAD' ? [] : walkFamilies(app.services, conditionsToExport(request.query, access));
-      return reply.type(linesType).send(Readable.from(textOf(pages), { objectMode: false }));
+      return reply.type(linesType).send(Readable.from(textOf(app.services, pages, access), { objectMode: false }));
     },
   );
 
@@ -122,8 +124,15 @@ const applyRoute: FastifyPluginAsyncTypebox = async (app) => {
   );
 };
 
-async function* textOf(pages: AsyncIterable<KeyRow[]> | KeyRow[][]): AsyncGenerator<string> {
-  for await (const rows of pages) yield rows.map((row) => `${JSON.stringify(declarationOf(row))}\n`).join('');
+async function* textOf(
+  services: Services,
+  pages: AsyncIterable<KeyRow[]> | KeyRow[][],
+  access: Access,
+): AsyncGenerator<string> {
+  for await (const rows of pages) {
+    const declarations = await declarationsOf(services, rows, access);
+    yield declarations.map((declaration) => `${JSON.stringify(declaration)}\n`).join('');
+  }
 }
 
 function resultOf(request: FastifyRequest, { row, error, plan, taken, ...applied }: AppliedLine): ApplyResult {

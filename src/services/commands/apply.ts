@@ -197,7 +197,7 @@ function replication({ input }: DeclaredLine, of: string): Decision {
 /** @throws ProblemError conflict */
 function assertSameKey({ id, kmsKey, replicaOf }: DeclaredLine, row: KeyRow): void {
   if (replicaOf !== null && row.replica_of !== null && row.replica_of !== replicaOf) {
-    throw conflict(`The line is of a replica of ${replicaOf}, and the key ${id} is one of ${row.replica_of}.`, id);
+    throw conflict(`The line is of a replica of ${replicaOf}, and the key ${id} is one of another key.`, id);
   }
   if (kmsKey === null) return;
   const isSame = row.key_id === kmsKey.key_id && (kmsKey.arn === null || kmsKey.arn === row.arn);

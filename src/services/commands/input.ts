@@ -21,7 +21,7 @@ import { type Input, invalidInput } from '../problems.ts';
 import { findSettings, type NamedProvider, settingsFor, standardProvider } from '../providers/settings.ts';
 import { type DeclaredKey, declaredOf, observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
-import { primaryNameOf } from '../rows/relatives.ts';
+import { primaryInWords, primaryNameOf } from '../rows/relatives.ts';
 
 type Given = GivenArguments & { provider?: string | null };
 
@@ -85,8 +85,8 @@ export type PatchTarget = {
   declared: DeclaredKey;
   provider: NamedProvider;
   observed: ObservedKey | null;
-  /** Of a replica: what names its primary key, and what it has from that. */
-  primary: { name: string; has: DeclaredKey } | null;
+  /** Of a replica: its primary key in words, and what it has from that. */
+  primary: { inWords: string; has: DeclaredKey } | null;
 };
 
 /** @throws ProblemError temporarily-unavailable without its provider. */
@@ -100,10 +100,9 @@ export async function patchTarget(services: Services, row: KeyRow): Promise<Patc
 }
 
 async function primaryOf(services: Services, row: KeyRow): Promise<PatchTarget['primary']> {
-  const name = primaryNameOf(row);
-  if (name === null) return null;
+  if (primaryNameOf(row) === null) return null;
   const primary = row.replica_of === null ? undefined : await lookUpKey(services, row.replica_of);
-  return { name, has: declaredOf(primary ?? row) };
+  return { inWords: primaryInWords(row), has: declaredOf(primary ?? row) };
 }
 
 /**
@@ -116,7 +115,7 @@ function withoutPrimarys({ primary, declared }: PatchTarget, given: Given): { gi
   const violations = names
     .filter((name) => (given[name] ?? primary.has[name]) !== primary.has[name])
     .map((name): Violation => {
-      const detail = `A replica has it from its primary key, ${primary.name}: change it there.`;
+      const detail = `A replica has it from ${primary.inWords}: change it there.`;
       return { pointer: `/${name}`, code: 'immutable', detail };
     });
   const own = Object.fromEntries(names.map((name) => [name, declared[name]]));

@@ -1,4 +1,5 @@
 /** Makes a replica the primary key of its family, and the primary its replica. The sync of the replica carries it out. */
+import type { Rights } from '../../domain/access.ts';
 import { assertMayTouch } from '../access/keys.ts';
 import type { Services } from '../context.ts';
 import { findKey } from '../keys/find.ts';
@@ -8,6 +9,7 @@ import { findEarlierRun } from '../keys/revisions.ts';
 import { conflict } from '../problems.ts';
 import { declaredOf, observedOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
+import { visibleAmong } from '../visibility.ts';
 import type { Accepted, Command } from './declare.ts';
 import { keptRow, waitForGeneration } from './settlement.ts';
 
@@ -27,22 +29,25 @@ async function record(services: Services, row: KeyRow, command: Command): Promis
   assertManaged(row);
   assertSettledInKms(row);
   assertNotLost(row);
-  const primaryId = primaryOf(row);
-  await assertMayTouch(services, primaryId, command.rights);
-  const primary = await findKey(services, primaryId);
+  const primary = await primaryOf(services, row, command.rights);
   assertManaged(primary);
   for (const key of [row, primary]) assertEnabled(key);
   return recordChange(services, row, { declared: declaredOf(row), origin: 'promote' }, command);
 }
 
-/** @throws ProblemError conflict for a key that is no replica, or whose primary Keyward can't ask. */
-function primaryOf(row: KeyRow): string {
-  if (row.replica_of !== null) return row.replica_of;
+/** @throws ProblemError conflict for a key that is no replica, or whose primary key has no record that the caller may see; forbidden. */
+async function primaryOf(services: Services, row: KeyRow, rights: Rights): Promise<KeyRow> {
+  const known = row.replica_of ?? '';
+  if ((await visibleAmong(services, [known].filter(Boolean), rights.access)).has(known)) {
+    await assertMayTouch(services, known, rights);
+    return findKey(services, known);
+  }
   const primary = observedOf(row)?.primary_arn ?? null;
   if (primary === null)
     throw conflict('The key is no replica of a multi-Region key: there is nothing to promote.', row.id);
   if (primary === row.arn) throw conflict('The key is the primary key already.', row.id);
-  throw conflict(`The primary key, ${primary}, has no record: POST /v1/keys/import takes it into management.`, row.id);
+  const detail = `The primary key, ${primary}, has no record that you may see: POST /v1/keys/import takes one into management.`;
+  throw conflict(detail, row.id);
 }
 
 /** @throws ProblemError conflict */

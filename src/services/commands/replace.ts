@@ -72,11 +72,11 @@ export function recreateKey(services: Services, id: string, command: Command): P
 async function assertNoReplicas({ database }: Services, { id, multi_region }: KeyRow): Promise<void> {
   if (!multi_region) return;
   const where = { replica_of: id, state: { not: 'deleted' } };
-  const replicas = await database.prisma.key.findMany({ where, select: { id: true } });
+  const replicas = await database.prisma.key.findMany({ where, select: { arn: true } });
   if (replicas.length === 0) return;
-  const ids = replicas.map((replica) => replica.id).join(', ');
+  const arns = replicas.map(({ arn }) => arn ?? 'one that is still to be made').join(', ');
   throw conflict(
-    `The key has replicas, which stay those of the old KMS key: ${ids}. Delete or release them first.`,
+    `The key has replicas, which stay those of the old KMS key: ${arns}. Delete or release them first.`,
     id,
   );
 }

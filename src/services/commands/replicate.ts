@@ -1,6 +1,7 @@
 /** Makes a replica of a multi-Region key: a record of its own, and a KMS key in another Region with the same key id. */
 import { v7 as uuidv7 } from 'uuid';
 import type { Transaction } from '../../database/client.ts';
+import type { Access } from '../../domain/access.ts';
 import { partitionIn } from '../../domain/regions.ts';
 import { assertMayTouch } from '../access/keys.ts';
 import type { Services } from '../context.ts';
@@ -13,6 +14,7 @@ import type { NamedProvider } from '../providers/settings.ts';
 import { declaredOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { holdWork } from '../rows/write.ts';
+import { visibleAmong } from '../visibility.ts';
 import { aliasesToTake } from './alias-holders.ts';
 import { assertMayTakeOver } from './claims.ts';
 import { type Accepted, asking, type Command, generationOfOtherRun, settleNewKey } from './declare.ts';
@@ -53,7 +55,11 @@ export async function replicateKey(
     taken,
     origin: 'create' as const,
     isNewId: ownId === undefined && !command.isRerun,
-    replicaOf: { id, assertFree: (transaction: Transaction) => assertFree(transaction, primary, provider) },
+    replicaOf: {
+      id,
+      assertFree: (transaction: Transaction) =>
+        assertFree(services, transaction, { primary, provider }, command.rights),
+    },
   };
   const generation = await recordNewKey(services, replica, command).catch((error) =>
     generationOfOtherRun(services, command, error),
@@ -83,7 +89,12 @@ async function assertReachable(services: Services, { arn }: KeyRow, provider: Na
 }
 
 /** Holds the primary's row: two that ask for one Region at once are told apart. @throws ProblemError conflict */
-async function assertFree(transaction: Transaction, { id, arn }: KeyRow, { settings }: NamedProvider): Promise<void> {
+async function assertFree(
+  services: Services,
+  transaction: Transaction,
+  { primary: { id, arn }, provider: { settings } }: { primary: KeyRow; provider: NamedProvider },
+  { access }: { access: Access },
+): Promise<void> {
   await holdWork(transaction, { id });
   const parts = (arn ?? '').split(':');
   const there = [...parts.slice(0, 3), settings.region, ...parts.slice(4)].join(':');
@@ -91,5 +102,7 @@ async function assertFree(transaction: Transaction, { id, arn }: KeyRow, { setti
     SELECT keys.id FROM keys JOIN providers ON providers.name = keys.provider
     WHERE state <> 'deleted' AND (arn = ${there} OR replica_of = ${id}::uuid AND region = ${settings.region})`;
   if (other === undefined) return;
-  throw conflict(`The key has a replica in ${settings.region} already: ${other.id}.`, other.id);
+  const detail = `The key has a replica in ${settings.region} already`;
+  const isVisible = (await visibleAmong(services, [other.id], access)).has(other.id);
+  throw isVisible ? conflict(`${detail}: ${other.id}.`, other.id) : conflict(`${detail}.`);
 }

@@ -3,13 +3,13 @@
 import { type Database, type Event as EventRow, Prisma } from '../../database/client.ts';
 import { eventColumns } from '../../database/columns.ts';
 import type { Access, Limit } from '../../domain/access.ts';
-import { beforeAndAfter, eventOrigin } from '../../domain/event-changes.ts';
+import { beforeAndAfter, eventOrigin, type Members, withRelatives } from '../../domain/event-changes.ts';
 import type { EventType } from '../../domain/events.ts';
 import type { Json } from '../../domain/types.ts';
 import { isUuid } from '../../domain/uuid.ts';
 import type { Event, EventQuery } from '../../schemas/history.ts';
 import { keyNotFound } from '../problems.ts';
-import { withinLimits } from '../visibility.ts';
+import { visibleAmong, withinLimits } from '../visibility.ts';
 import { type Page, readPage } from './pages.ts';
 
 /** Where history is on record. */
@@ -42,7 +42,18 @@ export async function listEvents(services: Recorded, query: EventQuery, access: 
         WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY event.seq DESC LIMIT ${limit}`;
     },
   );
-  return { items: (await withIntents(services, items)).map(toEvent), nextCursor };
+  const rows = await withoutHidden(services, await withIntents(services, items), access);
+  return { items: rows.map(toEvent), nextCursor };
+}
+
+/** With null in place of the ids of other keys' records that the caller may not see. */
+async function withoutHidden(services: Recorded, rows: Row[], access: Access): Promise<Row[]> {
+  const named = new Set<string>();
+  const read = rows.map((row) => ({ row, data: row.data as Members }));
+  for (const { data } of read) withRelatives(data, (id) => named.add(id) && id);
+  const visible = await visibleAmong(services, [...named], access);
+  if (visible.size === named.size) return rows;
+  return read.map(({ row, data }) => ({ ...row, data: withRelatives(data, (id) => (visible.has(id) ? id : null)) }));
 }
 
 /** Events of keys and of providers that the caller may see; those of the installation, and of keys that are gone, need no limit. */

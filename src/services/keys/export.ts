@@ -7,7 +7,8 @@ import type { Services } from '../context.ts';
 import { declaredOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { findRows } from '../rows/read.ts';
-import { conditionsOf } from './filters.ts';
+import { visibleAmong } from '../visibility.ts';
+import { conditionsOf, isOfVisible } from './filters.ts';
 
 /** Keys that are read at once: what a slow client has not taken yet is kept in memory. */
 const batch = 200;
@@ -50,12 +51,21 @@ export async function countPendingDeletion(services: Services, query: KeyFilters
 export function conditionsToExport(query: KeyFilters, access: Access): Prisma.Sql[] {
   const lives = query.state === undefined ? ['managed'] : ['managed', 'pending_deletion'];
   const isThere = Prisma.sql`keys.state <> 'deleted' AND keys.lifecycle = ANY(${lives})`;
-  return [...conditionsOf(query, access), isThere];
+  // Without the key that it is to be of, its line would make a key of its own.
+  const isWhole = Prisma.sql`(keys.replica_of IS NULL OR keys.key_id IS NOT NULL OR ${isOfVisible(access)})`;
+  return [...conditionsOf(query, access), isThere, isWhole];
 }
 
-/** A key as it is declared, and which KMS key it is. */
-export function declarationOf(row: KeyRow): ExportedKey {
-  const { lifecycle: _lifecycle, pending_window_in_days: _window, ...declared } = declaredOf(row);
-  const { id, provider, arn, key_id, replica_of } = row;
-  return { id, provider, arn, key_id, replica_of, ...declared };
+/** Keys as they are declared, and which KMS key each is. */
+export async function declarationsOf(services: Services, rows: KeyRow[], access: Access): Promise<ExportedKey[]> {
+  const visible = await visibleAmong(
+    services,
+    rows.flatMap(({ replica_of }) => replica_of ?? []),
+    access,
+  );
+  return rows.map((row) => {
+    const { lifecycle: _lifecycle, pending_window_in_days: _window, ...declared } = declaredOf(row);
+    const { id, provider, arn, key_id, replica_of } = row;
+    return { id, provider, arn, key_id, replica_of: visible.has(replica_of ?? '') ? replica_of : null, ...declared };
+  });
 }

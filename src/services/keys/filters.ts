@@ -6,7 +6,17 @@ import { withinLimits } from '../visibility.ts';
 
 /** What holds for the keys that the caller may see and every filter lets through. Deleted ones only where `state` asks for them. */
 export function conditionsOf(query: KeyFilters, access: Access): Prisma.Sql[] {
-  return [withinLimits(access.limitsOf('keys:read')), ...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
+  const limits = access.limitsOf('keys:read');
+  const filters = [withinLimits(limits), ...columnFilters(query), ...(query.tag ?? []).map(tagFilter)];
+  if (query.replica_of !== undefined) filters.push(isOfVisible(access));
+  return filters;
+}
+
+/** Of a replica: that its primary key's record is one that the caller may see. */
+export function isOfVisible(access: Access): Prisma.Sql {
+  const limits = access.limitsOf('keys:read');
+  if (limits === null) return Prisma.sql`true`;
+  return Prisma.sql`EXISTS (SELECT 1 FROM keys AS primaries WHERE primaries.id = keys.replica_of AND ${withinLimits(limits, 'primaries')})`;
 }
 
 const equal = [

@@ -3,7 +3,7 @@
 import { conflict, ProblemError } from '../problems.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isLost } from '../rows/predicates.ts';
-import { primaryNameOf } from '../rows/relatives.ts';
+import { primaryInWords, primaryNameOf } from '../rows/relatives.ts';
 
 /**
  * If-Match compares the generation alone, so that an observation in the background never makes an edit stale.
@@ -45,12 +45,9 @@ export function assertNotReplacing(row: KeyRow): void {
 
 /** @param what can't be done to a replica. @throws ProblemError conflict for one, with its primary key. */
 export function assertNotReplica(row: KeyRow, what: string): void {
-  const primary = primaryNameOf(row);
-  if (primary === null) return;
-  throw conflict(
-    `The key is a replica, which is not ${what}: its key material is that of its primary key, ${primary}.`,
-    row.id,
-  );
+  if (primaryNameOf(row) === null) return;
+  const detail = `The key is a replica, which is not ${what}: its key material is that of ${primaryInWords(row)}.`;
+  throw conflict(detail, row.id);
 }
 
 /** @throws ProblemError conflict for a key whose deletion is scheduled, or that is gone or being let go of. */

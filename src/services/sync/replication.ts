@@ -34,12 +34,12 @@ type Primary = KeyRow & { key_id: string; arn: string };
 export async function primaryOf(services: Services, { replica_of: id }: KeyRow): Promise<Primary> {
   const row = id === null ? undefined : await lookUpKey(services, id);
   const isGone = row === undefined || row.state === 'deleted' || isLost(row);
-  if (isGone) throw isReplicated(`KMS has no primary key any more to replicate: its record was ${id}`, noPrimaryKey);
+  if (isGone) throw isReplicated('KMS has no primary key any more that this is a replica of', noPrimaryKey);
   const { key_id, arn } = row;
   // One that was never held as declared may still be refused, and deleted again.
   if (key_id !== null && arn !== null && row.synced_generation > 0) return { ...row, key_id, arn };
-  if (row.state === 'failed') throw isReplicated(`KMS did not make the primary key, of record ${id}`, noPrimaryKey);
-  const message = `The primary key, of record ${id}, is still to be made; Keyward goes on when KMS has it`;
+  if (row.state === 'failed') throw isReplicated('KMS did not make the primary key', noPrimaryKey);
+  const message = 'The primary key is still to be made; Keyward goes on when KMS has it';
   throw new KmsFailure('fault', primaryNotMade, message, 'ReplicateKey', true);
 }
 
@@ -88,9 +88,8 @@ export async function assertAdoptable(services: Services, row: KeyRow, { describ
   const { arn } = described;
   const managed = await findHolder(services.database.prisma, arn);
   const exists = 'AlreadyExistsException';
-  if (managed !== null) throw isReplicated(`The replica ${arn} is managed already, as ${managed.id}`, exists);
-  if (owner !== null && owner !== row.id) {
-    const message = `The replica ${arn} is there already and carries the ownership tag of ${owner}: another installation may manage it`;
+  if (managed !== null || (owner !== null && owner !== row.id)) {
+    const message = `The replica ${arn} is there already and another record's, of this installation or of the one whose ownership tag it carries`;
     throw isReplicated(message, exists);
   }
   if (!isPendingDeletion(described)) return;
