@@ -56,7 +56,7 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
       return body.held && body.keys_checked === body.keys_total;
     });
   }
-  await replica.arm([{ id: 'here', point, action: 'kill', pass: 1 }]);
+  await replica.arm([{ id: 'here', point, action: 'kill', pass: scenario.pass ?? 1 }]);
   const answer = scenario.act(stage, key).catch(() => undefined);
   t.same(await replica.service.ended, { code: null, signal: 'SIGKILL' }, 'the process has killed itself');
   await answer;

@@ -10,6 +10,7 @@ import {
   ScheduleKeyDeletionCommand,
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
+import { eventually } from '../support/service.ts';
 import { create, createInKms, type Scenario } from './scenario.ts';
 
 const name = (kms: KMSClient, AliasName: string, TargetKeyId: string) =>
@@ -213,6 +214,42 @@ export const aliasScenarios: Scenario[] = [
       await name(kms, alias, key.key_id);
       const [entry] = (await pagesOf(kms, key.key_id)).flat();
       for (const text of [alias, entry?.AliasArn ?? '']) assert.equal((await look(text)).body.id, key.id, text);
+    },
+  },
+  {
+    name: 'aliases: one of another key is refused, and taken where that is asked for',
+    run: async (context) => {
+      const { call, kms } = context;
+      const names = ['a', 'b'].map((letter) => `alias/taken-${Date.now()}-${letter}`);
+      const [kept = '', taken = ''] = names;
+      const holder = await create(context, { aliases: names });
+      const refused = await call('POST', '/v1/keys', { aliases: [taken] });
+      assert.equal(refused.status, 409, JSON.stringify(refused.body));
+      const made = await call('POST', '/v1/keys?take_aliases=true', { aliases: [taken] });
+      assert.equal(made.status, 201, JSON.stringify(made.body));
+      assert.deepEqual(await namesOf(kms, made.body.key_id ?? ''), [taken]);
+      const left = await eventually('the other one has it no more', async () => {
+        const { body } = await call('GET', `/v1/keys/${holder.id}`);
+        return body.status.state === 'in_sync' && body;
+      });
+      assert.deepEqual(left.aliases, [kept]);
+      assert.deepEqual(await namesOf(kms, holder.key_id), [kept]);
+    },
+  },
+  {
+    name: 'aliases: one that no record declares is taken from its key where that is asked for',
+    run: async (context) => {
+      const { call, kms } = context;
+      const [other, key] = [await createInKms(kms), await create(context)];
+      const alias = `alias/theirs-${other.KeyId}`;
+      await name(kms, alias, other.KeyId);
+      const path = `/v1/keys/${key.id}`;
+      const refused = await call('PATCH', path, { aliases: [alias] });
+      assert.equal(refused.status, 409, JSON.stringify(refused.body));
+      assert.deepEqual(await namesOf(kms, other.KeyId), [alias]);
+      const { status, body } = await call('PATCH', `${path}?take_aliases=true`, { aliases: [alias] });
+      assert.equal(status, 200, JSON.stringify(body));
+      assert.deepEqual([await namesOf(kms, other.KeyId), await namesOf(kms, key.key_id)], [[], [alias]]);
     },
   },
 ];

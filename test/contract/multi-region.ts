@@ -155,6 +155,24 @@ export const multiRegionScenarios: Scenario[] = [
     },
   },
   {
+    name: 'replicas: Keyward makes a key and its replica in one call',
+    run: async (context) => {
+      const { call, kms, elsewhere } = context;
+      const provider = await elsewhereProvider(context);
+      const asked = { multi_region: true, description: 'together', tags: { of: 'both' }, replicate_to: [provider] };
+      const { status, body: primary } = await call('POST', '/v1/keys', asked, { prefer: 'wait=30' });
+      assert.equal(status, 201, JSON.stringify(primary));
+      const KeyId = primary.key_id ?? '';
+      const [replica, ...others] = primary.status.replicas;
+      assert.deepEqual([others, replica?.provider, replica?.state], [[], provider, 'in_sync']);
+      for (const [client, id] of [[kms, primary.id] as const, [elsewhere, replica?.id ?? ''] as const]) {
+        assert.equal((await metadata(client, KeyId)).Description, 'together');
+        assert.deepEqual(await tags(client, KeyId), { of: 'both', 'keyward:id': id });
+      }
+      assert.equal((await call('GET', `/v1/keys/${replica?.id}`)).body.replica_of, primary.id);
+    },
+  },
+  {
     name: 'replicas: Keyward promotes one, and both records follow',
     run: async (context) => {
       const { call, elsewhere } = context;

@@ -47,6 +47,7 @@ export const motoGaps: Record<string, string> = {
   'replicas: UpdatePrimaryRegion is for the primary key alone': 'moto has no UpdatePrimaryRegion',
   'replicas: Keyward makes one, and changes it by itself':
     'moto gives a replica description and tags of its primary key',
+  'replicas: Keyward makes a key and its replica in one call': 'moto gives a replica the tags of its primary key',
   'replicas: Keyward promotes one, and both records follow': 'moto has no UpdatePrimaryRegion',
   'tags: AWS keeps names that begin with aws: for itself': 'moto takes them in another case than small letters',
   'public keys: DER of the spec, the same each time': 'moto answers the id for the ARN, and no KeySpec',

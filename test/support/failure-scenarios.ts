@@ -12,6 +12,8 @@ export type Scenario = {
   name: string;
   /** Points at which a kill in this scenario is worth its time: the others are the same in a simpler one. */
   points: FailurePoint[];
+  /** At which pass of a point the process is killed; 1, the first, where undefined. */
+  pass?: number;
   /** Before the point is armed. @returns the path of the key, where one is made. */
   prepare?: (stage: Stage) => Promise<string>;
   /** What befalls the database after that. The change waits until every key was compared with KMS. */
@@ -39,9 +41,20 @@ const ofOneWrite: FailurePoint[] = [
   'sync-recorded',
 ];
 
+/** A provider for a Region that keys can be replicated to. */
+async function providerElsewhere({ call }: Stage): Promise<string> {
+  await call('POST', '/v1/providers', { name: 'eu', region: 'eu-west-1' });
+  return '';
+}
+
+const together = { multi_region: true, enable_key_rotation: true, replicate_to: ['eu'] };
+const isReplicaInSync: Scenario['wanted'] = (row) => row?.['replica_of'] !== null && row?.['state'] === 'in_sync';
+/** The id that a line gives to a replica, of that of its primary key. */
+const idOfLine = (key: string) => (key.split('/').at(-1) ?? '').replace(/.{4}$/, 'abcd');
+
 /** A multi-Region key, and a provider for a Region that it can be replicated to. */
 async function primary(stage: Stage, body: object = {}): Promise<string> {
-  await stage.call('POST', '/v1/providers', { name: 'eu', region: 'eu-west-1' });
+  await providerElsewhere(stage);
   return create(stage, { ...body, multi_region: true });
 }
 
@@ -298,7 +311,33 @@ export const scenarios: Scenario[] = [
     points: ['before-send', 'after-send', 'identity-recorded'],
     prepare: (stage) => primary(stage),
     act: async ({ call }, key) => path((await call('POST', `${key}/replicas`, { provider: 'eu' })).body),
-    wanted: (row) => row?.['replica_of'] !== null && row?.['state'] === 'in_sync',
+    wanted: isReplicaInSync,
+  },
+  {
+    name: 'create with replicas',
+    points: [...ofOneWrite, 'identity-recorded'],
+    prepare: providerElsewhere,
+    act: (stage) => create(stage, together),
+    wanted: isReplicaInSync,
+  },
+  {
+    name: 'create with replicas, when these are made',
+    points: ['lease-taken', 'writes-recorded', 'before-send', 'after-send', 'identity-recorded', 'sync-recorded'],
+    pass: 2,
+    prepare: providerElsewhere,
+    act: (stage) => create(stage, together),
+    wanted: isReplicaInSync,
+  },
+  {
+    name: 'apply of a line of a replica',
+    points: ofOneWrite,
+    prepare: (stage) => primary(stage),
+    act: ({ call }, key) => {
+      const line = { id: idOfLine(key), provider: 'eu', replica_of: key.split('/').at(-1), is_enabled: false };
+      const headers = { 'content-type': 'application/x-ndjson', prefer: 'wait=30' };
+      return call('POST', '/v1/keys/apply', JSON.stringify(line), headers);
+    },
+    wanted: isReplicaInSync,
   },
   {
     name: 'promote',
