@@ -152,7 +152,7 @@ export class Ledger {
     const { rows } = await database.query<{ key_ref: string; asked: number; pending: number }>(
       `SELECT r.key_ref, count(*)::int AS asked,
          count(*) FILTER (WHERE r.outcome = 'pending' AND k.state <> 'failed')::int AS pending
-       FROM on_demand_rotations r LEFT JOIN keys k ON k.id = r.key_ref GROUP BY r.key_ref`,
+       FROM errands r LEFT JOIN keys k ON k.id = r.key_ref WHERE r.operation = 'RotateKeyOnDemand' GROUP BY r.key_ref`,
     );
     const asked = new Map(rows.map((row) => [row.key_ref, row.asked]));
     return [

@@ -66,12 +66,12 @@ export const missingBeforeItsTime =
 export async function unsettledKeys(database: Client): Promise<object[]> {
   const { rows } = await database.query<object>(
     `SELECT id, state, lifecycle, key_id, key_state, generation, synced_generation, requested_observation, served_observation,
-       writes_open, replacement, former_keys_open, rotations_open, grants_open, lease_token, lease_until, due_at, attempts, error, now()
+       writes_open, replacement, former_keys_open, errands_open, lease_token, lease_until, due_at, attempts, error, now()
      FROM keys JOIN work ON work.key_ref = keys.id
      WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL))
          AND NOT ${missingBeforeItsTime})
        OR replacement IS NOT NULL OR former_keys_open
-       OR (rotations_open OR grants_open OR writes_open) AND NOT (state = 'failed' AND key_state IS NULL)
+       OR (errands_open OR writes_open) AND NOT (state = 'failed' AND key_state IS NULL)
        OR lease_until > now() OR served_observation < requested_observation
        OR (lifecycle = 'released')`,
   );
@@ -103,8 +103,8 @@ export type Rotated = { id: string; key_ids: string[]; done: number; uncertain: 
 export async function allRotated(database: Client): Promise<Rotated[]> {
   const { rows } = await database.query<Rotated>(
     `SELECT k.id, array_remove(array_agg(DISTINCT f.key_id) || k.key_id, NULL) AS key_ids,
-       (SELECT count(*)::int FROM on_demand_rotations r WHERE r.key_ref = k.id AND r.outcome = 'done') AS done,
-       (SELECT count(*)::int FROM on_demand_rotations r WHERE r.key_ref = k.id AND r.error->>'code' = 'KeyReplaced')
+       (SELECT count(*)::int FROM errands r WHERE r.key_ref = k.id AND r.operation = 'RotateKeyOnDemand' AND r.outcome = 'done') AS done,
+       (SELECT count(*)::int FROM errands r WHERE r.key_ref = k.id AND r.operation = 'RotateKeyOnDemand' AND r.error->>'code' = 'KeyReplaced')
          AS uncertain
      FROM keys k LEFT JOIN former_keys f ON f.key_ref = k.id
      WHERE NOT EXISTS (SELECT 1 FROM revisions v WHERE v.key_ref = k.id AND v.origin = 'import')

@@ -7,6 +7,7 @@ export const homes: readonly Home[] = [
   { table: 'events', model: 'event', path: 'src/services/history/log.ts' },
   { table: 'keys', model: 'key', path: 'src/services/rows/' },
   { table: 'work', model: 'work', path: 'src/services/rows/' },
+  { table: 'errands', model: 'errand', path: 'src/services/rows/errands.ts' },
   { table: 'import_items', model: 'importItem', path: 'src/services/imports/rows.ts' },
 ];
 

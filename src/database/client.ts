@@ -7,12 +7,11 @@ import { closeWhenReadOnly, closeWhenSilent, lively, longestSilence, noticeLostC
 export type {
   AccessBinding,
   ApiToken,
+  Errand,
   Event,
   FormerKey,
-  GrantEnding,
   Key,
   KmsWrite,
-  OnDemandRotation,
   PrismaClient,
   Provider as ProviderRow,
   Revision,

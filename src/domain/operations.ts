@@ -85,6 +85,14 @@ export function makesKey(operation: string): boolean {
   return (makingOperations as readonly string[]).includes(operation);
 }
 
+/** The operations that are sent because somebody asked for them alone: nothing that is declared depends on them. */
+export const errandNames = ['RotateKeyOnDemand', 'RevokeGrant', 'RetireGrant'] as const;
+export type ErrandName = (typeof errandNames)[number];
+
+export function isErrand(operation: string): boolean {
+  return (errandNames as readonly string[]).includes(operation);
+}
+
 /** What KMS answers to a step. null: it does not say. @param deletion_date RFC 3339 */
 export type Answered = { deletion_date: string | null; key_state: string | null };
 
@@ -99,8 +107,6 @@ type Operation<Parameters, Field = string | null> = {
   argument: Field extends ArgumentName ? Field : ArgumentName | null;
   /** What AWS documents as a refusal of it, without what is common to all. Source: AWS KMS API reference. */
   errors: readonly string[];
-  /** It is sent because somebody asked for it, and nothing that is declared depends on it. */
-  isAskedFor?: true;
 };
 
 type Read = Pick<Operation<unknown>, 'quota' | 'errors'> & { isOfAccount?: true };
@@ -223,7 +229,6 @@ export const operationTable: {
     quota: 5,
     argument: null,
     errors: [...rotationChange, 'ConflictException', 'LimitExceededException'],
-    isAskedFor: true,
   },
   RevokeGrant: {
     changes: [],
@@ -231,7 +236,6 @@ export const operationTable: {
     quota: 50,
     argument: null,
     errors: [...keyAndState, 'DryRunOperationException', 'InvalidGrantIdException'],
-    isAskedFor: true,
   },
   RetireGrant: {
     changes: [],
@@ -239,7 +243,6 @@ export const operationTable: {
     quota: 50,
     argument: null,
     errors: [...keyAndState, 'DryRunOperationException', 'InvalidGrantIdException', 'InvalidGrantTokenException'],
-    isAskedFor: true,
   },
   PutKeyPolicy: {
     changes: ['policy'],
@@ -340,9 +343,4 @@ export function operationOf(name: string): Operation<unknown> | undefined {
   return Object.hasOwn(operationTable, name)
     ? (operationTable[name as OperationName] as Operation<unknown>)
     : undefined;
-}
-
-/** Whether a write is sent because somebody asked for it alone: nothing that is declared depends on it. */
-export function isAskedFor(name: string): boolean {
-  return operationOf(name)?.isAskedFor === true;
 }

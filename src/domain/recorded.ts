@@ -5,7 +5,7 @@ import { type DesiredKey, newlyMade, type ObservedKey, toldNames } from './argum
 import { valueIn } from './comparison.ts';
 import { differences } from './drift.ts';
 import { isPendingDeletion } from './key-state.ts';
-import { isAskedFor, makesKey } from './operations.ts';
+import { isErrand, makesKey } from './operations.ts';
 import { policiesEqual } from './policy-equivalence.ts';
 import { type RecentWrite, withRecentWrites } from './recent-writes.ts';
 import { partitionIn } from './regions.ts';
@@ -32,7 +32,7 @@ export function asRecorded(
   const creation = writes.find(({ operation }) => makesKey(operation));
   const base = recorded ?? (creation === undefined ? null : asCreated(read, creation));
   if (base === null) return [];
-  const updates = writes.filter(({ operation }) => !makesKey(operation) && !isAskedFor(operation));
+  const updates = writes.filter(({ operation }) => !makesKey(operation) && !isErrand(operation));
   const confirmed = withRecentWrites(
     base,
     updates.filter(({ isOpen }) => !isOpen),

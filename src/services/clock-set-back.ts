@@ -6,6 +6,7 @@ import type { ClientBase, Pool } from 'pg';
 import { claimTime } from './idempotency.ts';
 import { shortenImports } from './imports/rows.ts';
 import { shortenLeases } from './rows/clock.ts';
+import { shortenErrands } from './rows/errands.ts';
 
 export type TimesToCome = {
   /** Milliseconds for which a lease holds. */
@@ -30,7 +31,8 @@ export async function shortenTimesToCome(
 ): Promise<void> {
   await shortenLeases(client, { lease, setBack });
   await shortenImports(client, lease);
-  await client.query(statement, [landsWithin, settle]);
+  await shortenErrands(client, landsWithin + settle);
+  await client.query(statement, [landsWithin]);
 }
 
 const after = (parameter: number | string) => `now() + ${parameter}::float8 * interval '1 millisecond'`;
@@ -40,8 +42,6 @@ const statement = `
     UPDATE kms_writes SET lands_until = least(lands_until, ${after('$1')}),
       finished_at = CASE WHEN finished_at > now() THEN now() ELSE finished_at END
     WHERE lands_until > ${after('$1')} OR finished_at > now()
-  ), rotations AS (
-    UPDATE on_demand_rotations SET lands_until = ${after('($1 + $2)')} WHERE lands_until > ${after('($1 + $2)')}
   ), requests AS (
     UPDATE idempotent_requests SET claimed_until = now() + ${claimTime} WHERE claimed_until > now() + ${claimTime}
   ), chores_due AS (

@@ -25,9 +25,8 @@ export const failurePointNames = [
   'refused-record-removed',
   'replacement-begun',
   'former-key-recorded',
-  'rotation-recorded',
   'roles-recorded',
-  'grant-recorded',
+  'errand-recorded',
   'keys-brought-along',
 ] as const;
 

@@ -14,6 +14,7 @@ import type { Services } from './context.ts';
 import { removeEvents } from './history/log.ts';
 import { removeImports } from './imports/rows.ts';
 import { isPlain } from './rows/due.ts';
+import { removeErrands } from './rows/errands.ts';
 
 const retentionLock = 7_318_402_620;
 const batchSize = 1000;
@@ -32,8 +33,7 @@ export async function trimHistory({ database, retention, log }: Services): Promi
       revisions: await walk(isStopping, (after) => removeRevisions(client, retention, after)),
       writes: await walk(isStopping, (after) => removeWrites(client, retention, after)),
       // In this order: what a former key was rotated must not count for its successor.
-      rotations: await removeInBatches(isStopping, () => removeAsked(client, retention, 'on_demand_rotations')),
-      grants: await removeInBatches(isStopping, () => removeAsked(client, retention, 'grant_endings')),
+      errands: work === null ? 0 : await removeInBatches(isStopping, () => removeErrands(client, work, batchSize)),
       imports: work === null ? 0 : await removeInBatches(isStopping, () => removeImports(client, work)),
       former_keys: await removeInBatches(isStopping, () => removeFormerKeys(client, retention)),
     };
@@ -127,21 +127,6 @@ async function removeWrites(client: PoolClient, { journal }: Retention, after: s
   return rows[0] ?? { removed: 0, next: null };
 }
 
-/** What was asked for beside a change, and is settled. */
-async function removeAsked(
-  client: PoolClient,
-  { work }: Retention,
-  table: 'on_demand_rotations' | 'grant_endings',
-): Promise<number> {
-  if (work === null) return 0;
-  const { rowCount } = await client.query(
-    `DELETE FROM ${table} WHERE id IN (
-      SELECT id FROM ${table} WHERE outcome <> 'pending' AND settled_at < now() - ${days('$1')} LIMIT ${batchSize})`,
-    [work],
-  );
-  return rowCount ?? 0;
-}
-
 /** Those that are known to be gone from KMS: any other, if a search met it, would be taken for the key that is looked for. */
 async function removeFormerKeys(client: PoolClient, { work }: Retention): Promise<number> {
   if (work === null) return 0;
@@ -149,8 +134,7 @@ async function removeFormerKeys(client: PoolClient, { work }: Retention): Promis
     `DELETE FROM former_keys WHERE id IN (
       SELECT id FROM former_keys f WHERE deletion = 'gone' AND created_at < now() - ${days('$1')}
         AND NOT EXISTS (SELECT 1 FROM ${keyTables} WHERE keys.id = f.key_ref AND (${isPlain}) IS NOT TRUE AND state <> 'deleted')
-        AND NOT EXISTS (
-          SELECT 1 FROM on_demand_rotations r WHERE r.key_ref = f.key_ref AND r.settled_at <= f.created_at)
+        AND NOT EXISTS (SELECT 1 FROM errands e WHERE e.key_ref = f.key_ref AND e.settled_at <= f.created_at)
       LIMIT ${batchSize})`,
     [work],
   );

@@ -133,8 +133,7 @@ test('rights', async (t) => {
       (SELECT json_agg((name, version) ORDER BY name) FROM providers) AS providers,
       (SELECT json_agg((id, role) ORDER BY id) FROM access_bindings) AS bindings,
       (SELECT json_agg(name ORDER BY name) FROM api_tokens) AS tokens,
-      (SELECT count(*) FROM access_roles) AS roles, (SELECT count(*) FROM on_demand_rotations) AS rotations,
-      (SELECT count(*) FROM grant_endings) AS grants`);
+      (SELECT count(*) FROM access_roles) AS roles, (SELECT count(*) FROM errands) AS errands`);
     return rows[0];
   };
 

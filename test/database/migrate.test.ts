@@ -1,10 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { CreateGrantCommand, ListGrantsCommand } from '@aws-sdk/client-kms';
 import { type Test, test } from 'tap';
 import { splitMigration } from '../../scripts/migration-files.ts';
 import { migrate } from '../../src/database/migrate.ts';
 import { nothingDeclared } from '../../src/domain/arguments.ts';
+import { onDemandRotations } from '../support/kms-truth.ts';
 import { connectTo, newDatabase } from '../support/postgres.ts';
 import { eventually, startService } from '../support/service.ts';
 
@@ -137,19 +141,21 @@ test('no migration builds an index of a table that is there already in the way o
   }
 });
 
-test('a key of before its rows were two keeps what it waits for, and goes on', async (t) => {
+/** A database as the migrations before one have left it. */
+async function databaseBefore(t: Test, migration: string) {
   const url = await newDatabase(t, { empty: true });
   const names = (await readdir(ours, { withFileTypes: true })).filter((entry) => entry.isDirectory());
-  const before = names.map(({ name }) => name).filter((name) => name < '20261127133725_work');
+  const before = names.map(({ name }) => name).filter((name) => name < migration);
   const sql = (name: string) => readFile(path.join(ours, name, 'migration.sql'), 'utf8');
-  await migrate(url, {
-    folder: await folderOf(
-      t,
-      Object.fromEntries(await Promise.all(before.map(async (name) => [name, await sql(name)]))),
-    ),
-  });
-  const client = await connectTo(t, url);
-  const id = '01a20cc5-de4a-71a8-93fa-25fe7ea14fb3';
+  const migrations = await Promise.all(before.map(async (name) => [name, await sql(name)]));
+  await migrate(url, { folder: await folderOf(t, Object.fromEntries(migrations)) });
+  return { url, client: await connectTo(t, url) };
+}
+
+const id = '01a20cc5-de4a-71a8-93fa-25fe7ea14fb3';
+
+test('a key of before its rows were two keeps what it waits for, and goes on', async (t) => {
+  const { url, client } = await databaseBefore(t, '20261127133725_work');
   await client.query(
     `INSERT INTO keys (id, provider, description, key_usage, customer_master_key_spec, multi_region,
        bypass_policy_lockout_safety_check, deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all,
@@ -169,4 +175,128 @@ test('a key of before its rows were two keeps what it waits for, and goes on', a
   const { lifecycle: _lifecycle, pending_window_in_days: _window, policy: _policy, ...standard } = nothingDeclared;
   t.match(made, { ...standard, description: 'old' }, 'what is younger than it is at its default');
   t.equal((await services.database.prisma.work.findUniqueOrThrow({ where: { key_ref: id } })).served_observation, 3);
+});
+
+const unknownGrant = '0'.repeat(64);
+
+test('what was asked of a key in the two tables of before is kept, what is pending is carried out, and both can still be used', async (t) => {
+  const { url, client } = await databaseBefore(t, '20261128032500_errands');
+  await client.query(
+    `INSERT INTO keys (id, provider, description, key_usage, customer_master_key_spec, multi_region,
+       bypass_policy_lockout_safety_check, deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all,
+       drift_policy, deletion_protection, lifecycle, state)
+     VALUES ($1, 'default', 'old', 'ENCRYPT_DECRYPT', 'SYMMETRIC_DEFAULT', false, false, 30, true, false, '{}', '{}', 'enforce',
+       false, 'managed', 'creating')`,
+    [id],
+  );
+  await client.query(
+    `INSERT INTO work (key_ref, provider, rotations_open, grants_open, due_at) VALUES ($1, 'default', true, false, now())`,
+    [id],
+  );
+  await client.query(
+    `INSERT INTO on_demand_rotations (id, key_ref, actor, request_id, count_before, lands_until, outcome, error, settled_at) VALUES
+       (gen_random_uuid(), $1, 'ann', 'r-done', 3, now(), 'done', NULL, now()),
+       (gen_random_uuid(), $1, 'ann', 'r-pending', NULL, NULL, 'pending', NULL, NULL)`,
+    [id],
+  );
+  await client.query(
+    `INSERT INTO grant_endings (id, key_ref, operation, grant_id, actor, request_id, outcome, error, settled_at) VALUES
+       (gen_random_uuid(), $1, 'RetireGrant', 'g', 'bob', 'g-refused', 'refused', '{"code":"No"}', now()),
+       (gen_random_uuid(), $1, 'RevokeGrant', $2, 'bob', 'g-pending', 'pending', NULL, NULL)`,
+    [id, unknownGrant],
+  );
+  const role = `app_${randomUUID().replaceAll('-', '')}`;
+  await client.query(`CREATE ROLE ${role}`);
+  t.teardown(() => client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`));
+  await client.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON on_demand_rotations, grant_endings TO ${role}`);
+  await migrate(url);
+  const kept = async () => {
+    const { rows } = await client.query(
+      'SELECT operation, parameters, actor, request_id, count_before, outcome, error FROM errands ORDER BY request_id',
+    );
+    return rows;
+  };
+  const done = { operation: 'RotateKeyOnDemand', parameters: {}, actor: 'ann', request_id: 'r-done', count_before: 3 };
+  const refused = { operation: 'RetireGrant', parameters: { GrantId: 'g' }, actor: 'bob', request_id: 'g-refused' };
+  const revoke = { operation: 'RevokeGrant', parameters: { GrantId: unknownGrant }, actor: 'bob' };
+  t.match(await kept(), [
+    { ...revoke, outcome: 'pending' },
+    { ...refused, outcome: 'refused', error: { code: 'No' } },
+    { ...done, outcome: 'done', error: null },
+    { operation: 'RotateKeyOnDemand', request_id: 'r-pending', outcome: 'pending', count_before: null },
+  ]);
+  const { call, kms } = await startService(t, { DATABASE_URL: url });
+  const isSettled = async () => {
+    const { rows } = await client.query("SELECT 1 FROM errands WHERE outcome = 'pending'");
+    return rows.length === 0;
+  };
+  await eventually('nothing is pending', isSettled);
+  t.match(await kept(), [{ outcome: 'refused', error: { code: 'NotFoundException' } }, {}, {}, { outcome: 'done' }]);
+  const { key_id } = (await call('GET', `/v1/keys/${id}`)).body;
+  const KeyId = key_id ?? '';
+  t.equal(await onDemandRotations(kms, KeyId), 1);
+
+  t.test('a process of the version before goes on working beside it', async (t) => {
+    // As its statements are.
+    const ask = (mark: string) =>
+      client.query(
+        `UPDATE work SET asked = asked + 1, requested_observation = requested_observation + 1,
+           rotations_open = rotations_open OR $2, grants_open = grants_open OR $3, due_at = least(due_at, now())
+         WHERE key_ref = $1 RETURNING requested_observation`,
+        [id, mark === 'rotations_open', mark === 'grants_open'],
+      );
+    const given = { KeyId, GranteePrincipal: 'arn:aws:iam::111122223333:role/app', Operations: ['Decrypt' as const] };
+    const { GrantId } = await kms.send(new CreateGrantCommand(given));
+    await client.query('BEGIN');
+    await ask('rotations_open');
+    const { rows: asked } = await client.query(
+      `INSERT INTO on_demand_rotations (id, key_ref, actor, request_id, outcome, created_at)
+       VALUES (gen_random_uuid(), $1, 'old', 'r-old', 'pending', now()) RETURNING id, outcome, count_before`,
+      [id],
+    );
+    t.match(asked, [{ outcome: 'pending', count_before: null }]);
+    await client.query('COMMIT');
+    await client.query('BEGIN');
+    await ask('grants_open');
+    const { rows: ending } = await client.query(
+      `INSERT INTO grant_endings (id, key_ref, operation, grant_id, actor, request_id, outcome, created_at)
+       VALUES (gen_random_uuid(), $1, 'RevokeGrant', $2, 'old', 'g-old', 'pending', now()) RETURNING id, outcome, grant_id`,
+      [id, GrantId],
+    );
+    t.match(ending, [{ outcome: 'pending', grant_id: GrantId }]);
+    await client.query('COMMIT');
+    await eventually('nothing is pending', isSettled);
+    t.equal(await onDemandRotations(kms, KeyId), 2);
+    t.same((await kms.send(new ListGrantsCommand({ KeyId }))).Grants, []);
+    const told = 'WHERE id = $1 AND outcome = $2 AND settled_at IS NOT NULL';
+    for (const [table, row] of [
+      ['on_demand_rotations', asked[0]],
+      ['grant_endings', ending[0]],
+    ] as const) {
+      t.equal((await client.query(`SELECT 1 FROM ${table} ${told}`, [row.id, 'done'])).rowCount, 1, table);
+      t.equal((await client.query(`UPDATE ${table} SET settled_at = now() WHERE id = $1`, [row.id])).rowCount, 1);
+    }
+    const marks = async () => (await client.query('SELECT errands_open, rotations_open, grants_open FROM work')).rows;
+    const none = { errands_open: false, rotations_open: false, grants_open: false };
+    await eventually('no mark is left', async () => isDeepStrictEqual(await marks(), [none]));
+    await client.query('BEGIN');
+    await client.query('UPDATE work SET errands_open = true');
+    t.same(
+      await marks(),
+      [{ errands_open: true, rotations_open: true, grants_open: true }],
+      'it sees what is asked here',
+    );
+    for (const column of ['rotations_open', 'grants_open']) await client.query(`UPDATE work SET ${column} = false`);
+    t.same(await marks(), [none]);
+    await client.query('ROLLBACK');
+    for (const table of ['on_demand_rotations', 'grant_endings']) {
+      const batch = `DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} WHERE outcome <> 'pending' LIMIT 1000)`;
+      t.ok((await client.query(batch)).rowCount, table);
+    }
+    t.same((await client.query('SELECT 1 FROM errands')).rows, []);
+    for (const table of ['errands', 'on_demand_rotations', 'grant_endings']) {
+      const { rows } = await client.query("SELECT has_table_privilege($1, $2, 'INSERT') AS may", [role, table]);
+      t.same(rows, [{ may: true }], table);
+    }
+  });
 });

@@ -35,9 +35,7 @@ async function startForgetful(t: Test, environment: Record<string, string>) {
       await pool.query(`UPDATE revisions SET created_at = created_at ${earlier}, settled_at = settled_at ${earlier}`);
       await pool.query(`UPDATE kms_writes SET planned_at = planned_at ${earlier}, lands_until = lands_until ${earlier},
         finished_at = finished_at ${earlier}`);
-      await pool.query(
-        `UPDATE on_demand_rotations SET created_at = created_at ${earlier}, settled_at = settled_at ${earlier}`,
-      );
+      await pool.query(`UPDATE errands SET created_at = created_at ${earlier}, settled_at = settled_at ${earlier}`);
       await pool.query(`UPDATE former_keys SET created_at = created_at ${earlier}`);
     },
     trim: () => trimHistory(services),
@@ -209,7 +207,7 @@ test('finished work', async (t) => {
   const { call, age, trim, control, services } = await startForgetful(t, { WORK_RETENTION_DAYS: '30' });
   const counts = async () => {
     const { rows } = await services.database.pool.query(
-      'SELECT (SELECT count(*)::int FROM on_demand_rotations) AS rotations, (SELECT count(*)::int FROM former_keys) AS former',
+      'SELECT (SELECT count(*)::int FROM errands) AS rotations, (SELECT count(*)::int FROM former_keys) AS former',
     );
     return rows[0];
   };

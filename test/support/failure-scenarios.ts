@@ -286,14 +286,14 @@ export const scenarios: Scenario[] = [
   },
   {
     name: 'rotate',
-    points: ['rotation-recorded', 'after-send'],
+    points: ['errand-recorded', 'after-send'],
     prepare: (stage) => create(stage),
     act: ({ call }, key) => call('POST', `${key}/rotate`),
     wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1,
   },
   {
     name: 'revoke a grant',
-    points: ['grant-recorded', 'after-send'],
+    points: ['errand-recorded', 'after-send'],
     prepare: async (stage) => {
       const { body: key } = await stage.call('POST', '/v1/keys', {});
       const grant = { KeyId: key.key_id ?? '', GranteePrincipal: 'arn:aws:iam::111122223333:role/app' };
@@ -304,7 +304,7 @@ export const scenarios: Scenario[] = [
       const { body } = await call<{ items: { grant_id: string }[] }>('GET', `${key}/grants`);
       return call('POST', `${key}/grants/${body.items[0]?.grant_id}/revoke`);
     },
-    wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1 && row['grants_open'] === false,
+    wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1 && row['errands_open'] === false,
   },
   {
     name: 'replicate',

@@ -7,7 +7,7 @@ import { scenarios } from '../support/failure-scenarios.ts';
 import { eventually, startService } from '../support/service.ts';
 
 const ourTables =
-  /^\s*(?:WITH \w+ AS \(\s*)?(INSERT INTO|UPDATE|DELETE FROM)\s+("public"\.)?"?(keys|work|revisions|events|kms_writes|former_keys|on_demand_rotations|grant_endings|provider_changes)\b/i;
+  /^\s*(?:WITH \w+ AS \(\s*)?(INSERT INTO|UPDATE|DELETE FROM)\s+("public"\.)?"?(keys|work|revisions|events|kms_writes|former_keys|errands|provider_changes)\b/i;
 const renewal = /^\s*UPDATE work SET lease_until/;
 
 /**

@@ -4,7 +4,7 @@ import { refuseBody } from '../../plugins/bodies.ts';
 import { problems } from '../../schemas/common.ts';
 import { KeyGrantParams, KeyGrantQuery } from '../../schemas/grant.ts';
 import { KeyParams } from '../../schemas/key.ts';
-import { endGrant } from '../../services/commands/end-grant.ts';
+import { runErrand } from '../../services/commands/errands.ts';
 import { listKeyGrants } from '../../services/keys/grants.ts';
 import { commandOf, conditionalWriteHeaders, jsonAnswer, sendKey, writeAnswers } from './shared.ts';
 
@@ -60,9 +60,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         },
       },
       async (request, reply) => {
-        const { id, grant_id: grantId } = request.params;
-        const command = commandOf(request, reply);
-        return sendKey(reply, await endGrant(app.services, id, { operation, grantId }, command), 200);
+        const { id, grant_id: GrantId } = request.params;
+        const errand = { operation, parameters: { GrantId } };
+        return sendKey(reply, await runErrand(app.services, id, errand, commandOf(request, reply)), 200);
       },
     );
   }

@@ -4,7 +4,7 @@ import { refuseBody } from '../../plugins/bodies.ts';
 import { problems } from '../../schemas/common.ts';
 import { PageQuery } from '../../schemas/history.ts';
 import { KeyParams } from '../../schemas/key.ts';
-import { rotateKey } from '../../services/commands/rotate.ts';
+import { runErrand } from '../../services/commands/errands.ts';
 import { listKeyRotations } from '../../services/keys/rotations.ts';
 import { commandOf, conditionalWriteHeaders, jsonAnswer, sendKey, writeAnswers } from './shared.ts';
 
@@ -25,8 +25,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         response: writeAnswers(200, 'The key is rotated.', 404, 409, 412),
       },
     },
-    async (request, reply) =>
-      sendKey(reply, await rotateKey(app.services, request.params.id, commandOf(request, reply)), 200),
+    async (request, reply) => {
+      const errand = { operation: 'RotateKeyOnDemand', parameters: {} } as const;
+      return sendKey(reply, await runErrand(app.services, request.params.id, errand, commandOf(request, reply)), 200);
+    },
   );
 
   app.get(

@@ -27,8 +27,8 @@ export async function askForReplicas(transaction: Transaction, id: string): Prom
   return waiting;
 }
 
-/** What is asked: a look, one that puts KMS right whatever the drift policy says, or writes of their own, which come with a look. */
-type Asked = 'look' | 'enforce' | 'rotate' | 'end-grant';
+/** What is asked: a look, one that puts KMS right whatever the drift policy says, or an errand, which comes with a look. */
+type Asked = 'look' | 'enforce' | 'errand';
 
 /** @returns the number of the look that answers; null: there is no such key. */
 export async function ask(transaction: Transaction, id: string, what: Asked): Promise<number | null> {
@@ -38,8 +38,7 @@ export async function ask(transaction: Transaction, id: string, what: Asked): Pr
     UPDATE work
     SET asked = asked + 1, requested_observation = requested_observation + 1,
       enforce_through = CASE WHEN ${isEnforcing} THEN requested_observation + 1 ELSE enforce_through END,
-      rotations_open = rotations_open OR ${what === 'rotate'},
-      grants_open = grants_open OR ${what === 'end-grant'},
+      errands_open = errands_open OR ${what === 'errand'},
       gap_seen = CASE WHEN ${isLook} THEN gap_seen ELSE ${Prisma.raw(lastGap)} END,
       due_at = least(due_at, now())
     WHERE key_ref = ${id}::uuid

@@ -34,7 +34,7 @@ export const isPlain = `state = 'in_sync' AND lifecycle = 'managed' AND generati
   AND requested_observation = served_observation AND attempts = 0 AND error IS NULL AND drift::text = '[]'
   AND key_id IS NOT NULL AND observed IS NOT NULL AND replacement IS NULL AND default_tags_due IS NULL
   AND (policy_form ->> 'confirmed') IS DISTINCT FROM 'false'
-  AND creator IS NULL AND NOT (writes_open OR rotations_open OR grants_open OR former_keys_open)`;
+  AND creator IS NULL AND NOT (writes_open OR errands_open OR former_keys_open)`;
 
 /** Of both tables: CreateKey has yet to make it, and nobody has tried. */
 export const isUnmade = `key_id IS NULL AND lifecycle = 'managed' AND replacement IS NULL AND replica_of IS NULL AND NOT writes_open`;

@@ -14,10 +14,10 @@ import { adoptable, adoptDrift } from './adoption.ts';
 import { settleAliases } from './aliases.ts';
 import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
 import { findDrift, withSince } from './drift.ts';
-import type { Apply } from './errands.ts';
+import type { Apply } from './errand.ts';
+import { carryOutErrands } from './errands.ts';
 import { adoptReplica, findFormerCreation } from './first-creation.ts';
 import { deleteFormerKeys } from './former-keys.ts';
-import { endGrants } from './grants.ts';
 import { recordRest } from './journal.ts';
 import { type Look, look, noLook } from './look.ts';
 import { isToBeMended, modeOf, nextLook } from './mode.ts';
@@ -29,7 +29,6 @@ import { recordGone, recordRemoved } from './removal.ts';
 import { beginReplacement } from './replacement.ts';
 import { withPrimary } from './replication.ts';
 import { followRoles, promote } from './roles.ts';
-import { rotateOnDemand } from './rotation.ts';
 import { applyAll, disabledAtOnce } from './steps.ts';
 import type { Beginning, Duty, Ended, Sync } from './sync.ts';
 import { assertTagsKept } from './tags-kept.ts';
@@ -54,8 +53,7 @@ export const duties: Duty<Sync>[] = [
   carryOutPlan,
   putCancelledRight,
   promote,
-  rotate,
-  endAskedGrants,
+  runErrands,
   scheduleFormerKeys,
   waitForState,
   letGo,
@@ -183,22 +181,12 @@ async function putCancelledRight(sync: Sync): Promise<Sync> {
   return { ...sync, work: current, settling, reached };
 }
 
-async function rotate(sync: Sync): Promise<Sync> {
-  const { services, access, work, reached } = sync;
-  if (reached === null) return sync;
-  const hindrance = await rotateOnDemand(services, access.kms, work, reached, applyFor(sync));
-  return { ...sync, hindrance };
-}
-
-async function endAskedGrants(sync: Sync): Promise<Sync> {
-  const { services, access, work, reached } = sync;
-  if (reached === null) return sync;
-  const hindrance = await endGrants(services, access.kms, work, reached, applyFor(sync));
-  return { ...sync, hindrance: hindrance ?? sync.hindrance };
-}
-
-function applyFor({ services, access, work }: Sync): Apply {
-  return (key, step) => applyAll(services, access.kms, work, key, [step]);
+async function runErrands(sync: Sync): Promise<Sync> {
+  const { services, work, reached: key } = sync;
+  const { kms } = sync.access;
+  if (key === null) return sync;
+  const apply: Apply = (reached, step) => applyAll(services, kms, work, reached, [step]);
+  return { ...sync, hindrance: await carryOutErrands({ services, kms, work, key, apply }) };
 }
 
 async function scheduleFormerKeys(sync: Sync): Promise<Sync> {

@@ -141,7 +141,7 @@ export async function recordRetry(
 /** Who asked for a look is answered with what KMS says to that; who asked for more waits on. */
 function servedBy(row: KeyRow, failure: KmsFailure): Columns {
   const isAnswer = isRead(failure) && ['denied', 'refused', 'not_found'].includes(failure.kind);
-  const asksForMore = isEnforcingAskedFor(row) || row.rotations_open || row.grants_open;
+  const asksForMore = isEnforcingAskedFor(row) || row.errands_open;
   return isAnswer && !asksForMore ? { served_observation: row.requested_observation } : {};
 }
 

@@ -12,14 +12,13 @@ import type { KeyRow } from '../rows/key-row.ts';
 import { isKnownLost } from '../rows/predicates.ts';
 import { holdRow, removeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
+import { refuseErrands } from './errands.ts';
 import { deleteFormerKeys } from './former-keys.ts';
-import { refuseGrantEndings } from './grants.ts';
 import { recordRest } from './journal.ts';
 import { LeaseLost, type Work } from './lease.ts';
 import { doubtOf, nextLookAtLost } from './lost.ts';
 import { finish, recordFailed, recordRetry } from './record.ts';
 import { takeBack } from './refusal.ts';
-import { refuseRotations } from './rotation.ts';
 
 /** Removes the record of a key that KMS never had, or that was released. Its history stays. */
 export async function recordRemoved(services: Services, { row, lease }: Work): Promise<KeyRow | null> {
@@ -76,14 +75,12 @@ export async function recordGone(
     key_state: null,
     drift: [],
     deletion_date: null,
-    rotations_open: false,
-    grants_open: false,
+    errands_open: false,
     due_at,
   };
   return recordFailed(services, work, failure, columns, async (transaction) => {
     await recordDriftEvents(transaction, row, [], { isGone: true });
-    await refuseRotations(transaction, row, failure);
-    await refuseGrantEndings(transaction, row, failure);
+    await refuseErrands(transaction, row, failure);
   });
 }
 
@@ -101,7 +98,7 @@ function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {
     due_at: null,
     attempts: 0,
     writes_open: false,
-    grants_open: false,
+    errands_open: false,
     synced_generation: row.generation,
     served_observation: row.requested_observation,
     last_observed_at: new Date(),
@@ -112,7 +109,7 @@ function recordDeleted(services: Services, work: Work): Promise<KeyRow | null> {
       where: { key_ref: row.id, outcome: 'pending' },
       data: { outcome: 'held', settled_at: new Date() },
     });
-    await refuseGrantEndings(transaction, row, { code: 'KeyDeleted', message: 'KMS has deleted the key.' });
+    await refuseErrands(transaction, row, { code: 'KeyDeleted', message: 'KMS has deleted the key.' });
     await recordEvent(transaction, { type: 'key.deleted', key: row, data: { arn: row.arn } });
   });
 }

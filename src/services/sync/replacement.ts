@@ -14,9 +14,8 @@ import { declaredIn } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { type Columns, statusMoves, writeRow } from '../rows/write.ts';
 import { recordDriftEvents } from './drift.ts';
-import { refuseGrantEndings } from './grants.ts';
+import { refuseErrands } from './errands.ts';
 import { LeaseLost, type Work } from './lease.ts';
-import { refuseRotations } from './rotation.ts';
 
 /** Days until a key is deleted that KMS made for a replacement which it then refused. Nobody can have used it. */
 const shortestWindow = 7;
@@ -109,14 +108,8 @@ export async function recordReplaced(
     ? { ...about, type: 'key.recreated', data: { ...data, warning } }
     : { ...about, type: 'key.replaced', data };
   await recordEvent(transaction, event, { actor, requestId: request_id });
-  await refuseRotations(transaction, row, {
-    code: 'KeyReplaced',
-    message: `The KMS key ${former.arn} was replaced before it was known to be rotated.`,
-  });
-  await refuseGrantEndings(transaction, row, {
-    code: 'KeyReplaced',
-    message: `The KMS key ${former.arn} was replaced before its grant was ended.`,
-  });
+  const message = `The KMS key ${former.arn} was replaced before this was known to be done.`;
+  await refuseErrands(transaction, row, { code: 'KeyReplaced', message });
   await services.notifications.wake(transaction, row);
 }
 

@@ -1,10 +1,10 @@
 /** When a sync that failed is tried again, and when it is given up. */
-import { isAskedFor } from '../../domain/operations.ts';
+import { isErrand } from '../../domain/operations.ts';
 import type { FailureKind, KmsFailure } from '../../kms/errors.ts';
 import type { SyncError } from '../../schemas/key.ts';
 import { longestRetry } from '../rows/due.ts';
 
-/** What hinders the deletion of a former key or a rotation, and when it is tried again. */
+/** What hinders an errand, or the deletion of a former key, and when it is tried again. */
 export type Hindrance = { failure: KmsFailure; error: SyncError; dueAt: Date };
 
 const firstDelay = 500;
@@ -61,7 +61,7 @@ export type Tries = {
 /** Whether KMS will not do this however often it is asked. */
 export function isFinal(failure: KmsFailure, { attempts, refusedFor, propagation }: Tries): boolean {
   // What was asked for alone has an end of its own.
-  if (isRead(failure) || isAskedFor(failure.operation)) return false;
+  if (isRead(failure) || isErrand(failure.operation)) return false;
   switch (failure.kind) {
     case 'refused':
     case 'unsupported':

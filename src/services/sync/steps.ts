@@ -1,7 +1,7 @@
 /** Carries out the steps of a plan. */
 import { afterStep } from '../../domain/after-step.ts';
 import { isPendingDeletion } from '../../domain/key-state.ts';
-import { type Answered, isAskedFor, makesKey } from '../../domain/operations.ts';
+import { type Answered, isErrand, makesKey } from '../../domain/operations.ts';
 import { disablingFirst, wayThroughEnabled } from '../../domain/planner.ts';
 import type { DesiredKey, ObservedKey, Step } from '../../domain/types.ts';
 import { applyStep } from '../../kms/apply.ts';
@@ -88,7 +88,7 @@ async function applyEach(
 
 /** Some writes are asked for, and a write of unknown outcome repeated; what else a held generation needs is drift put right. */
 function originOf({ row }: Work, { step }: JournalEntry): Pick<JournalEntry, 'origin'> {
-  const isMending = isSynced(row) && !row.writes_open && !isAskedFor(step.operation);
+  const isMending = isSynced(row) && !row.writes_open && !isErrand(step.operation);
   return isMending ? { origin: 'drift' } : {};
 }
 
