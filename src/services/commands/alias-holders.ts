@@ -10,6 +10,8 @@ import { tagsOf } from '../../kms/inventory.ts';
 import { type DescribedKey, describeAlias } from '../../kms/observe.ts';
 import { mayKnowAllKeys, placeOf } from '../access/keys.ts';
 import type { Services } from '../context.ts';
+import { findClaims } from '../keys/aliases.ts';
+import { neighboursOf } from '../keys/same-kms.ts';
 import { ProblemError, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
 import { type DeclaredKey, declaredOf } from '../rows/declared.ts';
@@ -22,8 +24,17 @@ type Target = Pick<KeyRow, 'id' | 'provider' | 'arn' | 'key_id'>;
 /** Who asks, and whether aliases that other keys have are to be taken from them. */
 type Command = { rights: Rights; takeAliases?: boolean | undefined };
 
-/** Another key that has an alias. `described` null: KMS does not tell of it. */
-type Holder = { alias: string; row: KeyRow | null; isDeclared: boolean; described: DescribedKey | null };
+/**
+ * Another key that has an alias. `described` null: KMS does not tell of it. `mayBeElsewhere`: nobody can tell whether the provider of
+ * the key that declares it leads to the same KMS.
+ */
+type Holder = {
+  alias: string;
+  row: KeyRow | null;
+  isDeclared: boolean;
+  described: DescribedKey | null;
+  mayBeElsewhere: boolean;
+};
 
 /**
  * The aliases that a declaration takes from other keys.
@@ -71,9 +82,9 @@ async function holdersOf(
   names: string[],
 ): Promise<{ holders: Holder[]; kms: Kms }> {
   const { prisma } = services.database;
-  const where = { provider: target.provider, name: { in: names }, key_ref: { not: target.id } };
-  const claims = await prisma.declaredAlias.findMany({ where });
   const { kms } = await accessToKey(services, target);
+  const { same, apart } = await neighboursOf(services, target.provider, names);
+  const claims = await findClaims(prisma, { ...target, apart }, names);
   const found = await Promise.all(names.map(async (alias) => ({ alias, ...(await describeAlias(kms, alias)) })));
   const arns = found.flatMap(({ described }) => (described === null ? [] : [described.arn]));
   const ids = claims.map(({ key_ref }) => key_ref);
@@ -82,11 +93,13 @@ async function holdersOf(
   const holders = found.flatMap(({ alias, described, isThere }): Holder[] => {
     const claim = claims.find(({ name }) => name === alias);
     if (claim !== undefined) {
-      return [{ alias, described, isDeclared: true, row: rows.find(({ id }) => id === claim.key_ref) ?? null }];
+      const isHere = claim.provider === target.provider || same.includes(claim.provider);
+      const row = rows.find(({ id }) => id === claim.key_ref) ?? null;
+      return [{ alias, described, isDeclared: true, row, mayBeElsewhere: !isHere }];
     }
     if (!isThere || described?.key_id === target.key_id) return [];
     const row = rows.find(({ arn }) => arn !== null && arn === described?.arn) ?? null;
-    return [{ alias, described, isDeclared: false, row }];
+    return [{ alias, described, isDeclared: false, row, mayBeElsewhere: false }];
   });
   return { holders, kms };
 }
@@ -99,7 +112,7 @@ async function refusalOf(
   { holder, after }: { holder: Holder; after: DeclaredKey },
   { rights: { access }, takeAliases }: Command,
 ): Promise<string | null> {
-  const { alias, row, isDeclared, described } = holder;
+  const { alias, row, isDeclared, described, mayBeElsewhere } = holder;
   const isKnown =
     row === null
       ? await mayTakeUnmanaged(services, kms, target, { described, access })
@@ -112,7 +125,8 @@ async function refusalOf(
       : `${alias} ${isDeclared ? 'is declared of' : 'points at'} the key ${row.id}${row.arn === null ? '' : ` (${row.arn})`}.`;
   // Its record would go on declaring it, and each of the two fetch it from the other for ever.
   if (row !== null && row.provider !== target.provider && declaredOf(row).aliases?.includes(alias) === true) {
-    return `${owner} That is a key of provider ${row.provider}, which leads to the same KMS: declare it there no more, then here.`;
+    const where = mayBeElsewhere ? 'which may lead to the same KMS: STS does not tell' : 'which leads to the same KMS';
+    return `${owner} That is a key of provider ${row.provider}, ${where}. Declare it there no more, then here.`;
   }
   if (takeAliases !== true) return `${owner} ?take_aliases=true takes it from that key.`;
   if (row !== null && !access.may('keys:update', placeOf(row)))

@@ -8,7 +8,9 @@ import { isUuid } from '../../domain/uuid.ts';
 import { mostRefusals, type RecoveryResume, type RecoveryResumed } from '../../schemas/recovery.ts';
 import type { Actor, Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
+import { findClaims } from '../keys/aliases.ts';
 import { recordChange } from '../keys/intents.ts';
+import { neighboursOf } from '../keys/same-kms.ts';
 import { invalidInput, keyNotFound, ProblemError } from '../problems.ts';
 import { bringAllAlong } from '../providers/bring-along.ts';
 import { settingsFor } from '../providers/settings.ts';
@@ -88,14 +90,11 @@ async function resumeKey(services: Services, row: KeyRow, as: 'observed' | 'decl
 }
 
 /** KMS shows these aliases of this key: what declares one of another is older. */
-async function declaredOfOthers(
-  { database }: Services,
-  { id, provider }: KeyRow,
-  names: string[],
-): Promise<TakenAlias[]> {
-  const where = { provider, name: { in: names }, key_ref: { not: id } };
-  const claims = names.length === 0 ? [] : await database.prisma.declaredAlias.findMany({ where });
-  return claims.map(({ name, key_ref }) => ({ alias: name, id: key_ref, arn: null, was_declared: true }));
+async function declaredOfOthers(services: Services, { id, provider }: KeyRow, names: string[]): Promise<TakenAlias[]> {
+  const { same, apart } = await neighboursOf(services, provider, names);
+  const claims = await findClaims(services.database.prisma, { id, provider, apart }, names);
+  const known = claims.filter((claim) => claim.provider === provider || same.includes(claim.provider));
+  return known.map(({ name, key_ref }) => ({ alias: name, id: key_ref, arn: null, was_declared: true }));
 }
 
 /** What the report shows of the key, as the desired state. A key without its ownership tag was let go of. */

@@ -1,4 +1,4 @@
-/** Which key declares an alias: two of one provider never do, and one that is taken from another key is declared by one of them. */
+/** Which key declares an alias: two of one KMS never do, and one that is taken from another key is declared by one of them. */
 import { Prisma, type Transaction } from '../../database/client.ts';
 import { addedNames, aliasChanges, type TakenAlias } from '../../domain/aliases.ts';
 import { nextGeneration } from '../../domain/gap.ts';
@@ -12,6 +12,7 @@ import { isSynced, stateWhileSyncing } from '../rows/predicates.ts';
 import { findRowIn } from '../rows/read.ts';
 import { holdWork, oneMoreAsked, statusMoves, writeRow } from '../rows/write.ts';
 import { type Asker, recordRevision } from './revision-record.ts';
+import { neighboursOf } from './same-kms.ts';
 
 type Claim = {
   id: string;
@@ -20,6 +21,8 @@ type Claim = {
   after: Pick<DeclaredKey, 'aliases'>;
   /** What was found to be another key's, and may be taken. */
   taken: readonly TakenAlias[];
+  /** Providers that lead to another KMS: what their keys declare is no claim here. */
+  apart: readonly string[];
 };
 
 /** Who asks, and by which gap and time of the database. */
@@ -32,15 +35,15 @@ type Moment = Asker & { gap: number; now: number };
 export async function claimAliases(
   services: Services,
   transaction: Transaction,
-  { id, provider, before, after, taken }: Claim,
+  { id, provider, before, after, taken, apart }: Claim,
   by: Moment,
 ): Promise<void> {
   const added = addedNames(before?.aliases ?? null, after.aliases);
-  const claims = await claimsOfOthers(transaction, { id, provider }, added);
+  const claims = await claimsOfOthers(transaction, { id, provider, apart }, added);
   const unknown = claims.find(
     ({ name, key_ref }) => !taken.some((one) => one.alias === name && one.id === key_ref && one.was_declared),
   );
-  if (unknown !== undefined) throw conflict(`Another key has declared ${unknown.name} a moment ago: ask again.`);
+  if (unknown !== undefined) throw conflict(`Another key has declared ${unknown.name} by now: ask again.`);
   const losers = Map.groupBy(claims, ({ key_ref }) => key_ref);
   if (losers.size === 0) return;
   // In one order, whoever takes from whom.
@@ -51,32 +54,49 @@ export async function claimAliases(
   }
 }
 
+/** A key, and the providers that lead to another KMS than its own. */
+type Claimant = Pick<KeyRow, 'id' | 'provider'> & { apart: readonly string[] };
+
 /**
- * The names among these that other keys declare. Until the transaction ends, nobody else declares any of them.
- * Asked before any row is taken: who waits for a name has none.
+ * The names among these that other keys of the same KMS declare. Until the transaction ends, nobody else in the Region declares any of
+ * them. Asked before any row is taken: who waits for a name has none.
  */
-export async function claimsOfOthers(
+async function claimsOfOthers(
   transaction: Pick<Transaction, '$queryRaw' | '$executeRaw'>,
-  { id, provider }: Pick<KeyRow, 'id' | 'provider'>,
+  key: Claimant,
   names: readonly string[],
-): Promise<{ name: string; key_ref: string }[]> {
+): Promise<AliasClaim[]> {
   if (names.length === 0) return [];
   const inOrder = [...names].sort();
   await transaction.$executeRaw`
-    SELECT pg_advisory_xact_lock(hashtextextended(${provider} || ' ' || name, 0)) FROM unnest(${inOrder}::text[]) AS name`;
-  return transaction.$queryRaw`
-    SELECT name, key_ref FROM declared_aliases
-    WHERE provider = ${provider} AND name = ANY(${inOrder}::text[]) AND key_ref <> ${id}::uuid`;
+    SELECT pg_advisory_xact_lock(hashtextextended((SELECT region FROM providers WHERE providers.name = ${key.provider}) || ' ' || wanted.name, 0))
+    FROM unnest(${inOrder}::text[]) AS wanted (name)`;
+  return findClaims(transaction, key, inOrder);
+}
+
+export type AliasClaim = { name: string; key_ref: string; provider: string };
+
+/** The same as it is now: others may declare them meanwhile. */
+export function findClaims(
+  transaction: Pick<Transaction, '$queryRaw'>,
+  { id, provider, apart }: Claimant,
+  names: readonly string[],
+): Promise<AliasClaim[]> {
+  return transaction.$queryRaw<AliasClaim[]>`
+    SELECT claim.name, claim.key_ref, claim.provider FROM declared_aliases claim
+    JOIN providers other ON other.name = claim.provider JOIN providers own ON own.name = ${provider}
+    WHERE claim.name = ANY(${[...names]}::text[]) AND claim.key_ref <> ${id}::uuid
+      AND other.region = own.region AND other.name <> ALL(${[...apart]}::text[])`;
 }
 
 /** What is declared, without the names that other keys declare by now. */
 export async function withoutTaken(
   transaction: Transaction,
-  row: Pick<KeyRow, 'id' | 'provider'>,
+  key: Claimant,
   declared: DeclaredKey,
 ): Promise<DeclaredKey> {
   if (declared.aliases === null) return declared;
-  const claims = await claimsOfOthers(transaction, row, declared.aliases);
+  const claims = await claimsOfOthers(transaction, key, declared.aliases);
   return { ...declared, aliases: declared.aliases.filter((alias) => !claims.some(({ name }) => name === alias)) };
 }
 
@@ -142,8 +162,11 @@ export async function giveAliasesBack(
     const current = await findRowIn(transaction, loser);
     const before = current === null ? null : declaredOf(current);
     if (current === null || before === null || before.aliases === null || before.lifecycle !== 'managed') continue;
-    const claims = await claimsOfOthers(transaction, current, names);
-    const back = addedNames(before.aliases, names).filter((alias) => !claims.some(({ name }) => name === alias));
+    // No key of the KMS can have declared them anew since they were taken: what keys of another provider declare is of another KMS.
+    const claims = await claimsOfOthers(transaction, { ...current, apart: [] }, names);
+    const back = addedNames(before.aliases, names).filter(
+      (alias) => !claims.some(({ name, provider }) => name === alias && provider === current.provider),
+    );
     if (back.length === 0) continue;
     const declared = { ...before, aliases: [...before.aliases, ...back] };
     const generation = await declareOthers(
@@ -187,15 +210,15 @@ async function declaredElsewhere(
  * drift of this one nor its own to delete.
  */
 export async function withoutLeaving(
-  { database }: Services,
+  services: Services,
   { id, provider }: KeyRow,
   desired: DesiredKey,
   key: ObservedKey,
 ): Promise<ObservedKey> {
   const extra = desired.aliases === null ? [] : aliasChanges(desired.aliases, key).extra;
   if (extra.length === 0) return key;
-  const where = { provider, name: { in: extra }, key_ref: { not: id } };
-  const leaving = await database.prisma.declaredAlias.findMany({ where });
+  const { apart } = await neighboursOf(services, provider, extra);
+  const leaving = await findClaims(services.database.prisma, { id, provider, apart }, extra);
   const aliases = Object.entries(key.aliases ?? {}).filter(([alias]) => !leaving.some(({ name }) => name === alias));
   return leaving.length === 0 ? key : { ...key, aliases: Object.fromEntries(aliases) };
 }

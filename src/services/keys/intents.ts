@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Transaction } from '../../database/client.ts';
 import { Prisma } from '../../database/client.ts';
 import { announceNewKey } from '../../database/notifications.ts';
-import type { TakenAlias } from '../../domain/aliases.ts';
+import { addedNames, type TakenAlias } from '../../domain/aliases.ts';
 import type { RevisionOrigin } from '../../domain/events.ts';
 import { nextGeneration } from '../../domain/gap.ts';
 import { type TagSettings, tagViolations } from '../../domain/tags.ts';
@@ -19,6 +19,7 @@ import { stateWhileSyncing } from '../rows/predicates.ts';
 import { type Columns, insertRow, insertRows, oneMoreAsked, statusMoves, writeRow } from '../rows/write.ts';
 import { claimAliases, giveAliasesBack } from './aliases.ts';
 import { type Asker, recordRevision, recordRevisions } from './revision-record.ts';
+import { neighboursOf } from './same-kms.ts';
 
 export type NewKey = {
   id: string;
@@ -74,12 +75,14 @@ export async function recordNewKey(
   return row.generation;
 }
 
-function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: HeadStart | null): Promise<KeyRow> {
+async function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: HeadStart | null): Promise<KeyRow> {
+  const placed = await inPlace(services, key);
+  const replicas = await Promise.all((key.replicas ?? []).map((replica) => inPlace(services, replica)));
   return services.database.prisma.$transaction(async (transaction) => {
-    const { row, isBegun } = await insertOne(services, transaction, key, by, headStart);
+    const { row, isBegun } = await insertOne(services, transaction, placed, by, headStart);
     // The run of a command is found by the revision of the key alone.
     const ofReplicas = { ...by, commandId: undefined };
-    for (const replica of key.replicas ?? []) await insertOne(services, transaction, replica, ofReplicas, null);
+    for (const replica of replicas) await insertOne(services, transaction, replica, ofReplicas, null);
     if (!isBegun) {
       if (key.isNewId) {
         services.unmade.add(key.id);
@@ -91,10 +94,16 @@ function insertNewKey(services: Services, key: NewKey, by: Asker, headStart: Hea
   });
 }
 
+type Placed = NewKey & { apart: string[] };
+
+async function inPlace(services: Services, key: NewKey): Promise<Placed> {
+  return { ...key, apart: (await neighboursOf(services, key.provider, key.declared.aliases ?? [])).apart };
+}
+
 async function insertOne(
   services: Services,
   transaction: Transaction,
-  key: NewKey,
+  key: Placed,
   by: Asker,
   headStart: HeadStart | null,
 ): Promise<{ row: KeyRow; isBegun: boolean }> {
@@ -103,7 +112,8 @@ async function insertOne(
   await key.replicaOf?.assertFree?.(transaction);
   const generation = key.isNewId ? 1 : nextGeneration(last, held.gap);
   const columns = columnsOfNew(services, key, { ...held, generation }, by);
-  const claim = { id: key.id, provider: key.provider, before: null, after: key.declared, taken: key.taken ?? [] };
+  const { id, provider, apart } = key;
+  const claim = { id, provider, apart, before: null, after: key.declared, taken: key.taken ?? [] };
   await claimAliases(services, transaction, claim, { ...by, ...held });
   const begun = (await headStart?.begin(transaction, { ...held, generation })) ?? null;
   const row = await insertRow(transaction, { ...columns, ...begun });
@@ -204,13 +214,16 @@ export async function recordChange(services: Services, row: KeyRow, change: Chan
   return recorded?.generation ?? null;
 }
 
-function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker): Promise<KeyRow | null> {
+async function updateKeyRow(services: Services, row: KeyRow, change: Change, by: Asker): Promise<KeyRow | null> {
+  const added = addedNames(declaredOf(row).aliases, change.declared.aliases);
+  const { apart } = await neighboursOf(services, row.provider, added);
   return services.database.prisma.$transaction(async (transaction) => {
     const held = await holdSettings(transaction, row.provider, row.id);
     const { gap, now, settings } = held;
     const generation = nextGeneration(row.generation, gap);
     const before = declaredOf(row);
-    const claim = { id: row.id, provider: row.provider, before, after: change.declared, taken: change.taken ?? [] };
+    const { id, provider } = row;
+    const claim = { id, provider, apart, before, after: change.declared, taken: change.taken ?? [] };
     await claimAliases(services, transaction, claim, { ...by, gap, now });
     if (change.declared.lifecycle === 'managed') assertTagsFit(change.declared, settings, services.ownershipTagName);
     const begun = (await change.headStart?.begin(transaction, { ...held, generation })) ?? null;

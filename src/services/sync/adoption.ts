@@ -10,6 +10,7 @@ import type { Drift } from '../../schemas/key.ts';
 import type { Services } from '../context.ts';
 import { withoutTaken } from '../keys/aliases.ts';
 import { recordRevision } from '../keys/revision-record.ts';
+import { neighboursOf } from '../keys/same-kms.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { columnsOf, type DeclaredKey, declaredOf, dueTagNames } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
@@ -74,9 +75,10 @@ export async function adoptDrift(
   drift: Drift[],
 ): Promise<Ended> {
   const generation = nextGeneration(row.generation, lease.gap);
+  const { apart } = await neighboursOf(services, row.provider, wanted.aliases ?? []);
   const recorded = await services.database.prisma.$transaction(async (transaction) => {
     const { settings } = await holdSettings(transaction, row.provider, row.id);
-    const declared = await withoutTaken(transaction, row, wanted);
+    const declared = await withoutTaken(transaction, { ...row, apart }, wanted);
     const changed = await writeRow(
       transaction,
       { ...lease.fence, asked: row.asked },

@@ -1,13 +1,14 @@
 /** Aliases that other keys have: which of them a sync may move. */
 import { type AliasTargets, aliasChanges } from '../../domain/aliases.ts';
 import type { ParametersOf } from '../../domain/operations.ts';
-import type { DesiredKey, ObservedKey } from '../../domain/types.ts';
+import type { DesiredKey } from '../../domain/types.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { targetsOf } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { declaredIn } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
 import { isSynced } from '../rows/predicates.ts';
+import { declaredLonger } from './alias-dispute.ts';
 import type { Sync } from './sync.ts';
 
 /**
@@ -16,11 +17,10 @@ import type { Sync } from './sync.ts';
  * @throws KmsFailure
  */
 export async function settleAliases(sync: Sync): Promise<Sync> {
-  const { services, work, look } = sync;
-  const { row } = work;
+  const { row } = sync.work;
   if (sync.desired.aliases === null || isSynced(row)) return sync;
   const desired = await withPlaces(sync);
-  if (row.lifecycle === 'managed') await assertFree(services, row, desired, look.observed);
+  if (row.lifecycle === 'managed') await assertFree(sync, desired);
   return { ...sync, desired };
 }
 
@@ -50,12 +50,16 @@ async function movedSince({ database }: Services, { id, synced_generation }: Key
   return Object.fromEntries(moves.map(({ AliasName, FromKeyId }) => [AliasName, FromKeyId]));
 }
 
-async function assertFree(services: Services, row: KeyRow, desired: DesiredKey, observed: ObservedKey | null) {
+async function assertFree(sync: Sync, desired: DesiredKey) {
+  const { services, work, look } = sync;
   const unmade = { key_id: '', aliases: desired.aliases_elsewhere ?? {} };
-  const { elsewhere } = aliasChanges(desired.aliases ?? [], observed ?? unmade);
+  const { elsewhere } = aliasChanges(desired.aliases ?? [], look.observed ?? unmade);
   if (elsewhere.length === 0) return;
-  const known = await mayBeMoved(services, row);
-  const taken = elsewhere.find(({ name }) => !known.includes(name));
+  const { held, asked } = await mayBeMoved(services, work.row);
+  const added = elsewhere.filter(({ name }) => !held.includes(name));
+  // That was asked by what was known then: a record of this KMS may have declared it longer, as seen since.
+  const longer = await declaredLonger(sync, added);
+  const taken = added.find(({ name }) => !asked.includes(name) || longer.includes(name));
   if (taken === undefined) return;
   const message = `${taken.name} points at another key: ${taken.from}`;
   throw new KmsFailure('refused', aliasTaken, message, 'CreateAlias', true);
@@ -64,10 +68,12 @@ async function assertFree(services: Services, row: KeyRow, desired: DesiredKey, 
 const aliasTaken = 'AliasTaken';
 
 /** Those that KMS held when it was last as declared, and those that were asked for wherever they are. */
-async function mayBeMoved(services: Services, { id, synced_generation, generation }: KeyRow): Promise<string[]> {
+async function mayBeMoved(services: Services, { id, synced_generation, generation }: KeyRow) {
   const since = { key_ref: id, generation: { gte: synced_generation, lte: generation } };
   const revisions = await services.database.prisma.revision.findMany({ where: since });
-  return revisions
-    .filter((one) => one.generation === synced_generation || one.aliases_taken !== null)
-    .flatMap((one) => declaredIn(one).aliases ?? []);
+  const namesIn = (some: typeof revisions) => some.flatMap((one) => declaredIn(one).aliases ?? []);
+  return {
+    held: namesIn(revisions.filter((one) => one.generation === synced_generation)),
+    asked: namesIn(revisions.filter((one) => one.aliases_taken !== null)),
+  };
 }

@@ -11,6 +11,7 @@ import { readRotation } from '../../kms/observe.ts';
 import { desiredOf, driftOf } from '../rows/declared.ts';
 import { isSynced } from '../rows/predicates.ts';
 import { adoptable, adoptDrift } from './adoption.ts';
+import { leaveAliases } from './alias-dispute.ts';
 import { settleAliases } from './aliases.ts';
 import { assertAsAsked, assertAttainable, outOfReach } from './attainable.ts';
 import { findDrift, withSince } from './drift.ts';
@@ -45,6 +46,7 @@ export const identification: Duty<Beginning>[] = [
 /** What is done with it. */
 export const duties: Duty<Sync>[] = [
   settleForm,
+  leaveAliases,
   settleAliases,
   assertRight,
   findDifferences,

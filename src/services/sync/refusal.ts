@@ -9,6 +9,7 @@ import type { Services } from '../context.ts';
 import { giveAliasesBack, withoutTaken } from '../keys/aliases.ts';
 import { recordRevision } from '../keys/revision-record.ts';
 import { findRevision } from '../keys/revisions.ts';
+import { neighboursOf } from '../keys/same-kms.ts';
 import { holdSettings } from '../providers/settings.ts';
 import { columnsOf, type DeclaredKey, declaredIn, declaredOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
@@ -99,9 +100,10 @@ async function revert(services: Services, { row, lease }: Work, failure: KmsFail
   const error = finalError(services, row, failure);
   const generation = nextGeneration(row.generation, lease.gap);
   services.log.warn({ key: row.id, ...error }, 'KMS refused the change; taking it back');
+  const { apart } = await neighboursOf(services, row.provider, aim.aliases ?? []);
   const next = await services.database.prisma.$transaction(async (transaction) => {
     const { settings, gap, now } = await holdSettings(transaction, row.provider, row.id);
-    const target = await withoutTaken(transaction, row, aim);
+    const target = await withoutTaken(transaction, { ...row, apart }, aim);
     const { former, columns } = await keyToReturnTo(transaction, row);
     const reverted = await writeRow(
       transaction,
