@@ -26,14 +26,16 @@ test('a key that only its ownership tag tells to be of a record is never schedul
   // For good: nothing that time could heal.
   const refuses = (operation: string, times: number | null = null) =>
     control.fault({ operation, kind: 'error', type: 'UnsupportedOperationException', message: 'Never.', times });
+  const untilFired = (lost: string) =>
+    eventually('the answer is lost', async () => {
+      const { body } = await control.faults();
+      return body.faults.some(({ kind, fired }) => kind === lost && fired === 1);
+    });
   /** The next CreateKey gets no answer and makes nothing; meanwhile somebody makes a key with the record's tag. */
   const impostorFor = async (ask: () => Promise<{ id: string }>) => {
     await control.fault({ operation: 'CreateKey', kind: 'reset_before_effect' });
     const { id } = await ask();
-    await eventually('the answer is lost', async () => {
-      const { body } = await control.faults();
-      return body.faults.some(({ kind, fired }) => kind === 'reset_before_effect' && fired === 1);
-    });
+    await untilFired('reset_before_effect');
     return foreignKey(kms, id);
   };
 
@@ -75,6 +77,7 @@ test('a key that only its ownership tag tells to be of a record is never schedul
     await control.fault({ operation: 'CreateKey', kind: 'reset_after_effect' });
     await control.fault({ operation: 'ListKeys', kind: 'throttle', times: 2 });
     const { body } = await call('POST', '/v1/keys', {}, { prefer: 'respond-async' });
+    await untilFired('reset_after_effect');
     t.equal((await call('DELETE', `/v1/keys/${body.id}`, undefined, { prefer: 'wait=30' })).status, 202);
     const { key_id: keyId } = await untilInState(body.id, 'pending_deletion');
     const doomed = await eventually('its deletion is scheduled', async () => {
