@@ -1,7 +1,7 @@
 /** The grants of a key. Their tokens are only in CreateGrant's answer, and Keyward makes no grant. */
 import { type GrantListEntry, ListGrantsCommand } from '@aws-sdk/client-kms';
 import type { Kms } from './client.ts';
-import { call, endingList, nextMarker, unusableAnswer } from './errors.ts';
+import { call, endingList, type KmsFailure, nextMarker, unusableAnswer } from './errors.ts';
 import { unlessHidden } from './observe.ts';
 
 /** As KMS lists it; null: it does not tell, or there is none. */
@@ -76,12 +76,15 @@ function toGrant(entry: GrantListEntry): Grant {
   };
 }
 
+/** Why KMS does not list a grant to Keyward, or not now: it can be ended all the same. */
+const untold: KmsFailure['kind'][] = ['not_found', 'denied', 'refused', 'conflict', 'unsupported'];
+
 /** A grant; null: KMS does not list it, or not to Keyward. @throws KmsFailure */
 export async function findGrant(kms: Kms, keyId: string, grantId: string): Promise<Grant | null> {
   const ends = endingList('ListGrants');
   for (let marker: string | null = null; ; ) {
     const page = { limit: largestPage, marker, grant_id: grantId };
-    const listed = await unlessHidden(() => listGrants(kms, keyId, page));
+    const listed = await unlessHidden(() => listGrants(kms, keyId, page), untold);
     // Not every KMS heeds the filter.
     const found = listed?.grants.find(({ grant_id }) => grant_id === grantId);
     if (found !== undefined) return found;

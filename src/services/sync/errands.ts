@@ -70,11 +70,14 @@ function isFinal({ now, times }: Services, { created_at }: KeyErrand, failure: K
   return failure.certainlyNotDone && !isPassing && !maySoon;
 }
 
-/** The next try waits for as long as it has been tried in vain. */
-function hindranceOf({ log, now }: Services, { key_ref, created_at }: KeyErrand, failure: KmsFailure): Hindrance {
+/** The next try waits for as long as it has been tried in vain, but for no right that has had its time to be known. */
+function hindranceOf({ log, now, times }: Services, errand: KeyErrand, failure: KmsFailure): Hindrance {
+  const { key_ref, created_at } = errand;
   const seconds = Math.max(1, (now() - created_at.getTime()) / 1000);
   const attempts = Math.ceil(Math.log2(seconds)) + 1;
-  const dueAt = new Date(now() + pauseBefore(failure, attempts));
+  const usual = now() + pauseBefore(failure, attempts);
+  const end = mayHeal(failure) ? created_at.getTime() + times.propagation : usual;
+  const dueAt = new Date(end > now() ? Math.min(usual, end) : usual);
   const { code, message, operation } = failure;
   log.warn({ key: key_ref, operation, code, message }, 'what was asked for will be tried again');
   const error = { code, message, operation, retryable: true, attempts, next_attempt_at: dueAt.toISOString() };

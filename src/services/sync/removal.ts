@@ -33,6 +33,7 @@ export async function recordRemoved(services: Services, { row, lease }: Work): P
       where: { key_ref: row.id, outcome: 'pending' },
       data: { outcome: 'held', settled_at: new Date() },
     });
+    await refuseErrands(transaction, row, { code: 'NotManaged', message: `The key is ${row.lifecycle} by now.` });
     const type = row.lifecycle === 'released' ? 'key.released' : 'key.removed';
     await recordEvent(transaction, { type, key: row, data: { arn: row.arn } });
     const by = { actor: 'keyward', requestId: 'none', ...(await gapAndTimeIn(transaction)) };
