@@ -14,7 +14,7 @@ import { observeKey } from '../../kms/observe.ts';
 import { parametersOf } from '../../kms/operations.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { Services } from '../context.ts';
-import { findKey } from '../keys/find.ts';
+import { findKey, lookUpKey } from '../keys/find.ts';
 import { assertManaged } from '../keys/preconditions.ts';
 import { type Input, ProblemError, problemOf } from '../problems.ts';
 import { accessToKey } from '../providers/access.ts';
@@ -49,7 +49,7 @@ export async function planCreate(
     desiredBy({ id }, key.declared, key.provider.settings, services.ownershipTagName);
   const asReplica = (key: Pick<(typeof replicas)[number], 'declared' | 'provider'>) => {
     const replicates = { KeyId: unknownKeyId, ReplicaRegion: key.provider.settings.region };
-    return plan({ ...desiredAs(key), replicates }, null);
+    return planOfNew({ ...desiredAs(key), replicates });
   };
   const key = { declared, provider };
   const { lifecycle: _lifecycle, pending_window_in_days: _window, ...shown } = declared;
@@ -117,9 +117,12 @@ export async function planChange(
   if (look === 'gone') return { steps: [], changes, replacement, refusals: [lost(row)], drift: [] };
   const drift = look === null ? [] : withSince(differences(held, look.seen), driftOf(row), services.now());
   const observed = look === null ? null : isChange ? look.written : look.seen;
-  const desired = desiredBy(row, declared, settings, services.ownershipTagName);
+  const desired = {
+    ...desiredBy(row, declared, settings, services.ownershipTagName),
+    ...(await replicationOf(services, row, settings.region)),
+  };
   if (immutable.length > 0) return { ...planReplacement(row, desired), changes, replacement, drift };
-  const steps = plan(desired, observed);
+  const steps = observed === null ? planOfNew(desired) : plan(desired, observed);
   const taken = await takenAliases(services, row, { before, after: declared }, asker);
   return {
     steps: toSteps(steps, observed?.key_id ?? unknownKeyId),
@@ -128,6 +131,21 @@ export async function planChange(
     refusals: [...refusalsOf(desired, observed, steps), ...taken],
     drift,
   };
+}
+
+/** All of it: of a replica, a sync plans what follows when KMS is done with it. */
+function planOfNew({ replicates, ...desired }: DesiredKey): Step[] {
+  const steps = plan(desired, null);
+  if (replicates === undefined) return steps;
+  const following = steps.filter(({ operation }) => operation !== 'CreateKey' && !/KeyRotation$/.test(operation));
+  return [...plan({ ...desired, replicates }, null), ...following];
+}
+
+/** Of a replica that KMS has yet to make: of which key. */
+async function replicationOf(services: Services, { replica_of, key_id }: KeyRow, ReplicaRegion: string) {
+  if (replica_of === null || key_id !== null) return {};
+  const primary = await lookUpKey(services, replica_of);
+  return { replicates: { KeyId: primary?.key_id ?? unknownKeyId, ReplicaRegion } };
 }
 
 /**

@@ -2,6 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Transaction } from '../../database/client.ts';
 import type { EventData } from '../../domain/events.ts';
+import { makingOperations } from '../../domain/operations.ts';
 import { partitionOf } from '../../domain/regions.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
@@ -18,6 +19,7 @@ import { gapAndTimeIn } from '../recovery/hold.ts';
 import { ask } from '../rows/ask.ts';
 import { errorOf } from '../rows/declared.ts';
 import type { KeyRow } from '../rows/key-row.ts';
+import { makingOf } from '../rows/relatives.ts';
 import { holdRow, noLease, writeRow } from '../rows/write.ts';
 import { duplicateKeys, keyNotReadable } from '../sync/creation.ts';
 import { keyNotProven } from '../sync/first-creation.ts';
@@ -83,7 +85,7 @@ async function describeOwn(services: Services, kms: Kms, row: KeyRow, keyId: str
   const isAlike =
     described.customer_master_key_spec === row.customer_master_key_spec && described.key_usage === row.key_usage;
   if (elsewhere !== null || !isAlike || described.key_manager === 'AWS' || described.is_replica) {
-    const detail = `${described.arn} can't be what this record's CreateKey made: it is ${elsewhere ?? 'a key of another kind'}.`;
+    const detail = `${described.arn} can't be what this record's ${makingOf(row)} made: it is ${elsewhere ?? 'a key of another kind'}.`;
     throw invalidInput([{ pointer: '/key_id', code: 'incompatible', detail }]);
   }
   await assertUnmanaged(services, described.arn);
@@ -101,10 +103,14 @@ function recordMine(services: Services, row: KeyRow, { arn, key_id, key_state }:
   return services.database.prisma.$transaction(async (transaction) => {
     await hold(transaction, row);
     const creations = await transaction.kmsWrite.findMany({
-      where: { key_ref: row.id, operation: 'CreateKey', OR: [{ outcome: null }, { outcome: 'unknown' }] },
+      where: {
+        key_ref: row.id,
+        operation: { in: [...makingOperations] },
+        OR: [{ outcome: null }, { outcome: 'unknown' }],
+      },
     });
     if (creations.some(({ outcome }) => outcome === null)) {
-      throw conflict('A CreateKey is under way: ask again in a while.', row.id);
+      throw conflict(`A ${makingOf(row)} is under way: ask again in a while.`, row.id);
     }
     for (const write of creations) await closeEntry(transaction, row, { id: write.id, step: write }, 'done');
     const { now } = await gapAndTimeIn(transaction);

@@ -14,6 +14,11 @@ export function primaryArnOf(row: Pick<KeyRow, 'arn' | 'observed'>): string | nu
   return primary === row.arn ? null : primary;
 }
 
+/** How KMS makes the key of a record. */
+export function makingOf({ replica_of }: Pick<KeyRow, 'replica_of'>): 'CreateKey' | 'ReplicateKey' {
+  return replica_of === null ? 'CreateKey' : 'ReplicateKey';
+}
+
 /** A replica's primary key in words for whoever may read the replica. */
 export function primaryInWords(row: Pick<KeyRow, 'arn' | 'observed'>): string {
   const arn = primaryArnOf(row);

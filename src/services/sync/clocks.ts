@@ -2,6 +2,7 @@
  * Whether PostgreSQL and KMS agree on the time. The journal says by PostgreSQL's clock when a CreateKey was planned and until
  * when it can land; KMS says by its own when a key was made. Where they differ, neither tells anything of the other.
  */
+import type { OperationName } from '../../domain/operations.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { listKeys } from '../../kms/inventory.ts';
@@ -11,10 +12,11 @@ import type { Services } from '../context.ts';
 const tolerated = 60_000;
 
 /**
- * Asked before a CreateKey is planned, and before one without an answer is given up.
+ * Asked before a CreateKey or ReplicateKey is planned, and before one without an answer is given up.
+ * @param operation the one that is to be sent, or was.
  * @throws KmsFailure `ClocksDiffer`: no key may be made until they agree.
  */
-export async function assertClocksAgree(services: Services, kms: Kms): Promise<void> {
+export async function assertClocksAgree(services: Services, kms: Kms, operation: OperationName): Promise<void> {
   if (services.failurePoints.isOff('no-clock-check')) return;
   const assumed = await difference(services, kms);
   if (assumed !== null && Math.abs(assumed) <= tolerated) return;
@@ -25,7 +27,7 @@ export async function assertClocksAgree(services: Services, kms: Kms): Promise<v
   if (told === null || Math.abs(told) <= tolerated) return;
   const seconds = Math.round(Math.abs(told) / 1000);
   const message = `PostgreSQL's clock is ${seconds} seconds ${told > 0 ? 'ahead of' : 'behind'} KMS's: no key is made until they differ by a minute at most`;
-  throw new KmsFailure('fault', 'ClocksDiffer', message, 'CreateKey', true);
+  throw new KmsFailure('fault', 'ClocksDiffer', message, operation, true);
 }
 
 /**

@@ -14,6 +14,7 @@ import { recordEvent } from '../history/log.ts';
 import { findHolder } from '../keys/find.ts';
 import { lookForOthers, sampleOf } from '../providers/sample.ts';
 import type { KeyRow } from '../rows/key-row.ts';
+import { makingOf } from '../rows/relatives.ts';
 import { holdRow, writeHeldRow } from '../rows/write.ts';
 import { knownAmong, newSince } from '../unmanaged/known.ts';
 import { assertClocksAgree } from './clocks.ts';
@@ -29,19 +30,19 @@ const secondLook = 1000;
 /** Milliseconds for which the record of a new key waits for what is still to be read of it. */
 const longestReading = 250;
 
-const unknownCreation =
-  'An earlier CreateKey has an unknown outcome; Keyward looks for its key before it makes another';
+const unknownCreation = (operation: string) =>
+  `An earlier ${operation} has an unknown outcome; Keyward looks for its key before it makes another`;
 
 /** The codes of errors whose messages name the keys in question. */
 export const keyNotReadable = 'KeyNotReadable';
 export const duplicateKeys = 'DuplicateKeys';
 
-/** An earlier CreateKey may still take effect, or its key not be seen yet: nothing may be created before `until`. */
+/** An earlier CreateKey or ReplicateKey may still take effect, or its key not be seen yet: nothing may be created before `until`. */
 export class CreationUnsettled extends Error {
   readonly until: Date;
   readonly code: string;
 
-  constructor(until: Date, message: string = unknownCreation, code = 'CreateKeyOutcomeUnknown') {
+  constructor(until: Date, message: string, code = 'CreateKeyOutcomeUnknown') {
     super(message);
     this.until = until;
     this.code = code;
@@ -49,7 +50,7 @@ export class CreationUnsettled extends Error {
 }
 
 /**
- * Finds out what became of CreateKey calls of unknown outcome.
+ * Finds out what became of CreateKey or ReplicateKey calls of unknown outcome.
  * @param creations at least one.
  * @returns the row, with the key's identity where the search by ownership tag found the key; null when they surely had
  * no effect.
@@ -70,7 +71,7 @@ export async function settleCreations(
   if (keyId === null) return null;
   const described = await describeKey(kms, keyId).catch(asFault);
   for (const write of creations) await recordCreated(services, work, { id: write.id, step: write }, described);
-  services.log.info({ key: row.id, arn: described.arn }, 'found the key that an earlier CreateKey had made');
+  services.log.info({ key: row.id, arn: described.arn }, 'found the key that an earlier call had made');
   return { ...row, arn: described.arn, key_id: described.key_id };
 }
 
@@ -78,11 +79,12 @@ export async function settleCreations(
 async function assertSameAccount(kms: Kms, creations: KmsWrite[]): Promise<void> {
   const here = (await kms.identity())?.account ?? null;
   // While STS doesn't tell, the credentials may be of any.
-  const elsewhere = creations.find(({ account }) => account !== null && account !== here)?.account;
+  const elsewhere = creations.find(({ account }) => account !== null && account !== here);
   if (elsewhere === undefined) return;
+  const { operation, account } = elsewhere;
   const now = here === null ? 'an account that STS does not tell' : `account ${here}`;
-  const message = `A CreateKey of unknown outcome was sent in account ${elsewhere}, and the credentials are of ${now} now`;
-  throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, 'CreateKey', true);
+  const message = `A ${operation} of unknown outcome was sent in account ${account}, and the credentials are of ${now} now`;
+  throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, operation, true);
 }
 
 /**
@@ -94,8 +96,9 @@ async function assertSameKms(services: Services, kms: Kms, row: KeyRow, creation
   if (elsewhere === undefined) return;
   const keyIds = await sampleOf(services, row, elsewhere.planned_at);
   if (keyIds.length > 0 && (await lookForOthers(kms, keyIds)) === 'seen') return;
-  const message = `A CreateKey of unknown outcome was sent to ${elsewhere.endpoint}, and provider ${row.provider} is at ${kms.endpointName} now`;
-  throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, 'CreateKey', true);
+  const { operation, endpoint } = elsewhere;
+  const message = `A ${operation} of unknown outcome was sent to ${endpoint}, and provider ${row.provider} is at ${kms.endpointName} now`;
+  throw new KmsFailure('credentials', 'WrongAccountOrRegion', message, operation, true);
 }
 
 /** One empty search proves nothing, and none does before the time has come, or while the key may be one that can't be read. */
@@ -112,7 +115,7 @@ async function searchTwice(
   if (first.keyId !== null) return first.keyId;
   if (left > 0) throw new CreationUnsettled(new Date(services.now() + left), unknownCreationOf(creations));
   // By a clock that jumped, the time would seem to be over.
-  await assertClocksAgree(services, kms);
+  await assertClocksAgree(services, kms, makingOf(row));
   await delay(secondLook);
   const { keyId, unread } = await search(services, kms, row, madeSince, tagNames);
   if (keyId === null) await assertNoSuspects(services, unread, madeSince);
@@ -128,7 +131,8 @@ export function ownershipTagsIn(parameters: unknown, id: string): string[] {
 /** With what came back of the latest of the calls. */
 function unknownCreationOf(creations: KmsWrite[]): string {
   const told = creations.map(({ error }) => error as { code: string; message: string } | null).findLast((last) => last);
-  return told == null ? unknownCreation : `${unknownCreation}. What came back was ${told.code}: ${told.message}`;
+  const unknown = unknownCreation(creations.at(-1)?.operation ?? 'CreateKey');
+  return told == null ? unknown : `${unknown}. What came back was ${told.code}: ${told.message}`;
 }
 
 /** @throws KmsFailure when some of the keys that can't be read may have been made since. */

@@ -109,7 +109,7 @@ async function settleForm(sync: Sync): Promise<Sync> {
 function assertOwn(row: Sync['work']['row'], { arn, tags }: ObservedKey, ownershipTagName: string): void {
   const owner = claimedIdIn(tags, ownershipTagName);
   if (owner === null || owner === row.id || row.lifecycle === 'released') return;
-  const message = `${arn} carries the ownership tag of ${owner}; Keyward changes nothing of it until it carries this record's, ${row.id}. Release lets go of it.`;
+  const message = `${arn} carries the ownership tag of another record; Keyward changes nothing of it until it carries this record's, ${row.id}. Release lets go of it.`;
   throw new KmsFailure('refused', 'OwnedByAnother', message, 'TagResource', true);
 }
 

@@ -2,6 +2,7 @@
 import { KmsFailure } from '../../kms/errors.ts';
 import type { Services } from '../context.ts';
 import type { KeyRow } from '../rows/key-row.ts';
+import { makingOf } from '../rows/relatives.ts';
 import { CreationUnsettled } from './creation.ts';
 import { isOnHold } from './held.ts';
 import type { Work } from './lease.ts';
@@ -17,7 +18,7 @@ import { isFinal, isRead, mayHeal, retryDelay } from './retry.ts';
  */
 export async function recordFailure(services: Services, work: Work, error: unknown): Promise<KeyRow | null> {
   if (error instanceof CreationUnsettled) {
-    const failure = new KmsFailure('fault', error.code, error.message, 'CreateKey', false);
+    const failure = new KmsFailure('fault', error.code, error.message, makingOf(work.row), false);
     return recordRetry(services, work, failure, { noLaterThan: error.until });
   }
   if (isMisunderstanding(error)) return recordRetry(services, work, misunderstood(error));

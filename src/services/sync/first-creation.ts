@@ -11,6 +11,7 @@ import type { Services } from '../context.ts';
 import { recordEvent } from '../history/log.ts';
 import { timeUntilGapSettled } from '../recovery/hold.ts';
 import type { KeyRow } from '../rows/key-row.ts';
+import { makingOf } from '../rows/relatives.ts';
 import { writeRow } from '../rows/write.ts';
 import { asFault, assertNoSuspects, CreationUnsettled, search } from './creation.ts';
 import { isMadeByUs } from './journal.ts';
@@ -51,9 +52,10 @@ export async function adoptReplica(services: Services, kms: Kms, work: Work): Pr
 export const keyNotProven = 'KeyNotProven';
 
 /** Only what is ours is destroyed (I11). @throws KmsFailure */
-async function assertProven(services: Services, { id }: KeyRow, keyId: string): Promise<void> {
+async function assertProven(services: Services, row: KeyRow, keyId: string): Promise<void> {
+  const { id } = row;
   if (await isMadeByUs(services, id, keyId)) return;
-  const message = `KMS has the key ${keyId} with the ownership tag of this record, and no CreateKey on record made it; whoever may tag keys can have done that. Its deletion is not scheduled until somebody says whose it is: POST /v1/keys/${id}/resolve`;
+  const message = `KMS has the key ${keyId} with the ownership tag of this record, and no ${makingOf(row)} on record made it; whoever may tag keys can have done that. Its deletion is not scheduled until somebody says whose it is: POST /v1/keys/${id}/resolve`;
   throw new KmsFailure('refused', keyNotProven, message, 'ListResourceTags', true);
 }
 

@@ -19,7 +19,11 @@ import { isLost } from '../rows/predicates.ts';
 export const noPrimaryKey = 'NoPrimaryKey';
 export const primaryNotMade = 'PrimaryKeyNotMade';
 
-const isReplicated = (message: string, code: string) => new KmsFailure('refused', code, message, 'ReplicateKey', true);
+const isReplicated = (message: string, code: string, operation: OfPrimary = 'ReplicateKey') =>
+  new KmsFailure('refused', code, message, operation, true);
+
+/** What is sent to the KMS of the primary key. */
+type OfPrimary = 'ReplicateKey' | 'UpdatePrimaryRegion';
 
 /** A key that the replica's Region has under the id of the primary. `owner`: the id in its ownership tag; null: none. */
 export type FoundReplica = { described: DescribedKey; owner: string | null };
@@ -29,25 +33,29 @@ type Primary = KeyRow & { key_id: string; arn: string };
 
 /**
  * The primary of a replica that KMS has yet to make, or to promote.
+ * @param operation what is to be asked of it.
  * @throws KmsFailure where there is none, or it is still to be made.
  */
-export async function primaryOf(services: Services, { replica_of: id }: KeyRow): Promise<Primary> {
+async function primaryOf(services: Services, { replica_of: id }: KeyRow, operation: OfPrimary): Promise<Primary> {
   const row = id === null ? undefined : await lookUpKey(services, id);
   const isGone = row === undefined || row.state === 'deleted' || isLost(row);
-  if (isGone) throw isReplicated('KMS has no primary key any more that this is a replica of', noPrimaryKey);
+  if (isGone) throw isReplicated('KMS has no primary key any more that this is a replica of', noPrimaryKey, operation);
   const { key_id, arn } = row;
   // One that was never held as declared may still be refused, and deleted again.
   if (key_id !== null && arn !== null && row.synced_generation > 0) return { ...row, key_id, arn };
-  if (row.state === 'failed') throw isReplicated('KMS did not make the primary key', noPrimaryKey);
+  if (row.state === 'failed') throw isReplicated('KMS did not make the primary key', noPrimaryKey, operation);
   const message = 'The primary key is still to be made; Keyward goes on when KMS has it';
-  throw new KmsFailure('fault', primaryNotMade, message, 'ReplicateKey', true);
+  throw new KmsFailure('fault', primaryNotMade, message, operation, true);
 }
+
+const isOfPrimary = (operation: string): operation is OfPrimary =>
+  operation === 'ReplicateKey' || operation === 'UpdatePrimaryRegion';
 
 /** The way to the KMS that takes these steps for a key: what is done to its primary key is done alone. @throws KmsFailure */
 export async function senderOf(services: Services, kms: Kms, row: KeyRow, steps: Step[]): Promise<Kms> {
-  const isOfPrimary = ({ operation }: Step) => operation === 'ReplicateKey' || operation === 'UpdatePrimaryRegion';
-  if (!steps.some(isOfPrimary)) return kms;
-  return (await accessToKey(services, await primaryOf(services, row))).kms;
+  const operation = steps.map((step) => step.operation).find(isOfPrimary);
+  if (operation === undefined) return kms;
+  return (await accessToKey(services, await primaryOf(services, row, operation))).kms;
 }
 
 /**
@@ -56,7 +64,7 @@ export async function senderOf(services: Services, kms: Kms, row: KeyRow, steps:
  */
 export async function withPrimary(services: Services, { kms }: Access, row: KeyRow, desired: DesiredKey) {
   if (row.replica_of === null || row.key_id !== null) return desired;
-  const primary = await primaryOf(services, row);
+  const primary = await primaryOf(services, row, 'ReplicateKey');
   const here = (await kms.identity())?.account ?? null;
   const account = primary.arn.split(':')[4];
   if (here !== null && here !== account) {

@@ -11,6 +11,7 @@ import { describeKey } from '../../kms/observe.ts';
 import type { Services } from '../context.ts';
 import { observedOf } from '../rows/declared.ts';
 import { isSynced } from '../rows/predicates.ts';
+import { makingOf } from '../rows/relatives.ts';
 import { assertAsAsked } from './attainable.ts';
 import { assertClocksAgree } from './clocks.ts';
 import { applyCreate, CreationUnsettled } from './creation.ts';
@@ -38,7 +39,7 @@ export async function applyAll(
   const isMaking = steps.some(({ operation }) => makesKey(operation));
   // What was begun with the intent was found ready to be sent.
   if (isMaking && work.opened === undefined) {
-    await assertClocksAgree(services, kms);
+    await assertClocksAgree(services, kms, makingOf(work.row));
     await assertMayCreate(services, kms, work.row);
   }
   try {

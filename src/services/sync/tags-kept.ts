@@ -32,8 +32,7 @@ export async function assertMayCreate(services: Services, kms: Kms, { id }: KeyR
     if (trial.dropped !== null) throw notKept(services, trial.dropped, 'None is made there.');
     const other = trial.enter(id, longestTrial(services));
     if (other === null) return;
-    if (other.looks > 0)
-      throw unseen(services, `the first key that was made here, of record ${other.id},`, other.until);
+    if (other.looks > 0) throw unseen(services, 'the first key that was made here', other.until);
     await currentUrgency().waitFor(other.looked.promise);
   }
 }
