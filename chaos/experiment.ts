@@ -2,11 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { calm, type Disturbance, planDisturbances, planForTrap, wake } from './disturbances.ts';
+import { planFamilies } from './families.ts';
+import { familyViolations } from './family-invariants.ts';
 import { unrecordedWrites, violations } from './invariants.ts';
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
 import type { Mix } from './mix.ts';
 import { type Operation, planOperations } from './operations.ts';
+import { allRegions } from './places.ts';
 import type { Random } from './random.ts';
 import { recover, tellWhoseKeysAre, writesBeforeTheGo } from './restore.ts';
 import { layTrap, type Trap } from './traps.ts';
@@ -35,13 +38,14 @@ export type Outcome = {
   disturbances: Record<string, number>;
 };
 
-export type World = { lab: Lab; mix: Mix; ledger: Ledger; ids: string[] };
+export type World = { lab: Lab; mix: Mix; ledger: Ledger; ids: string[]; members: string[] };
 
 /** @param mark names the run in all that it makes. */
 export async function experiment(world: World, random: Random, mark: string): Promise<Outcome> {
-  const { lab, mix, ledger, ids } = world;
+  const { lab, mix, ledger, ids, members } = world;
   ledger.begin();
   const operations = await planOperations(random, { kms: lab.kms, control: lab.control, mix, ledger, ids, mark });
+  operations.push(...(await planFamilies(random, world, mark)));
   operations.push(...(await planWard(world, random, mark)));
   const trap = await layTrap(random, world, mark);
   if (trap?.ward !== undefined) ledger.noteWard(trap.ward);
@@ -75,7 +79,7 @@ export async function experiment(world: World, random: Random, mark: string): Pr
   }
   const calls = countedBy(await lab.control.calls({ reads: true }), ({ operation }) => operation);
   const found = open === null ? await checkAtRest(world, () => check(world, before)) : [open];
-  await forgetRemoved(lab, ids);
+  for (const list of [ids, members]) await forgetRemoved(lab, list);
   const changes = await recordedChanges(await lab.database(), before.seq);
   const fired = countedBy(
     [...disturbances, ...operations].flatMap(({ kind }) => kind ?? []),
@@ -138,22 +142,27 @@ async function recordedChanges(database: Client, sinceSeq: string): Promise<numb
   return rows[0]?.count ?? 0;
 }
 
-async function check({ lab, ledger, ids }: World, before: Before): Promise<string[]> {
-  const { kms } = lab;
+async function check({ lab, ledger, ids, members }: World, before: Before): Promise<string[]> {
+  const { kms, kmsIn } = lab;
   const { lost, movedAliases, rotatedUnseen, wards, allWards } = ledger;
   const database = await lab.database();
   const decidedOn = await decidedSince(database, before.seq);
   const calls = await lab.control.calls();
-  await ledger.noteReleased(kms, database);
-  await ledger.noteOrphans(kms, database);
+  await ledger.noteReleased(kmsIn, database);
+  for (const region of allRegions) await ledger.noteOrphans(kmsIn(region), database);
+  await ledger.noteReplicated(kmsIn);
   const foreign = await ledger.foreignKeys(database);
+  const expected = { foreign, lost, movedAliases, rotatedUnseen, only: new Set([...ids, ...members]) };
+  const found: string[] = [];
+  for (const region of allRegions) found.push(...(await violations({ kms: kmsIn(region), database }, expected)));
   return [
-    ...(await violations({ kms, database }, { foreign, lost, movedAliases, rotatedUnseen, only: new Set(ids) })),
+    ...found,
+    ...(await familyViolations({ lab, database, calls, ledger })),
     ...(await writesBeforeTheGo(ledger, database, calls)),
     ...(await ledger.missing(database, before.accepted)),
     ...(await unrecordedWrites(database, calls, ledger.pointedOutside)),
     ...((await before.trap?.violations(calls, database)) ?? []),
-    ...(await unaskedDoings({ kms, database, calls, wards, allWards, decidedOn, lost }, before.seq)),
+    ...(await unaskedDoings({ kms, kmsIn, database, calls, wards, allWards, decidedOn, lost }, before.seq)),
   ];
 }
 

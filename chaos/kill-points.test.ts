@@ -10,6 +10,7 @@ import { newDatabase } from '../test/support/postgres.ts';
 import { startBackends, startProcess, temporaryFolder } from '../test/support/process.ts';
 import { eventually, kmsClient, kmsControl } from '../test/support/service.ts';
 import { type ForeignKeys, violations } from './invariants.ts';
+import { arnIn, home } from './places.ts';
 import { Replica } from './replica.ts';
 import { heldKey, unsettledKeys } from './truth.ts';
 
@@ -79,7 +80,8 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
     throw new Error(`${error.message}; the record is ${JSON.stringify(last)}`);
   });
   const foreign: ForeignKeys = new Map();
-  if (row.is === undefined) for (const keyId of await allKeyIds(kms)) foreign.set(keyId, await heldKey(kms, keyId));
+  if (row.is === undefined)
+    for (const keyId of await allKeyIds(kms)) foreign.set(arnIn(home, keyId), await heldKey(kms, keyId));
   t.ok(foreign.size <= 1);
   t.same(await violations({ kms, database }, { foreign }), []);
   t.same(await violations({ kms: elsewhere, database }, { foreign: new Map() }), []);

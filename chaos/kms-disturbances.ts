@@ -12,6 +12,7 @@ const reads = [
   'GetKeyRotationStatus',
   'ListKeyRotations',
   'ListAliases',
+  'ListGrants',
 ] as const;
 
 const writes = [
@@ -32,6 +33,10 @@ const writes = [
   'CreateAlias',
   'UpdateAlias',
   'DeleteAlias',
+  'ReplicateKey',
+  'ReplicateKey',
+  'UpdatePrimaryRegion',
+  'RevokeGrant',
 ] as const;
 
 /** More often those that most runs have: a fault that nothing comes by is none. */
@@ -62,6 +67,10 @@ const members: readonly [[string, string], ...[string, string][]] = [
   ['DescribeKey', 'KeyMetadata.Description'],
   ['DescribeKey', 'KeyMetadata.KeyManager'],
   ['DescribeKey', 'KeyMetadata.CreationDate'],
+  ['DescribeKey', 'KeyMetadata.MultiRegionConfiguration'],
+  ['DescribeKey', 'KeyMetadata.MultiRegionConfiguration.PrimaryKey'],
+  ['ReplicateKey', 'ReplicaKeyMetadata'],
+  ['ReplicateKey', 'ReplicaKeyMetadata.Arn'],
   ['CreateKey', 'KeyMetadata'],
   ['CreateKey', 'KeyMetadata.KeyId'],
   ['CreateKey', 'KeyMetadata.Arn'],
@@ -202,4 +211,5 @@ export const calmSettings = {
   clock_offset_seconds: 0,
   policy_rendering: [],
   key_states: [],
+  multi_region_seconds: 0,
 };

@@ -11,6 +11,7 @@ import { firstLine, type Owner, run, startProxy, temporaryFolder } from '../test
 import { kmsClient, kmsControl } from '../test/support/service.ts';
 import { installClock } from './database-clock.ts';
 import { OddKeys } from './odd-keys.ts';
+import { allRegions, home } from './places.ts';
 import { Replica } from './replica.ts';
 
 /** Seconds, so short that a run takes a few of them. */
@@ -24,6 +25,8 @@ export type Lab = {
   /** A replica that joins and leaves. */
   guest: Replica;
   kms: KMSClient;
+  /** The KMS of a Region. */
+  kmsIn(region: string): KMSClient;
   control: ReturnType<typeof kmsControl>;
   /** A connection of the lab's own, made anew after PostgreSQL was away. */
   database(): Promise<Client>;
@@ -47,10 +50,13 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
   await migrate(owner, postgres.proxyUrl);
   await installClock(await postgres.database());
   const kmsUrl = await startKmsProcess(owner, path.join(folder, 'kms'));
-  const kms = kmsClient(kmsUrl);
+  const clients = new Map(allRegions.map((region) => [region, kmsClient(kmsUrl, '111122223333', region)]));
+  const kmsIn = (region: string) => clients.get(region) ?? raise(`There is no Region ${region} in the lab`);
   const kmsProxy = await startProxy(owner, new URL(kmsUrl));
   const control = kmsControl(kmsUrl);
-  owner.teardown(() => kms.destroy());
+  owner.teardown(() => {
+    for (const client of clients.values()) client.destroy();
+  });
   const environment = {
     DATABASE_URL: postgres.proxyUrl,
     KMS_ENDPOINT: kmsProxy.url,
@@ -64,7 +70,8 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
   const lab: Lab = {
     replicas: [replica('first'), replica('second')],
     guest: replica('guest'),
-    kms,
+    kms: kmsIn(home),
+    kmsIn,
     control,
     ...postgres,
     staleness: 0.7,
@@ -74,6 +81,10 @@ export async function openLab(owner: Owner, switches: string[]): Promise<Lab> {
   await lab.replicas[0].start();
   await lab.replicas[1].start();
   return lab;
+}
+
+function raise(message: string): never {
+  throw new Error(message);
 }
 
 async function migrate(owner: Owner, databaseUrl: string): Promise<void> {

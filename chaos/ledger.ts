@@ -3,6 +3,8 @@ import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import { allKeyIds, metadata, tags } from '../test/support/kms-truth.ts';
 import type { ForeignKeys } from './invariants.ts';
+import type { Lab } from './lab.ts';
+import { arnIn, keyIdOf, regionOf } from './places.ts';
 import { heldKey } from './truth.ts';
 import type { Ward } from './wards.ts';
 
@@ -15,12 +17,14 @@ const noRecovery = (): Recovery => ({ differing: new Map(), decided: null, lastE
 
 export class Ledger {
   readonly accepted: Accepted[] = [];
-  /** Keys that Keyward may have or not: imported with an answer that was lost, or let go of. */
+  /** Keys that Keyward may have or not, by their ARNs: imported with an answer that was lost, or let go of. */
   readonly outsiders: ForeignKeys = new Map();
   /** Aliases that somebody else has moved or deleted, and that Keyward has not said since to be where they are to be. */
   readonly movedAliases = new Set<string>();
   /** Of each alias that somebody else has moved, or may have, the key that it points at since. */
   readonly pointedOutside: string[] = [];
+  /** What somebody else did, or may have done, in this run: replicas by their ARNs, and ids of keys whose primary Region changed. */
+  readonly family = { replicated: [] as string[], promoted: [] as string[] };
   /** Keys that somebody else made away with. */
   readonly lost = new Set<string>();
   /** The keys of this run that somebody else changes in KMS, by their records. */
@@ -43,27 +47,35 @@ export class Ledger {
    * The outsiders that no record names or had before a replacement: whose keys they are, nobody asked Keyward to change them.
    */
   async foreignKeys(database: Client): Promise<ForeignKeys> {
-    const { rows } = await database.query<{ key_id: string }>(
-      'SELECT key_id FROM keys WHERE key_id IS NOT NULL UNION SELECT key_id FROM former_keys',
+    const { rows } = await database.query<{ arn: string }>(
+      'SELECT arn FROM keys WHERE arn IS NOT NULL UNION SELECT arn FROM former_keys',
     );
-    const managed = new Set(rows.map(({ key_id }) => key_id));
-    return new Map([...this.outsiders].filter(([keyId]) => !managed.has(keyId)));
+    const managed = new Set(rows.map(({ arn }) => arn));
+    return new Map([...this.outsiders].filter(([arn]) => !managed.has(arn)));
   }
 
   /** Takes note of keys that were released since it was last asked: as they are now, they have to stay. */
-  async noteReleased(kms: KMSClient, database: Client): Promise<void> {
+  async noteReleased(kmsIn: Lab['kmsIn'], database: Client): Promise<void> {
     const { rows } = await database.query<{ seq: string; arn: string }>(
       "SELECT seq, data->>'arn' AS arn FROM events WHERE type = 'key.released' AND data->>'arn' IS NOT NULL AND seq > $1 ORDER BY seq",
       [this.#lastReleaseSeen],
     );
     for (const { seq, arn } of rows) {
       this.#lastReleaseSeen = seq;
-      const keyId = arn.split('/')[1] ?? '';
+      const keyId = keyIdOf(arn);
       if (this.lost.has(keyId)) continue;
-      const held = await heldKey(kms, keyId);
+      const held = await heldKey(kmsIn(regionOf(arn)), keyId);
       // KMS lets nobody untag a key whose deletion is scheduled.
-      const mayKeepTag = held.key_state === 'PendingDeletion';
-      if (mayKeepTag || !Object.hasOwn(held.tags, 'keyward:id')) this.outsiders.set(keyId, held);
+      const mayKeepTag = /^Pending(Replica)?Deletion$/.test(held.key_state);
+      if (mayKeepTag || !Object.hasOwn(held.tags, 'keyward:id')) this.outsiders.set(arn, held);
+    }
+  }
+
+  /** Replicas that somebody else has made, and that no record has had. */
+  async noteReplicated(kmsIn: Lab['kmsIn']): Promise<void> {
+    for (const arn of this.family.replicated.filter((each) => !this.outsiders.has(each))) {
+      const held = await heldKey(kmsIn(regionOf(arn)), keyIdOf(arn)).catch(() => null);
+      if (held !== null && !Object.hasOwn(held.tags, 'keyward:id')) this.outsiders.set(arn, held);
     }
   }
 
@@ -77,6 +89,8 @@ export class Ledger {
     this.#lostTime = null;
     this.recovery = noRecovery();
     this.asked.length = 0;
+    this.family.replicated.length = 0;
+    this.family.promoted.length = 0;
   }
 
   /** PostgreSQL is as it was at the time of the copy. What was accepted since is lost, and nobody's fault. */
@@ -111,21 +125,22 @@ export class Ledger {
   async noteOrphans(kms: KMSClient, database: Client): Promise<void> {
     if (this.#lostTime === null) return;
     const { from, until } = this.#lostTime;
-    const { rows } = await database.query<{ id: string; key_ids: string[] }>(
-      `SELECT k.id, array_remove(array_agg(f.key_id) || k.key_id, NULL) AS key_ids FROM keys k
-       LEFT JOIN former_keys f ON f.key_ref = k.id GROUP BY k.id, k.key_id`,
+    const { rows } = await database.query<{ id: string; arns: string[] }>(
+      `SELECT k.id, array_remove(array_agg(f.arn) || k.arn, NULL) AS arns FROM keys k
+       LEFT JOIN former_keys f ON f.key_ref = k.id GROUP BY k.id, k.arn`,
     );
-    const keysOf = new Map(rows.map(({ id, key_ids }) => [id, key_ids]));
-    const named = new Set(rows.flatMap(({ key_ids }) => key_ids));
-    const inKms = await allKeyIds(kms);
-    const madeAt = async (keyId: string) => (await metadata(kms, keyId)).CreationDate ?? new Date(0);
-    for (const keyId of inKms.filter((id) => !named.has(id) && !this.outsiders.has(id))) {
-      const made = await madeAt(keyId);
+    const keysOf = new Map(rows.map(({ id, arns }) => [id, arns]));
+    const named = new Set(rows.flatMap(({ arns }) => arns));
+    const region = await kms.config.region();
+    const inKms = (await allKeyIds(kms)).map((keyId) => arnIn(region, keyId));
+    const madeAt = async (arn: string) => (await metadata(kms, keyIdOf(arn))).CreationDate ?? new Date(0);
+    for (const arn of inKms.filter((each) => !named.has(each) && !this.outsiders.has(each))) {
+      const made = await madeAt(arn);
       if (made < from || made > until) continue;
-      const others = keysOf.get((await tags(kms, keyId))['keyward:id'] ?? '');
-      const ages = await Promise.all((others ?? []).filter((id) => inKms.includes(id)).map(madeAt));
+      const others = keysOf.get((await tags(kms, keyIdOf(arn)))['keyward:id'] ?? '');
+      const ages = await Promise.all((others ?? []).filter((other) => inKms.includes(other)).map(madeAt));
       const isReplacement = ages.some((age) => age < from);
-      if (others === undefined || isReplacement) this.outsiders.set(keyId, await heldKey(kms, keyId));
+      if (others === undefined || isReplacement) this.outsiders.set(arn, await heldKey(kms, keyIdOf(arn)));
     }
   }
 

@@ -30,6 +30,7 @@ export const kinds = [
   'throttled-rotation',
   'late-write',
   'dropped-tags',
+  'families',
 ] as const;
 
 export type Kind = (typeof kinds)[number];

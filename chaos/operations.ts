@@ -5,11 +5,10 @@ import { anyAliases, anyMove, type Move, moveOutside, queryOf } from './aliases.
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
 import type { Kind, Mix } from './mix.ts';
+import { arnIn, home, keyIdOf } from './places.ts';
 import type { Random } from './random.ts';
+import { accept, send } from './requests.ts';
 import { heldKey } from './truth.ts';
-
-/** Milliseconds after which an answer is no longer waited for. */
-const patience = 6000;
 
 /** What only a replacement can change. */
 const immutable: readonly [object, ...object[]] = [
@@ -30,7 +29,6 @@ type Choices = {
   move: Move;
 };
 type World = { kms: KMSClient; control: Lab['control']; mix: Mix; ledger: Ledger; ids: string[]; mark: string };
-type Body = { id?: string; arn?: string | null; status?: { generation?: number } };
 
 /** Some operations for one run, on its own new keys and on some older ones. */
 export async function planOperations(random: Random, world: World): Promise<Operation[]> {
@@ -171,7 +169,7 @@ function lockedOut() {
 async function moveAndSync(world: World, url: string, path: string, move: Move): Promise<void> {
   const { arn } = (await send(url, 'GET', path))?.body ?? {};
   if (typeof arn !== 'string') return;
-  await moveOutside(world.kms, world.ledger, move, arn.split('/')[1] ?? '');
+  await moveOutside(world.kms, world.ledger, move, keyIdOf(arn));
   const found = await send<{ items: { id: string }[] }>(url, 'GET', `/v1/keys?alias=${encodeURIComponent(move.name)}`);
   for (const { id } of found?.body.items ?? []) {
     const synced = await send(url, 'POST', `/v1/keys/${id}/sync`);
@@ -183,9 +181,8 @@ async function moveAndSync(world: World, url: string, path: string, move: Move):
 async function loseAndRecreate(world: World, url: string, path: string): Promise<void> {
   const { arn } = (await send(url, 'GET', path))?.body ?? {};
   if (typeof arn !== 'string') return;
-  const keyId = arn.split('/')[1] ?? '';
-  world.ledger.lost.add(keyId);
-  world.ledger.outsiders.delete(keyId);
+  world.ledger.lost.add(keyIdOf(arn));
+  world.ledger.outsiders.delete(arn);
   await world.control.loseKey(arn);
   await send(url, 'POST', `${path}/refresh`);
   accept(world, await send(url, 'POST', `${path}/recreate`), 'recreate', null);
@@ -195,45 +192,11 @@ async function loseAndRecreate(world: World, url: string, path: string): Promise
 async function foreignKey({ kms, ledger, mark }: World): Promise<string> {
   const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: `${mark} theirs` }));
   const keyId = KeyMetadata?.KeyId ?? '';
-  ledger.outsiders.set(keyId, await heldKey(kms, keyId));
+  ledger.outsiders.set(arnIn(home, keyId), await heldKey(kms, keyId));
   return keyId;
 }
 
 async function importKey({ ids }: World, keyId: string, url: string): Promise<void> {
   const answer = await send(url, 'POST', '/v1/keys/import', { key_id: keyId });
   if (answer?.body.id !== undefined && answer.status < 300) ids.push(answer.body.id);
-}
-
-function accept({ ledger }: World, answer: Answer, origin: string, description: string | null): void {
-  const { id, status } = answer?.body ?? {};
-  if (answer === null || answer.status >= 300 || id === undefined || status?.generation === undefined) return;
-  // The answer shows the key as it is by then: a refused update, or a newer one, may have followed.
-  const shown = (answer.body as { description?: string }).description;
-  const isShown = description === null || shown === description;
-  ledger.accepted.push({
-    id,
-    generation: status.generation,
-    origin,
-    description: isShown ? description : null,
-    asked: answer.asked,
-  });
-}
-
-type Answer<Told = Body> = { status: number; body: Told; asked: Date } | null;
-
-/** @returns null when the answer was lost: then nobody knows. */
-async function send<Told = Body>(url: string, method: string, path: string, body?: object): Promise<Answer<Told>> {
-  const asked = new Date();
-  try {
-    const response = await fetch(new URL(path, url), {
-      method,
-      headers: { prefer: 'wait=2', ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
-      signal: AbortSignal.timeout(patience),
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Told, asked };
-  } catch {
-    return null;
-  }
 }

@@ -14,6 +14,7 @@ import { violations } from './invariants.ts';
 import { type Lab, openLab } from './lab.ts';
 import { Ledger } from './ledger.ts';
 import { kinds, Mix } from './mix.ts';
+import { allRegions } from './places.ts';
 import { seededRandom } from './random.ts';
 import { Tally } from './tally.ts';
 
@@ -67,7 +68,7 @@ async function main(): Promise<boolean> {
   return tally.failed === 0;
 
   async function work(lab: Lab, firstOfItsOwn: number): Promise<void> {
-    const world: World = { lab, mix, ledger: new Ledger(), ids: [] };
+    const world: World = { lab, mix, ledger: new Ledger(), ids: [], members: [] };
     for (let run = firstOfItsOwn; run < first + runs; run += jobs) {
       // What is wrong stays wrong: later runs would only repeat it.
       if (tally.failed > 0) return;
@@ -94,7 +95,10 @@ async function everything(world: World): Promise<string[]> {
   const found = await checkAtRest(world, async () => {
     const database = await lab.database();
     const expected = { foreign: await ledger.foreignKeys(database), lost, rotatedUnseen, wards };
-    return violations({ kms: lab.kms, database }, expected);
+    const violated: string[] = [];
+    for (const region of allRegions)
+      violated.push(...(await violations({ kms: lab.kmsIn(region), database }, expected)));
+    return violated;
   });
   for (const violation of found) process.stdout.write(`at the end: VIOLATION ${violation}\n`);
   if (found.length > 0) process.stdout.write(await historiesIn(found, await lab.database()));
@@ -118,6 +122,7 @@ try {
   passed = await main();
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : error}\n`);
+  if (error instanceof Error && error.cause !== undefined) process.stderr.write(`${String(error.cause)}\n`);
 } finally {
   await close();
 }

@@ -36,7 +36,7 @@ export type Held = {
 /** Reads a key with the SDK. */
 export async function heldKey(kms: KMSClient, keyId: string): Promise<Held> {
   const { Description = '', KeyState = '', KeySpec = '' } = await metadata(kms, keyId);
-  const rotates = KeyState !== 'PendingDeletion' && KeySpec === 'SYMMETRIC_DEFAULT';
+  const rotates = !/^Pending(Replica)?Deletion$/.test(KeyState) && KeySpec === 'SYMMETRIC_DEFAULT';
   return {
     description: Description,
     key_spec: KeySpec,
@@ -57,7 +57,7 @@ export async function allRows(database: Client): Promise<Row[]> {
 
 /** Of a key pending deletion that KMS lost before its date: it is looked for until then, and the record tells so. */
 export const missingBeforeItsTime =
-  "(lifecycle = 'pending_deletion' AND deletion_date > now() AND error ->> 'code' IS NOT DISTINCT FROM 'NotFoundException')";
+  "(lifecycle = 'pending_deletion' AND coalesce(deletion_date > now(), false) AND error ->> 'code' IS NOT DISTINCT FROM 'NotFoundException')";
 
 /**
  * The keys that are not where they are to be yet. What a write did to a key that is lost nobody can see before it is found. A lease
@@ -99,7 +99,10 @@ export async function allFormers(database: Client): Promise<Former[]> {
 /** Records and how often their keys, present and former, were rotated on demand, as Keyward tells it. */
 export type Rotated = { id: string; key_ids: string[]; done: number; uncertain: number };
 
-/** Not of imported records, whose keys others may have rotated, nor of those that have lost a key with its rotations. */
+/**
+ * Not of imported records, whose keys others may have rotated, nor of those that have lost a key with its rotations. Those of a
+ * family are rotated together.
+ */
 export async function allRotated(database: Client): Promise<Rotated[]> {
   const { rows } = await database.query<Rotated>(
     `SELECT k.id, array_remove(array_agg(DISTINCT f.key_id) || k.key_id, NULL) AS key_ids,
@@ -107,7 +110,7 @@ export async function allRotated(database: Client): Promise<Rotated[]> {
        (SELECT count(*)::int FROM errands r WHERE r.key_ref = k.id AND r.operation = 'RotateKeyOnDemand' AND r.error->>'code' = 'KeyReplaced')
          AS uncertain
      FROM keys k LEFT JOIN former_keys f ON f.key_ref = k.id
-     WHERE NOT EXISTS (SELECT 1 FROM revisions v WHERE v.key_ref = k.id AND v.origin = 'import')
+     WHERE NOT k.multi_region AND NOT EXISTS (SELECT 1 FROM revisions v WHERE v.key_ref = k.id AND v.origin = 'import')
      GROUP BY k.id, k.key_id HAVING coalesce(bool_and(f.deletion <> 'gone'), true)`,
   );
   return rows;

@@ -3,10 +3,13 @@ import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import { metadata } from '../test/support/kms-truth.ts';
 import type { LoggedCall } from '../test/support/service.ts';
+import type { Lab } from './lab.ts';
+import { arnOf, regionOf } from './places.ts';
 import type { Ward } from './wards.ts';
 
 export type Watched = {
   kms: KMSClient;
+  kmsIn: Lab['kmsIn'];
   database: Client;
   /** The calls of the run. */
   calls: LoggedCall[];
@@ -37,44 +40,45 @@ function carriedOut(calls: LoggedCall[], operation: RegExp): LoggedCall[] {
 
 /** Whether any revision that an owner asked for declares the keys enabled, or not. Imports tell what KMS has, and owners' keys are enabled. */
 const declaredDisabled = `
-  SELECT k.id, k.key_id, EXISTS (SELECT 1 FROM revisions r WHERE r.key_ref = k.id AND r.origin NOT IN ('drift', 'import')
+  SELECT k.id, k.arn, EXISTS (SELECT 1 FROM revisions r WHERE r.key_ref = k.id AND r.origin NOT IN ('drift', 'import')
     AND (r.desired->>'is_enabled' = 'false' OR r.desired->>'lifecycle' = 'pending_deletion')) AS is_declared
-  FROM (SELECT id, key_id FROM keys UNION SELECT key_ref, key_id FROM former_keys) k WHERE k.key_id = ANY($1)`;
+  FROM (SELECT id, arn FROM keys UNION SELECT key_ref, arn FROM former_keys) k WHERE k.arn = ANY($1)`;
 
 /** Nobody declared that these are disabled: then there is no way to them by which they are disabled or enabled. */
 async function switchedKeys({ database, calls, allWards, decidedOn }: Watched): Promise<string[]> {
   const switched = carriedOut(calls, /^(Enable|Disable)Key$/);
-  const { rows } = await database.query<{ id: string; key_id: string; is_declared: boolean }>(declaredDisabled, [
-    switched.map(({ key_id }) => key_id),
+  const { rows } = await database.query<{ id: string; arn: string; is_declared: boolean }>(declaredDisabled, [
+    switched.map(arnOf),
   ]);
   const undeclared = new Map(
-    rows.filter((row) => !row.is_declared && !decidedOn.has(row.id)).map((row) => [row.key_id, row.id]),
+    rows.filter((row) => !row.is_declared && !decidedOn.has(row.id)).map((row) => [row.arn, row.id]),
   );
-  return switched.flatMap(({ key_id, operation, at }) => {
-    const id = undeclared.get(key_id ?? '');
+  return switched.flatMap((call) => {
+    const { operation, at } = call;
+    const id = undeclared.get(arnOf(call));
     const ward = allWards.get(id ?? '');
     const isMending = ward?.drift_policy === 'enforce' && ward.theirs?.enabled === false && operation === 'EnableKey';
     return id === undefined || isMending
       ? []
-      : [`switched: ${operation} of ${key_id} of ${id} at ${at}, which nobody declared`];
+      : [`switched: ${operation} of ${arnOf(call)} of ${id} at ${at}, which nobody declared`];
   });
 }
 
 /** Whom a scheduled deletion can have been asked for: the record whose owner did, or the journal's proof that Keyward made it. */
 const askedDeletions = `
-  SELECT k.key_id FROM keys k WHERE k.key_id = ANY($1) AND EXISTS (
+  SELECT k.arn FROM keys k WHERE k.arn = ANY($1) AND EXISTS (
     SELECT 1 FROM revisions r WHERE r.key_ref = k.id AND r.desired->>'lifecycle' = 'pending_deletion')
-  UNION SELECT f.key_id FROM former_keys f WHERE f.key_id = ANY($1) AND f.reason IN ('replaced', 'refused')
-  UNION SELECT split_part(e.data->>'arn', '/', 2) FROM events e WHERE e.data->>'arn' IS NOT NULL
-    AND e.type IN ('key.removed', 'key.released', 'key.deleted') AND split_part(e.data->>'arn', '/', 2) = ANY($1)`;
+  UNION SELECT f.arn FROM former_keys f WHERE f.arn = ANY($1) AND f.reason IN ('replaced', 'refused')
+  UNION SELECT e.data->>'arn' FROM events e WHERE e.type IN ('key.removed', 'key.released', 'key.deleted')
+    AND e.data->>'arn' = ANY($1)`;
 
 async function deletedKeys({ database, calls }: Watched): Promise<string[]> {
   const deleted = carriedOut(calls, /^ScheduleKeyDeletion$/);
-  const { rows } = await database.query<{ key_id: string }>(askedDeletions, [deleted.map(({ key_id }) => key_id)]);
-  const asked = new Set(rows.map(({ key_id }) => key_id));
+  const { rows } = await database.query<{ arn: string }>(askedDeletions, [deleted.map(arnOf)]);
+  const asked = new Set(rows.map(({ arn }) => arn));
   return deleted
-    .filter(({ key_id }) => !asked.has(key_id ?? ''))
-    .map(({ key_id, at }) => `deleted: ScheduleKeyDeletion of ${key_id} at ${at}, which nobody asked for`);
+    .filter((call) => !asked.has(arnOf(call)))
+    .map((call) => `deleted: ScheduleKeyDeletion of ${arnOf(call)} at ${call.at}, which nobody asked for`);
 }
 
 /** What was adopted must be what somebody made of the key. */
@@ -84,13 +88,23 @@ async function adoptions({ database, allWards }: Watched, sinceSeq: string): Pro
      WHERE r.origin = 'drift' AND e.type = 'desired_state.changed' AND e.seq > $1`,
     [sinceSeq],
   );
+  const changed = await database.query<{ key_ref: string }>(
+    "SELECT DISTINCT key_ref FROM events WHERE seq > $1 AND type = 'key.role_changed' AND data->>'role' = 'primary'",
+    [sinceSeq],
+  );
+  const roles = new Set(changed.rows.map(({ key_ref }) => key_ref));
   return rows.flatMap(({ key_ref, changes }) => {
     const ward = allWards.get(key_ref);
     const said: Record<string, unknown> =
       ward?.drift_policy === 'adopt' && ward.theirs !== null
         ? { description: ward.theirs.description, is_enabled: ward.theirs.enabled }
         : {};
-    const invented = Object.entries(changes).filter(([field, { after }]) => said[field] !== after);
+    // The rotation of a family goes over to the key that somebody has made the primary one.
+    const isOfFamily = (field: string) =>
+      roles.has(key_ref) && /^(enable_key_rotation|rotation_period_in_days)$/.test(field);
+    const invented = Object.entries(changes).filter(
+      ([field, { after }]) => said[field] !== after && !isOfFamily(field),
+    );
     return invented.length === 0 ? [] : [`adopted: ${JSON.stringify(changes)} for ${key_ref}, which KMS did not say`];
   });
 }
@@ -110,14 +124,14 @@ async function changesTakenBack(database: Client, sinceSeq: string): Promise<str
 }
 
 /** Records that say that KMS has lost a key that it has. */
-async function keysGivenUp({ kms, database, lost }: Watched): Promise<string[]> {
-  const { rows } = await database.query<{ id: string; key_id: string; state: string }>(
-    `SELECT id, key_id, state FROM keys WHERE key_id IS NOT NULL AND key_state IS NULL AND state IN ('failed', 'deleted')`,
+async function keysGivenUp({ kmsIn, database, lost }: Watched): Promise<string[]> {
+  const { rows } = await database.query<{ id: string; arn: string; key_id: string; state: string }>(
+    `SELECT id, arn, key_id, state FROM keys WHERE key_id IS NOT NULL AND key_state IS NULL AND state IN ('failed', 'deleted')`,
   );
   const found: string[] = [];
-  for (const { id, key_id, state } of rows) {
+  for (const { id, arn, key_id, state } of rows) {
     if (lost.has(key_id)) continue;
-    const isThere = await metadata(kms, key_id).catch(() => undefined);
+    const isThere = await metadata(kmsIn(regionOf(arn)), key_id).catch(() => undefined);
     if (isThere !== undefined) found.push(`given up: ${id} is ${state}, and its key ${key_id} is in KMS`);
   }
   return found;

@@ -74,6 +74,7 @@ export function kmsClient(endpoint: string, account = '111122223333', region = '
 
 export type LoggedCall = {
   at: string;
+  region: string;
   operation: string;
   key_id: string | null;
   parameters: Record<string, unknown>;
