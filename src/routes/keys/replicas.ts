@@ -56,7 +56,7 @@ const promotion: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Keys'],
         summary: 'Make a replica the primary key',
         description:
-          'The primary becomes a replica of it. All records of the family follow: `replica_of`, and what a primary alone declares (its rotation). It needs keys:update on both, and both to be Enabled.',
+          'The primary becomes a replica of it. All records of the family follow: `replica_of`, and what a primary alone declares (its rotation). It needs keys:update on both, and both to be Enabled. A change that comes while it waits does not withdraw it: both are carried out, or taken back, together.',
         params: KeyParams,
         headers: conditionalWriteHeaders,
         response: writeAnswers(200, 'The key is the primary key.', 404, 409, 412),

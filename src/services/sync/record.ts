@@ -200,6 +200,10 @@ async function settleRevisions(transaction: Transaction, row: KeyRow): Promise<v
     data: { outcome: 'held', settled_at },
   });
   if (row.generation - row.synced_generation > 1) {
+    // A later change takes the place of an earlier one, but brings a promotion along.
+    const isPromoted = row.replica_of === null;
+    const promotions = { ...pending, origin: 'promote', generation: { lt: row.generation } };
+    if (isPromoted) await transaction.revision.updateMany({ where: promotions, data: { outcome: 'held', settled_at } });
     await transaction.revision.updateMany({
       where: { ...pending, generation: { lt: row.generation } },
       data: { outcome: 'superseded', settled_at },
