@@ -23,6 +23,7 @@ import { recordRest } from './journal.ts';
 import { type Look, look, noLook } from './look.ts';
 import { isToBeMended, modeOf, nextLook } from './mode.ts';
 import { findUnverifiedWrites, timeUntilVerifiable } from './open-writes.ts';
+import { keyStateUntold } from './passing-state.ts';
 import { settlePolicyForm } from './policy-form.ts';
 import { recordDriftFound, recordObservation, recordRetry } from './record.ts';
 import { settleOpenWrites } from './recovery.ts';
@@ -201,7 +202,7 @@ async function waitForState(sync: Sync): Promise<Sync | Ended> {
   const isAtRest = mode !== 'enforce' || work.row.lifecycle !== 'managed' || isSynced(work.row);
   if (isAtRest || reached === null || reached.enabled !== null) return sync;
   const message = `The key is ${reached.key_state}: KMS does not tell whether it is enabled; Keyward goes on when it does`;
-  const failure = new KmsFailure('fault', 'KeyStateUntold', message, 'DescribeKey', true);
+  const failure = new KmsFailure('fault', keyStateUntold, message, 'DescribeKey', true);
   return { next: await recordRetry(services, work, failure) };
 }
 

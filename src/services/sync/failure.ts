@@ -7,6 +7,7 @@ import { CreationUnsettled } from './creation.ts';
 import { isOnHold } from './held.ts';
 import type { Work } from './lease.ts';
 import { timeSinceFirstRefusal } from './open-writes.ts';
+import { waitsForState } from './passing-state.ts';
 import { recordRetry } from './record.ts';
 import { takeBack } from './refusal.ts';
 import { isFinal, isRead, mayHeal, retryDelay } from './retry.ts';
@@ -30,7 +31,8 @@ export async function recordFailure(services: Services, work: Work, error: unkno
   const propagation = services.failurePoints.isOff('denials-are-final') ? 0 : services.times.propagation;
   const refusedFor = mayHeal(error) ? await timeSinceFirstRefusal(services, work.row, error) : 0;
   if (isFinal(error, { attempts: work.row.attempts + 1, refusedFor, propagation })) {
-    return takeBack(services, work, error);
+    const waiting = await waitsForState(services, work.row, error);
+    return waiting === null ? takeBack(services, work, error) : recordRetry(services, work, waiting);
   }
   if (isRead(error) || !mayHeal(error)) return recordRetry(services, work, error);
   const end = new Date(services.now() + propagation - refusedFor);
