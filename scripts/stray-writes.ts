@@ -8,7 +8,7 @@ export const homes: readonly Home[] = [
   { table: 'keys', model: 'key', path: 'src/services/rows/' },
   { table: 'work', model: 'work', path: 'src/services/rows/' },
   { table: 'errands', model: 'errand', path: 'src/services/rows/errands.ts' },
-  { table: 'import_items', model: 'importItem', path: 'src/services/imports/rows.ts' },
+  { table: 'import_items', model: 'importItem', path: 'src/services/imports/rows/' },
 ];
 
 /** @returns what is written where it should not be, one line each. */

@@ -4,7 +4,7 @@
  */
 import type { ClientBase, Pool } from 'pg';
 import { claimTime } from './idempotency.ts';
-import { shortenImports } from './imports/rows.ts';
+import { shortenImports } from './imports/rows/imports.ts';
 import { shortenLeases } from './rows/clock.ts';
 import { shortenErrands } from './rows/errands.ts';
 

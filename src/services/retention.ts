@@ -12,7 +12,7 @@ import { pause, removeInBatches } from '../database/batches.ts';
 import { keyTables } from '../database/columns.ts';
 import type { Services } from './context.ts';
 import { removeEvents } from './history/log.ts';
-import { removeImports } from './imports/rows.ts';
+import { removeImports } from './imports/rows/imports.ts';
 import { isPlain } from './rows/due.ts';
 import { removeErrands } from './rows/errands.ts';
 

@@ -22,17 +22,16 @@ import type { Semaphore } from '../sync/semaphore.ts';
 import { doerOf, fail } from './ending.ts';
 import { mostAttempts, pauseBefore } from './listing.ts';
 import { whileRenewed } from './renewal.ts';
+import { holdRunning, type ImportRow } from './rows/imports.ts';
 import {
   giveItemsBack,
-  holdRunning,
-  type ImportRow,
   type ItemRow,
   recordOutcomes,
   removeItems,
   renewItems,
   type Settled,
   takeItems,
-} from './rows.ts';
+} from './rows/items.ts';
 
 /** Keys of a batch: so few that a cancelled import is over soon. */
 const batchSize = 64;

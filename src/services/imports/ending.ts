@@ -2,7 +2,8 @@
 import type { Transaction } from '../../database/client.ts';
 import type { Services } from '../context.ts';
 import { type Doer, recordEvent } from '../history/log.ts';
-import { endEarly, endIfDone, type ImportError, type ImportRow, settleDoubles } from './rows.ts';
+import { endEarly, endIfDone, type ImportError, type ImportRow } from './rows/imports.ts';
+import { settleDoubles } from './rows/items.ts';
 import { countsOf } from './show.ts';
 
 /** Who asked for the import, as events have it. */

@@ -9,7 +9,8 @@ import { Semaphore } from '../sync/semaphore.ts';
 import { importBatch } from './batch.ts';
 import { finish } from './ending.ts';
 import { findKeys } from './listing.ts';
-import { findDone, findDue } from './rows.ts';
+import { findDone, isAnyRunning } from './rows/imports.ts';
+import { findDue } from './rows/items.ts';
 
 /** Milliseconds between looks for imports. */
 const interval = 500;
@@ -53,6 +54,8 @@ class Importer {
 
   /** Begins with whatever is due. */
   async look(): Promise<void> {
+    // Most of the time there is none, and an idle process should ask no more than that.
+    if (!(await isAnyRunning(this.#services.database.pool))) return;
     this.#begin('listing', async () => {
       while (!this.#signal.aborted && (await findKeys(this.#services, () => this.#signal.aborted))) {}
     });

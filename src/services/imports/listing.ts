@@ -15,19 +15,14 @@ import { settingsOf } from '../providers/settings.ts';
 import { fail, finish } from './ending.ts';
 import { whileRenewed } from './renewal.ts';
 import {
-  type Candidate,
-  foundBefore,
   type ImportRow,
-  insertItems,
   longestPause,
-  placesOf,
   postponeListing,
-  type Reason,
   recordListing,
-  recordProvider,
   renewListing,
   takeListing,
-} from './rows.ts';
+} from './rows/imports.ts';
+import { type Candidate, foundBefore, insertItems, placesOf, type Reason, recordProvider } from './rows/items.ts';
 
 const largestPage = 1000;
 /** How often it is tried, with longer and longer pauses: some minutes in all. */

@@ -14,7 +14,8 @@ import type { Services } from '../context.ts';
 import { pageAfter, uuidForm } from '../cursors.ts';
 import { ProblemError } from '../problems.ts';
 import { findSettings } from '../providers/settings.ts';
-import type { ImportRow, Reason } from './rows.ts';
+import type { ImportRow } from './rows/imports.ts';
+import type { Reason } from './rows/items.ts';
 
 type Row = Pick<ImportRow, 'id' | 'kind' | 'provider' | 'dry_run' | 'state' | 'actor' | 'is_listed'> & {
   filters: ImportFilters | null;

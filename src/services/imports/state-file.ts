@@ -1,6 +1,6 @@
 /** State files of Terraform or OpenTofu, as they come in requests. */
 import { invalidInput, ProblemError } from '../problems.ts';
-import type { Candidate } from './rows.ts';
+import type { Candidate } from './rows/items.ts';
 import { type StateFile, StateReader, UnreadableState } from './state-reader.ts';
 
 /** Characters that are read at once: others get their turn in between. */

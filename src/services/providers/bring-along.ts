@@ -80,7 +80,10 @@ export function startBringingAlong(services: Services): { stop(): Promise<void> 
 
 /** Goes on with all changes that no other process is at. */
 export async function bringAllAlong(services: Services, signal: AbortSignal): Promise<void> {
-  const changes = await services.database.prisma.providerChange.findMany({ select: { provider: true } });
+  // Every second, and most often in vain: by the pool it costs an idle process half of what it does by Prisma.
+  const { rows: changes } = await services.database.pool.query<{ provider: string }>(
+    'SELECT provider FROM provider_changes',
+  );
   for (const { provider } of changes) {
     while (!signal.aborted && (await bringBatchAlong(services, provider)) === 'more');
   }
