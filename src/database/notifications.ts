@@ -18,8 +18,11 @@ const heartbeat = 5000;
 /** Milliseconds until a lost connection is replaced; longer with every attempt that fails. */
 const pauses = { first: 100, longest: 5000 };
 
-/** A key that somebody waits for. `creator`: who asked for it, where KMS is to make it; else KMS has it, or it is to be looked for. */
-export type WakeUp = { id: string; provider: string; creator?: string };
+/**
+ * A key that somebody waits for. `creator`: who asked for it, where KMS is to make it; else KMS has it, or it is to be looked for.
+ * `replica_of`: the record of its primary key, of a replica.
+ */
+export type WakeUp = { id: string; provider: string; creator?: string; replica_of?: string };
 
 /** `isMine`: it is for this process to take the key up; others do when they see that it is due. */
 type OnWakeUp = (wakeUp: WakeUp, isMine: boolean) => void;
@@ -52,10 +55,13 @@ type Sent = WakeUp & { by: string; isWorker: boolean };
 /** Whoever may connect may notify: null is said of what is no wake-up, or that of another version. */
 function sentIn(payload: string): Sent | null {
   try {
-    const { id, provider, creator, by, isWorker } = JSON.parse(payload) as Partial<Record<keyof Sent, unknown>>;
+    const { id, provider, creator, replica_of, by, isWorker } = JSON.parse(payload) as Partial<
+      Record<keyof Sent, unknown>
+    >;
     if (typeof id !== 'string' || !isUuid(id) || typeof provider !== 'string') return null;
     const made = typeof creator === 'string' ? { creator } : {};
-    return { id, provider, ...made, by: String(by), isWorker: isWorker === true };
+    const replica = typeof replica_of === 'string' && isUuid(replica_of) ? { replica_of } : {};
+    return { id, provider, ...made, ...replica, by: String(by), isWorker: isWorker === true };
   } catch {
     return null;
   }
@@ -104,8 +110,9 @@ export async function listen(
   return {
     wake: async (transaction, key, creator = '') => {
       const { id, provider, key_id, lifecycle, replica_of } = key;
-      const creates = key_id === null && replica_of === null && lifecycle === 'managed';
-      const sent: Sent = { id, provider, ...(creates ? { creator } : {}), by: me, isWorker };
+      const creates = key_id === null && lifecycle === 'managed';
+      const replica = replica_of === null ? {} : { replica_of };
+      const sent: Sent = { id, provider, ...(creates ? { creator, ...replica } : {}), by: me, isWorker };
       await transaction.$executeRaw`SELECT pg_notify(${wakeUpsChannel}, ${JSON.stringify(sent)})`;
     },
     onWakeUp: (listener) => wakeUpListeners.push(listener),

@@ -27,6 +27,34 @@ export type Quotas = {
   readonly rates: Rates | null;
 };
 
+/** A turn that has come. */
+export type Turn = { operation: string; quotas: Quotas };
+
+/**
+ * What a call to one Region takes of the quotas of another one. Source: AWS KMS developer guide, "Request quotas": ReplicateKey counts as
+ * two CreateKey in the Region of the replica, one of them a trial, and UpdatePrimaryRegion in both Regions.
+ */
+export const turnsElsewhere = {
+  ReplicateKey: ['CreateKey', 'CreateKey'],
+  UpdatePrimaryRegion: ['UpdatePrimaryRegion'],
+};
+
+/** The quotas of the Region that a call is sent to, with those of the one that it concerns too. */
+export function alsoHeldTo(sentTo: Quotas, elsewhere: Quotas): Quotas {
+  return {
+    take: async (operation) => {
+      await sentTo.take(operation);
+      for (const other of turnsElsewhere[operation as keyof typeof turnsElsewhere] ?? []) await elsewhere.take(other);
+    },
+    takeAtOnce: (operation) => sentTo.takeAtOnce(operation),
+    pace: (operation) => sentTo.pace(operation),
+    giveBack: (operation) => sentTo.giveBack(operation),
+    answered: (operation, answer) => sentTo.answered(operation, answer),
+    follow: (rule) => sentTo.follow(rule),
+    rates: sentTo.rates,
+  };
+}
+
 /** What an answer tells of quotas. `says`: whether the KMS has any; null: it does not say. */
 export type Told = { isThrottled: boolean; isDone: boolean; says: 'none' | 'some' | null };
 

@@ -11,10 +11,10 @@ export class Urgency {
   #gotOnAt = performance.now();
   #waits = 0;
 
-  constructor(isInteractive: boolean, aroundWait: Urgency['aroundWait'] = null, prepaid: string | null = null) {
+  constructor(isInteractive: boolean, aroundWait: Urgency['aroundWait'] = null, prepaid: readonly string[] = []) {
     this.isInteractive = isInteractive;
     this.aroundWait = aroundWait;
-    this.#prepaid = prepaid === null ? [] : [prepaid];
+    this.#prepaid = [...prepaid];
   }
 
   /** Keeps a turn that has come for a call that is to follow. */

@@ -170,8 +170,7 @@ function columnsOfNew(services: Services, key: NewKey, { gap, now, settings, gen
     generation,
     state: key.origin === 'create' ? 'creating' : 'updating',
     due_at: new Date(now + (key.dueIn ?? 0)),
-    // A replica waits for its turn in the quota of its primary's Region.
-    creator: key.identity === undefined && key.replicaOf === undefined ? by.actor : null,
+    creator: key.identity === undefined ? by.actor : null,
   };
 }
 
@@ -261,8 +260,8 @@ async function updateKeyRow(services: Services, row: KeyRow, change: Change, by:
 }
 
 /** Whether KMS is to have a key for the first time. */
-function isToBeMade({ key_id, replacement, replica_of }: KeyRow, { lifecycle }: DeclaredKey): boolean {
-  return key_id === null && replacement === null && replica_of === null && lifecycle === 'managed';
+function isToBeMade({ key_id, replacement }: KeyRow, { lifecycle }: DeclaredKey): boolean {
+  return key_id === null && replacement === null && lifecycle === 'managed';
 }
 
 function bypassOf({ bypass_policy_lockout_safety_check: bypasses }: DeclaredKey) {

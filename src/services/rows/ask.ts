@@ -14,17 +14,22 @@ export async function askForFormerKeys(transaction: Transaction, id: string): Pr
  * Asks for the replicas that waited for a primary key to be made, in the order of their ids.
  * @returns them, for their wake-ups.
  */
-export async function askForReplicas(transaction: Transaction, id: string): Promise<WokenKey[]> {
+export async function askForReplicas(
+  transaction: Transaction,
+  id: string,
+): Promise<(WokenKey & { creator: string })[]> {
   const waiting = await transaction.key.findMany({
     where: { replica_of: id, key_id: null },
     select: { id: true, provider: true, key_id: true, replica_of: true, lifecycle: true },
     orderBy: { id: 'asc' },
   });
+  const asked = [];
   for (const replica of waiting) {
-    await transaction.$executeRaw`
-      UPDATE work SET asked = asked + 1, attempts = 0, due_at = now() WHERE key_ref = ${replica.id}::uuid`;
+    const [work] = await transaction.$queryRaw<{ creator: string | null }[]>`
+      UPDATE work SET asked = asked + 1, attempts = 0, due_at = now() WHERE key_ref = ${replica.id}::uuid RETURNING creator`;
+    asked.push({ ...replica, creator: work?.creator ?? '' });
   }
-  return waiting;
+  return asked;
 }
 
 /** What is asked: a look, one that puts KMS right whatever the drift policy says, or an errand, which comes with a look. */

@@ -36,5 +36,5 @@ export const isPlain = `state = 'in_sync' AND lifecycle = 'managed' AND generati
   AND (policy_form ->> 'confirmed') IS DISTINCT FROM 'false'
   AND creator IS NULL AND NOT (writes_open OR errands_open OR former_keys_open)`;
 
-/** Of both tables: CreateKey has yet to make it, and nobody has tried. */
-export const isUnmade = `key_id IS NULL AND lifecycle = 'managed' AND replacement IS NULL AND replica_of IS NULL AND NOT writes_open`;
+/** Of both tables: KMS has yet to make it, and nobody has tried. */
+export const isUnmade = `key_id IS NULL AND lifecycle = 'managed' AND replacement IS NULL AND NOT writes_open`;

@@ -11,7 +11,7 @@ const foundAtOnce = 200;
 /** The same of those that KMS has yet to make, for each caller: more than are made until the next look. */
 const foundToBeMade = 50;
 
-type Due = { id: string; provider: string; is_urgent: boolean; creator: string | null };
+type Due = { id: string; provider: string; is_urgent: boolean; creator: string | null; replica_of: string | null };
 /** `place`: among those of one provider, urgency and creator. */
 type Placed = Due & { place: number };
 
@@ -47,9 +47,9 @@ const takesTurns = (gap: number) => `creator IS NOT NULL AND NOT writes_open AND
 async function findUsual({ pool }: Pick<Database, 'pool'>, watch: Gap): Promise<Placed[]> {
   // What was changed for all keys at once comes after what failed before: those are few, and somebody may look at them.
   const { rows } = await pool.query<Placed>(
-    `SELECT id, provider, is_urgent, creator, place::int FROM (
+    `SELECT id, provider, is_urgent, creator, replica_of, place::int FROM (
       SELECT *, row_number() OVER (PARTITION BY provider, is_urgent, creator ORDER BY is_retry DESC, due_at) AS place FROM (
-        SELECT keys.id, keys.provider, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry,
+        SELECT keys.id, keys.provider, replica_of, due_at, (${isUrgent}) AS is_urgent, attempts > 0 AS is_retry,
           CASE WHEN ${isUnmade} AND gap_seen >= ${watch.gap} THEN '' END AS creator
         FROM ${keyTables}
         WHERE ${isDue(watch)} AND (${takesTurns(watch.gap)}) IS NOT TRUE AND (${isPlain}) IS NOT TRUE
@@ -77,7 +77,8 @@ async function findToBeMade({ pool }: Pick<Database, 'pool'>, { gap }: Gap): Pro
         SELECT provider, creator FROM work WHERE creator IS NOT NULL AND (provider, creator) > (owner.provider, owner.creator)
         ORDER BY provider, creator LIMIT 1) AS next
     )
-    SELECT keys.id, keys.provider, (${isUrgent}) AS is_urgent, CASE WHEN ${isUnmade} THEN found.creator END AS creator, place
+    SELECT keys.id, keys.provider, (${isUrgent}) AS is_urgent, CASE WHEN ${isUnmade} THEN found.creator END AS creator,
+      keys.replica_of, place
     FROM owner, LATERAL (${first('=')} UNION ALL ${first('>')}) AS found JOIN keys ON keys.id = found.key_ref`,
   );
   return rows;

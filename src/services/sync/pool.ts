@@ -1,9 +1,10 @@
 /** The keys of one provider that this process syncs at once. What somebody waits for has a pool of its own, which the calendar never fills. */
-import type { Quotas } from '../../kms/quotas.ts';
+import type { Turn } from '../../kms/quotas.ts';
 import { Urgency, withUrgency } from '../../kms/urgency.ts';
 import type { Services, Slot } from '../context.ts';
 import { type HowTaken, syncKey } from './engine.ts';
 import { Semaphore } from './semaphore.ts';
+import { giveBack } from './turnstile.ts';
 
 /**
  * Keys that are being synced or wait for KMS's quotas meanwhile. A slot whose key waits goes to another: fifty creates that
@@ -28,34 +29,36 @@ export class SyncPool {
 
   /**
    * Begins to sync a key, once a slot is free. A key that is being synced sees by itself what is new.
-   * @param prepaid the quotas in which the turn of its CreateKey has come; it is given back when that is not sent.
+   * @param prepaid the turns that have come for its making; they are given back when it is not sent.
    */
-  async add(keyId: string, { prepaid = null, ...how }: HowTaken & { prepaid?: Quotas | null } = {}): Promise<void> {
-    if (this.#queued.has(keyId)) return prepaid?.giveBack('CreateKey');
+  async add(keyId: string, { prepaid = [], ...how }: HowTaken & { prepaid?: Turn[] } = {}): Promise<void> {
+    if (this.#queued.has(keyId)) return giveBack(prepaid);
     this.#queued.add(keyId);
     const isGiven = await this.#slots.acquire();
     this.#queued.delete(keyId);
-    if (isGiven) this.#begin(keyId, prepaid, (services) => syncKey(services, keyId, how));
+    if (!isGiven) return giveBack(prepaid);
+    this.#begin(keyId, prepaid, (services) => syncKey(services, keyId, how));
   }
 
   /** A slot for a key of which an intent is about to be recorded, if one is free; else null. @param prepaid as above. */
-  reserve(keyId: string, prepaid: Quotas | null): Slot | null {
+  reserve(keyId: string, prepaid: Turn[]): Slot | null {
     if (!this.#slots.tryAcquire()) return null;
     return {
       run: (sync) => this.#begin(keyId, prepaid, sync),
       release: () => {
         this.#slots.release();
-        prepaid?.giveBack('CreateKey');
+        giveBack(prepaid);
       },
     };
   }
 
-  #begin(keyId: string, prepaid: Quotas | null, work: Sync): void {
+  #begin(keyId: string, prepaid: Turn[], work: Sync): void {
     const isReleased = this.#isInteractive && this.#busy.size < mostAtOnce;
     const aroundWait = isReleased ? this.#slots.releasedWhile() : null;
-    const urgency = new Urgency(this.#isInteractive, aroundWait, prepaid === null ? null : 'CreateKey');
+    const operations = prepaid.map(({ operation }) => operation);
+    const urgency = new Urgency(this.#isInteractive, aroundWait, operations);
     const sync = withUrgency(urgency, () => this.#sync(keyId, work)).finally(() => {
-      if (urgency.usePrepaid('CreateKey')) prepaid?.giveBack('CreateKey');
+      giveBack(prepaid.filter(({ operation }) => urgency.usePrepaid(operation)));
       if (this.#busy.get(keyId)?.urgency === urgency) this.#busy.delete(keyId);
       this.#slots.release();
     });

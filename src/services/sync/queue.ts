@@ -3,13 +3,13 @@
  * notification or a look at what is due: who syncs a key, and whether that is still to be done, its lease decides.
  */
 import { KmsFailure } from '../../kms/errors.ts';
-import { NotSent } from '../../kms/permit.ts';
-import type { Quotas } from '../../kms/quotas.ts';
+import { type Quotas, type Turn, turnsElsewhere } from '../../kms/quotas.ts';
 import type { Services, Slot } from '../context.ts';
+import { lookUpKey } from '../keys/find.ts';
 import { accessTo } from '../providers/access.ts';
 import { SyncPool } from './pool.ts';
 import { Refresher } from './refresh.ts';
-import { Turns } from './turns.ts';
+import { giveBack, Turnstile } from './turnstile.ts';
 
 /** Keys that wait for a slot on schedule. */
 const mostWaiting = 200;
@@ -26,8 +26,9 @@ export class ProviderQueue {
    * Keys that KMS is to make, waiting for their turn in its quota (I12). Nothing is taken for them meanwhile: no slot, no lease,
    * no row of the journal. So a thousand creates hold up no change of another kind; nor those of one caller the creates of another.
    */
-  readonly #creations = new Turns();
-  #isCreating = false;
+  readonly #creations: Turnstile;
+  /** The same of replicas, by the provider of their primary keys, whose quota they wait for: those of one hold up no others. */
+  readonly #replications = new Map<string, Turnstile>();
   #isFollowing = false;
 
   /** @param concurrency keys synced at once because somebody waits; half as many on schedule. */
@@ -37,20 +38,67 @@ export class ProviderQueue {
     this.interactive = new SyncPool(services, concurrency, { isInteractive: true });
     this.scheduled = new SyncPool(services, Math.ceil(concurrency / 2), { isInteractive: false });
     this.#refresher = new Refresher(services, provider, this);
+    this.#creations = this.#turnstile([[provider, ['CreateKey']]]);
   }
 
-  /** Has a key synced that somebody waits for. @param creator who asked for it, where KMS is to make it; else null. */
-  take(keyId: string, creator: string | null): void {
+  /**
+   * Has a key synced that somebody waits for.
+   * @param creator who asked for it, where KMS is to make it; else null.
+   * @param replicaOf the record of its primary key, of a replica; else null.
+   */
+  take(keyId: string, creator: string | null, replicaOf: string | null): void {
     if (creator === null) return void this.interactive.add(keyId);
-    this.#creations.add(creator, keyId);
-    void this.#create();
+    if (replicaOf === null) this.#creations.add(creator, keyId);
+    else this.#replicate(keyId, creator, replicaOf).catch((error) => this.#tell(error));
+  }
+
+  /** One whose primary key is still to be made takes no turn: its sync says so. */
+  async #replicate(keyId: string, creator: string, replicaOf: string): Promise<void> {
+    const primary = await lookUpKey(this.#services, replicaOf);
+    if (primary === undefined || primary.key_id === null || primary.synced_generation === 0) {
+      return this.interactive.add(keyId);
+    }
+    const { provider } = primary;
+    const turnstile =
+      this.#replications.get(provider) ??
+      this.#turnstile([
+        [provider, ['ReplicateKey']],
+        [this.#provider, turnsElsewhere.ReplicateKey],
+      ]);
+    this.#replications.set(provider, turnstile);
+    turnstile.add(creator, keyId);
+  }
+
+  /** @param taken what the making of a key takes of the quotas of which providers. */
+  #turnstile(taken: [provider: string, operations: string[]][]): Turnstile {
+    return new Turnstile({
+      take: async () => {
+        const turns: Turn[] = [];
+        for (const [provider, operations] of taken) {
+          const quotas = await this.#quotas(provider);
+          for (const operation of quotas === null ? [] : operations) {
+            await quotas?.take(operation);
+            if (quotas !== null) turns.push({ operation, quotas });
+          }
+        }
+        return turns;
+      },
+      begin: (keyId, prepaid) => this.interactive.add(keyId, { prepaid }),
+      onError: (error) => this.#tell(error),
+    });
+  }
+
+  #tell(error: unknown): void {
+    const message = 'could not take up keys that are to be made';
+    this.#services.log.warn({ err: error, provider: this.#provider }, message);
   }
 
   /** As `reserveSlot` of the services. */
   reserveSlot(keyId: string, quotas: Quotas | null): Slot | null {
     if (quotas !== null && (this.#creations.size > 0 || !quotas.takeAtOnce('CreateKey'))) return null;
-    const slot = this.interactive.reserve(keyId, quotas);
-    if (slot === null) quotas?.giveBack('CreateKey');
+    const prepaid = quotas === null ? [] : [{ operation: 'CreateKey', quotas }];
+    const slot = this.interactive.reserve(keyId, prepaid);
+    if (slot === null) giveBack(prepaid);
     return slot;
   }
 
@@ -72,9 +120,10 @@ export class ProviderQueue {
 
   /** What waits goes by the quotas of its provider as they are now: somebody may have changed them. */
   followQuotas(): void {
-    if (this.#creations.size === 0 || this.#isFollowing) return;
+    const waiting = [...this.#replications].filter(([, { size }]) => size > 0).map(([provider]) => provider);
+    if ((this.#creations.size === 0 && waiting.length === 0) || this.#isFollowing) return;
     this.#isFollowing = true;
-    this.#quotas()
+    Promise.all([this.#provider, ...waiting].map((provider) => this.#quotas(provider)))
       .catch((error) => this.#services.log.debug({ err: error, provider: this.#provider }, 'could not read the quotas'))
       .finally(() => {
         this.#isFollowing = false;
@@ -83,7 +132,7 @@ export class ProviderQueue {
 
   /** Takes no more keys, and waits for those that are being synced, at most so long. */
   async stop(graceMilliseconds: number): Promise<void> {
-    this.#creations.clear();
+    for (const turnstile of [this.#creations, ...this.#replications.values()]) turnstile.clear();
     const timeIsUp = new Promise((resolve) => setTimeout(resolve, graceMilliseconds).unref());
     await Promise.all([
       this.interactive.empty(graceMilliseconds),
@@ -92,33 +141,10 @@ export class ProviderQueue {
     ]);
   }
 
-  /** Takes the quota's token first, and then a key: as many as have come meanwhile. */
-  async #create(): Promise<void> {
-    if (this.#isCreating) return;
-    this.#isCreating = true;
-    try {
-      while (this.#creations.size > 0) {
-        const quotas = await this.#quotas();
-        await quotas?.take('CreateKey');
-        const keyId = this.#creations.take();
-        if (keyId === undefined) return quotas?.giveBack('CreateKey');
-        await this.interactive.add(keyId, { prepaid: quotas });
-      }
-    } catch (error) {
-      // This process stops: others take the keys up, which stay due. So does this one, should it be for another reason.
-      this.#creations.clear();
-      if (!(error instanceof NotSent)) {
-        this.#services.log.warn({ err: error, provider: this.#provider }, 'could not take up keys that are to be made');
-      }
-    } finally {
-      this.#isCreating = false;
-    }
-  }
-
   /** @returns null when KMS can't be asked: each key's own sync says so. */
-  async #quotas(): Promise<Quotas | null> {
+  async #quotas(provider: string): Promise<Quotas | null> {
     try {
-      return (await accessTo(this.#services, this.#provider)).kms.quotas;
+      return (await accessTo(this.#services, provider)).kms.quotas;
     } catch (error) {
       if (error instanceof KmsFailure) return null;
       throw error;

@@ -77,7 +77,8 @@ const isFirst = ({ multi_region, replica_of, synced_generation }: KeyRow) =>
 
 /** Those that were recorded with the key wait for it. */
 async function wakeReplicas({ notifications }: Services, transaction: Transaction, { id }: KeyRow): Promise<void> {
-  for (const replica of await askForReplicas(transaction, id)) await notifications.wake(transaction, replica);
+  for (const replica of await askForReplicas(transaction, id))
+    await notifications.wake(transaction, replica, replica.creator);
 }
 
 /**

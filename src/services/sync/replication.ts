@@ -9,6 +9,7 @@ import type { DesiredKey, Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { type DescribedKey, describeKey, readTags } from '../../kms/observe.ts';
+import { alsoHeldTo } from '../../kms/quotas.ts';
 import type { Services } from '../context.ts';
 import { findHolder, lookUpKey } from '../keys/find.ts';
 import { type Access, accessToKey, unusable } from '../providers/access.ts';
@@ -55,7 +56,8 @@ const isOfPrimary = (operation: string): operation is OfPrimary =>
 export async function senderOf(services: Services, kms: Kms, row: KeyRow, steps: Step[]): Promise<Kms> {
   const operation = steps.map((step) => step.operation).find(isOfPrimary);
   if (operation === undefined) return kms;
-  return (await accessToKey(services, await primaryOf(services, row, operation))).kms;
+  const { kms: sender } = await accessToKey(services, await primaryOf(services, row, operation));
+  return { ...sender, quotas: alsoHeldTo(sender.quotas, kms.quotas) };
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Sends the writes of the journal, and puts on record what became of them. */
+import { makesKey } from '../../domain/operations.ts';
 import type { Step } from '../../domain/types.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure, toKmsFailure } from '../../kms/errors.ts';
@@ -49,7 +50,8 @@ async function waitForTurn({ quotas }: Kms, { step, following = [] }: JournalEnt
 /** Gives back the turns that were taken for steps and not used. */
 export function giveTurnsBack({ quotas }: Kms, steps: Step[]): void {
   for (const { operation } of steps) {
-    if (currentUrgency().usePrepaid(operation)) quotas.giveBack(operation);
+    // What makes a key was paid for by who took it up.
+    if (!makesKey(operation) && currentUrgency().usePrepaid(operation)) quotas.giveBack(operation);
   }
 }
 

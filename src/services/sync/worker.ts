@@ -24,20 +24,20 @@ export function startWorker(services: Services, concurrency: number): Worker {
     return queue;
   };
   let isStopping = false;
-  services.notifications.onWakeUp(({ id, provider, creator = null }, isMine) => {
+  services.notifications.onWakeUp(({ id, provider, creator = null, replica_of = null }, isMine) => {
     if (isStopping) return;
     const queue = queueOf(provider);
     queue
       .hurry(id)
       .catch((error) => services.log.warn({ err: error, key: id }, 'could not give a key up'))
-      .finally(() => isMine && queue.take(id, creator));
+      .finally(() => isMine && queue.take(id, creator, replica_of));
   });
   const sweep = async () => {
     try {
       const { waitedFor, scheduled, plain } = await findDueKeys(services);
-      for (const { id, provider, creator } of waitedFor) queueOf(provider).take(id, creator);
-      for (const { id, provider, creator } of scheduled) {
-        if (creator !== null) queueOf(provider).take(id, creator);
+      for (const { id, provider, creator, replica_of } of waitedFor) queueOf(provider).take(id, creator, replica_of);
+      for (const { id, provider, creator, replica_of } of scheduled) {
+        if (creator !== null) queueOf(provider).take(id, creator, replica_of);
         else queueOf(provider).offer(id);
       }
       for (const provider of plain) queueOf(provider).refresh();
