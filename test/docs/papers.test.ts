@@ -43,7 +43,7 @@ test('ARCHITECTURE.md has every invariant that the code cites', async (t) => {
   );
 });
 
-test('the statements of docs/debugging.md run, and find a key that was created, changed and replaced', async (t) => {
+test('the statements of docs/debugging.md run, and find a key that was created, changed, replaced and rotated', async (t) => {
   const page = await read('docs/debugging.md');
   const statements = [...page.matchAll(/```sql\n([\s\S]*?);\n```/g)].map(([, statement = '']) => statement);
   t.ok(statements.length >= 8);
@@ -51,6 +51,7 @@ test('the statements of docs/debugging.md run, and find a key that was created, 
   const { body: key } = await call('POST', '/v1/keys', {});
   await call('PATCH', `/v1/keys/${key.id}`, { description: 'changed' });
   await call('POST', `/v1/keys/${key.id}/replace`, { multi_region: true });
+  await call('POST', `/v1/keys/${key.id}/rotate`);
   for (const statement of statements) {
     const isOfKey = statement.includes(":'id'");
     const { rows } = await services.database.pool.query(statement.replaceAll(":'id'", `'${key.id}'`));

@@ -17,7 +17,7 @@ const root = path.resolve(import.meta.dirname, '../..');
  * Those that the starting process has: a test is short-lived (.taprc says what that asks for), a measured service is not. What
  * a test loads first is its own.
  */
-const nodeOptions = process.execArgv.filter((option) => !option.startsWith('--import'));
+const nodeOptions = process.execArgv.filter((option) => !/^--(import|enable-source-maps)/.test(option));
 
 /** What Node compiled once serves all processes: a third of what it costs to start one. */
 const compileCache = { NODE_COMPILE_CACHE: path.join(root, '.tap/compile-cache') };

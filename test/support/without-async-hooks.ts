@@ -12,6 +12,9 @@ const inert: AsyncHook = { enable: () => inert, disable: () => inert };
 asyncHooks.createHook = () => inert;
 syncBuiltinESMExports();
 
+// Types are stripped in place: the maps of what is under node_modules help nobody here, and each is read when its module is loaded.
+process.setSourceMapsEnabled(false);
+
 process.on('uncaughtException', async (error, origin) => {
   process.exitCode = 1;
   // At once as well: no test is left to fail for an error of the exit itself.
