@@ -41,6 +41,9 @@ async function primaryOf(services: Services, { replica_of: id }: KeyRow, operati
   const row = id === null ? undefined : await lookUpKey(services, id);
   const isGone = row === undefined || row.state === 'deleted' || isLost(row);
   if (isGone) throw isReplicated('KMS has no primary key any more that this is a replica of', noPrimaryKey, operation);
+  // One that KMS made and would not have as declared too.
+  if (row.lifecycle === 'pending_deletion')
+    throw isReplicated('The primary key is to be deleted', noPrimaryKey, operation);
   const { key_id, arn } = row;
   // One that was never held as declared may still be refused, and deleted again.
   if (key_id !== null && arn !== null && row.synced_generation > 0) return { ...row, key_id, arn };
