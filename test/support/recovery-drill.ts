@@ -20,6 +20,7 @@ export type Stage = {
   service: Service;
   call: Call;
   kms: KMSClient;
+  kmsUrl: string;
   control: ReturnType<typeof kmsControl>;
   /** Copies the cluster's folder while PostgreSQL is stopped. */
   backUp(): Promise<void>;
@@ -61,6 +62,7 @@ export async function setStage(owner: Owner, environment: Record<string, string>
     service,
     call: service.call,
     kms,
+    kmsUrl: localKms.url,
     control: kmsControl(localKms.url),
     backUp: () => whileStopped(() => cp(cluster, `${cluster}.backup`, { recursive: true })),
     putBack: () =>
