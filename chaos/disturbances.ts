@@ -6,6 +6,7 @@ import { calmSettings, planKmsDisturbances } from './kms-disturbances.ts';
 import { type Lab, times } from './lab.ts';
 import type { Ledger } from './ledger.ts';
 import type { Kind, Mix } from './mix.ts';
+import { allRegions } from './places.ts';
 import type { Random } from './random.ts';
 import type { Replica } from './replica.ts';
 import { planRestore, restore } from './restore.ts';
@@ -141,6 +142,8 @@ async function freeze(replica: Replica, milliseconds: number): Promise<void> {
 export async function calm(lab: Lab, sleeper: Replica | null): Promise<void> {
   await lab.control.clearFaults();
   await lab.control.settings(calmSettings);
+  // A client takes the clock of KMS over, a wrong one too.
+  for (const region of allRegions) lab.kmsIn(region).config.systemClockOffset = 0;
   await lab.oddKeys.mend();
   await stepClock(await lab.database(), 0);
   for (const replica of lab.replicas) {

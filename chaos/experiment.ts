@@ -4,6 +4,7 @@ import type { Client } from 'pg';
 import { calm, type Disturbance, planDisturbances, planForTrap, wake } from './disturbances.ts';
 import { planFamilies } from './families.ts';
 import { familyViolations } from './family-invariants.ts';
+import { grantViolations, planGrants } from './grants.ts';
 import { unrecordedWrites, violations } from './invariants.ts';
 import type { Lab } from './lab.ts';
 import type { Ledger } from './ledger.ts';
@@ -44,8 +45,11 @@ export type World = { lab: Lab; mix: Mix; ledger: Ledger; ids: string[]; members
 export async function experiment(world: World, random: Random, mark: string): Promise<Outcome> {
   const { lab, mix, ledger, ids, members } = world;
   ledger.begin();
+  // One that was killed at the very end of the last run may not have been dead yet when that was over.
+  for (const replica of lab.replicas) await replica.start();
   const operations = await planOperations(random, { kms: lab.kms, control: lab.control, mix, ledger, ids, mark });
   operations.push(...(await planFamilies(random, world, mark)));
+  operations.push(...(await planGrants(random, world, mark)));
   operations.push(...(await planWard(world, random, mark)));
   const trap = await layTrap(random, world, mark);
   if (trap?.ward !== undefined) ledger.noteWard(trap.ward);
@@ -157,6 +161,7 @@ async function check({ lab, ledger, ids, members }: World, before: Before): Prom
   for (const region of allRegions) found.push(...(await violations({ kms: kmsIn(region), database }, expected)));
   return [
     ...found,
+    ...(await grantViolations(lab, database, ledger)),
     ...(await familyViolations({ lab, database, calls, ledger })),
     ...(await writesBeforeTheGo(ledger, database, calls)),
     ...(await ledger.missing(database, before.accepted)),

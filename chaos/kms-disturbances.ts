@@ -37,6 +37,7 @@ const writes = [
   'ReplicateKey',
   'UpdatePrimaryRegion',
   'RevokeGrant',
+  'RetireGrant',
 ] as const;
 
 /** More often those that most runs have: a fault that nothing comes by is none. */

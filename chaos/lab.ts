@@ -152,5 +152,9 @@ async function startKmsProcess(owner: Owner, dataDir: string): Promise<string> {
   const process = run(owner, 'src/local/kms/main.ts', {}, ['--port', '0', '--data', dataDir]);
   const [url] = /http:\/\/[^\s,]+/.exec(await firstLine(process)) ?? [];
   if (url === undefined) throw new Error('The local KMS does not say where it is');
+  process.ended.then(({ code, signal }) => {
+    if (signal !== 'SIGKILL')
+      globalThis.process.stderr.write(`The local KMS ended with ${code}: ${process.stderr()}\n`);
+  });
   return url;
 }

@@ -2,6 +2,7 @@
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { Client } from 'pg';
 import { allKeyIds, metadata, tags } from '../test/support/kms-truth.ts';
+import type { Grant } from './grants.ts';
 import type { ForeignKeys } from './invariants.ts';
 import type { Lab } from './lab.ts';
 import { arnIn, keyIdOf, regionOf } from './places.ts';
@@ -25,6 +26,8 @@ export class Ledger {
   readonly pointedOutside: string[] = [];
   /** What somebody else did, or may have done, in this run: replicas by their ARNs, and ids of keys whose primary Region changed. */
   readonly family = { replicated: [] as string[], promoted: [] as string[] };
+  /** The grants of all runs. */
+  readonly grants: Grant[] = [];
   /** Keys that somebody else made away with. */
   readonly lost = new Set<string>();
   /** The keys of this run that somebody else changes in KMS, by their records. */
@@ -120,7 +123,7 @@ export class Ledger {
 
   /**
    * Keys made in the time that the database has lost, for records that it does not know, or in the place of keys that it takes
-   * for the present ones. No record can name them: they are to stay as they are.
+   * for the present ones. No record can name them: they are to stay as they are. So are those that were imported in that time.
    */
   async noteOrphans(kms: KMSClient, database: Client): Promise<void> {
     if (this.#lostTime === null) return;
@@ -141,6 +144,10 @@ export class Ledger {
       const ages = await Promise.all((others ?? []).filter((other) => inKms.includes(other)).map(madeAt));
       const isReplacement = ages.some((age) => age < from);
       if (others === undefined || isReplacement) this.outsiders.set(arn, await heldKey(kms, keyIdOf(arn)));
+    }
+    for (const arn of inKms.filter((each) => !named.has(each) && this.outsiders.has(each))) {
+      const owner = (await tags(kms, keyIdOf(arn)))['keyward:id'];
+      if (owner !== undefined && !keysOf.has(owner)) this.outsiders.set(arn, await heldKey(kms, keyIdOf(arn)));
     }
   }
 

@@ -31,6 +31,7 @@ export const kinds = [
   'late-write',
   'dropped-tags',
   'families',
+  'grants',
 ] as const;
 
 export type Kind = (typeof kinds)[number];

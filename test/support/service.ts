@@ -39,7 +39,10 @@ async function fetchPatiently(url: URL, request: RequestInit): Promise<Response>
       return await fetch(url, request);
     } catch (error) {
       const { code } = ((error as Error).cause ?? {}) as { code?: string };
-      if (code !== 'UND_ERR_CONNECT_TIMEOUT' || attempt === 10) throw error;
+      if (code === 'UND_ERR_CONNECT_TIMEOUT' && attempt < 10) continue;
+      // Of a process that is gone, this alone tells which one it was.
+      if (error instanceof Error) error.message += `: ${request.method} ${url}`;
+      throw error;
     }
   }
 }
