@@ -138,8 +138,11 @@ async function dueNow(lab: Lab, id: string): Promise<void> {
     .catch(() => {});
 }
 
-/** Milliseconds for which a key that is declared disabled may be enabled on the way, with nothing else going wrong. */
-const longestEnabled = 4000;
+/**
+ * How often KMS may be asked in vain to change the rotation while a key that is declared disabled is enabled for that: the time
+ * that it is enabled says more of the machine.
+ */
+const mostInVain = 2;
 const throttledFor = 8;
 
 /** A key has to be enabled for a change of its rotation, and KMS has no time for that: it is not left usable meanwhile. */
@@ -153,8 +156,8 @@ async function throttledRotation(lab: Lab, mark: string): Promise<Trap> {
     await delay(throttledFor * 1000);
   };
   const violations = async (calls: LoggedCall[]) => {
-    const longest = longestTimeEnabled(calls.filter(({ key_id, error }) => key_id === keyId && error === null));
-    return longest > longestEnabled ? [`usable: ${keyId} of ${id}, declared disabled, for ${longest} ms`] : [];
+    const inVain = mostInVainWhileEnabled(calls.filter(({ key_id }) => key_id === keyId));
+    return inVain > mostInVain ? [`usable: ${keyId} of ${id}, declared disabled, for ${inVain} calls in vain`] : [];
   };
   return {
     kind: 'throttled-rotation',
@@ -164,15 +167,18 @@ async function throttledRotation(lab: Lab, mark: string): Promise<Trap> {
   };
 }
 
-function longestTimeEnabled(calls: LoggedCall[]): number {
-  let [since, longest] = [0, 0];
-  for (const { operation, at } of calls) {
-    if (operation === 'EnableKey') since ||= Date.parse(at);
-    if (operation !== 'DisableKey' || since === 0) continue;
-    longest = Math.max(longest, Date.parse(at) - since);
-    since = 0;
+/** How often the rotation was to be changed in vain in one time that the key was enabled; without end where it still is. */
+function mostInVainWhileEnabled(calls: LoggedCall[]): number {
+  let [inVain, most]: [number | null, number] = [null, 0];
+  for (const { operation, error } of calls) {
+    if (operation === 'EnableKeyRotation' && error !== null && inVain !== null) inVain += 1;
+    if (error !== null) continue;
+    if (operation === 'EnableKey') inVain ??= 0;
+    if (operation !== 'DisableKey' || inVain === null) continue;
+    most = Math.max(most, inVain);
+    inVain = null;
   }
-  return since === 0 ? longest : Number.POSITIVE_INFINITY;
+  return inVain === null ? most : Number.POSITIVE_INFINITY;
 }
 
 /** A worker sleeps with a write in its hand, another carries a newer change out, and the first one wakes up. */
