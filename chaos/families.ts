@@ -17,6 +17,8 @@ type Place = keyof typeof familyPlaces;
 
 const places = Object.keys(familyPlaces) as [Place, ...Place[]];
 
+const lostAnswers = ['reset_after_effect', 'no_answer_after_effect', 'reset_before_effect', 'truncated'] as const;
+
 /** What befalls a member. Few do without their family for long: deletions and releases are seldom. */
 const kinds = [
   ...['update', 'update', 'update', 'rotation', 'rotation', 'aliases', 'replicate', 'replicate', 'replicate'],
@@ -39,6 +41,13 @@ export async function planFamilies(random: Random, world: World, mark: string): 
   if (random.chance(0.4)) {
     const seconds = random.between(1, 15) / 10;
     await lab.control.settings({ multi_region_seconds: seconds });
+  }
+  // Seldom enough does what befalls any call befall one of these.
+  if (world.mix.has('answers', random, 0.4)) {
+    const operation = random.pick(['ReplicateKey', 'ReplicateKey', 'UpdatePrimaryRegion'] as const);
+    const fault = { operation, kind: random.pick(lostAnswers), times: random.between(1, 2) };
+    const run = async () => void (await lab.control.fault(fault));
+    operations.push({ name: `fault ${JSON.stringify(fault)}`, kind: 'answers', at: random.between(0, 200), run });
   }
   if (members.length === 0 || random.chance(0.5)) planNew(random, world, add);
   for (let count = random.between(2, 7); count > 0 && members.length > 0; count -= 1) {
