@@ -300,3 +300,33 @@ test('what was asked of a key in the two tables of before is kept, what is pendi
     }
   });
 });
+
+test('what is asked of both versions of a key is carried out, whichever is done with its own first', async (t) => {
+  const { url, client } = await databaseBefore(t, '20261128032500_errands');
+  await client.query(
+    `INSERT INTO keys (id, provider, description, key_usage, customer_master_key_spec, multi_region,
+       bypass_policy_lockout_safety_check, deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all,
+       drift_policy, deletion_protection, lifecycle, state)
+     VALUES ($1, 'default', 'old', 'ENCRYPT_DECRYPT', 'SYMMETRIC_DEFAULT', false, false, 30, true, false, '{}', '{}', 'enforce',
+       false, 'managed', 'creating')`,
+    [id],
+  );
+  await client.query(
+    `INSERT INTO work (key_ref, provider, rotations_open, grants_open, due_at) VALUES ($1, 'default', true, false, now())`,
+    [id],
+  );
+  await migrate(url);
+  await client.query('UPDATE work SET errands_open = errands_open OR true');
+  await client.query(
+    `INSERT INTO errands (id, key_ref, operation, parameters, actor, request_id)
+     VALUES (gen_random_uuid(), $1, 'RevokeGrant', $2, 'bob', 'g-new')`,
+    [id, { GrantId: unknownGrant }],
+  );
+  // A process of the version before has carried out its rotation.
+  await client.query('UPDATE work SET rotations_open = false');
+  await startService(t, { DATABASE_URL: url });
+  await eventually('the grant is seen to', async () => {
+    const { rows } = await client.query('SELECT outcome FROM errands');
+    return isDeepStrictEqual(rows, [{ outcome: 'refused' }]);
+  });
+});
