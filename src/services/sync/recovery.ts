@@ -8,6 +8,7 @@ import { settleCreations } from './creation.ts';
 import { assertFenced, closeEntry, type Outcome } from './journal.ts';
 import type { Work } from './lease.ts';
 import { findOpenWrites } from './open-writes.ts';
+import { askDeclarers } from './overtaken-aliases.ts';
 
 /**
  * Gives every open write an outcome before anything else is done with the key.
@@ -54,4 +55,6 @@ async function closeAll(
     for (const write of writes) await closeEntry(transaction, row, { id: write.id, step: write }, outcome(write));
   });
   await services.failurePoints.pass('open-write-settled');
+  const unknown = writes.filter((write) => outcome(write) === 'unknown');
+  await askDeclarers(services, row, unknown);
 }

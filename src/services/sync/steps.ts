@@ -8,6 +8,7 @@ import { applyStep } from '../../kms/apply.ts';
 import type { Kms } from '../../kms/client.ts';
 import { KmsFailure } from '../../kms/errors.ts';
 import { describeKey } from '../../kms/observe.ts';
+import type { Permit } from '../../kms/permit.ts';
 import type { Services } from '../context.ts';
 import { observedOf } from '../rows/declared.ts';
 import { isSynced } from '../rows/predicates.ts';
@@ -18,6 +19,7 @@ import { applyCreate, CreationUnsettled } from './creation.ts';
 import { isMadeByUs, openJournal } from './journal.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import type { Work } from './lease.ts';
+import { askDeclarers, assertNobodyDeclares } from './overtaken-aliases.ts';
 import { notePolicyForm } from './policy-form.ts';
 import { senderOf } from './replication.ts';
 import { giveTurnsBack, recordDone, recordSkipped, sendWrite } from './send.ts';
@@ -125,7 +127,15 @@ async function applyOne(
   if (before === null) throw new Error(`${step.operation} is planned for a key that does not exist`);
   const { key_id: keyId } = before;
   const { kms, sender } = ways;
-  const answered = await sendWrite(services, sender, work, entry, (permit) => applyStep(sender, keyId, step, permit));
+  const send = async (permit: Permit) => {
+    await assertNobodyDeclares(services, work.row, step);
+    return applyStep(sender, keyId, step, permit);
+  };
+  const answered = await sendWrite(services, sender, work, entry, send).catch(async (error) => {
+    if (error instanceof KmsFailure && !error.certainlyNotDone) await askDeclarers(services, work.row, [step]);
+    throw error;
+  });
+  await askDeclarers(services, work.row, [step]);
   const after = afterStep(before, step, answered);
   const isTold = tellsState(step, answered);
   const isChanged = after.key_state !== before.key_state;
