@@ -79,6 +79,8 @@ async function killAndRecover(t: Test, scenario: Scenario, point: FailurePoint, 
   }).catch((error: Error) => {
     throw new Error(`${error.message}; the record is ${JSON.stringify(last)}`);
   });
+  const refused = await database.query("SELECT operation, error FROM errands WHERE outcome = 'refused'");
+  t.same(refused.rows, [], 'what was done is not told as refused');
   const foreign: ForeignKeys = new Map();
   if (row.is === undefined)
     for (const keyId of await allKeyIds(kms)) foreign.set(arnIn(home, keyId), await heldKey(kms, keyId));

@@ -286,14 +286,14 @@ export const scenarios: Scenario[] = [
   },
   {
     name: 'rotate',
-    points: ['errand-recorded', 'after-send'],
+    points: ['errand-recorded', 'after-send', 'write-closed'],
     prepare: (stage) => create(stage),
     act: ({ call }, key) => call('POST', `${key}/rotate`),
     wanted: (row) => row?.['state'] === 'in_sync' && row['generation'] === 1,
   },
   {
     name: 'revoke a grant',
-    points: ['errand-recorded', 'after-send'],
+    points: ['errand-recorded', 'after-send', 'write-closed'],
     prepare: async (stage) => {
       const { body: key } = await stage.call('POST', '/v1/keys', {});
       const grant = { KeyId: key.key_id ?? '', GranteePrincipal: 'arn:aws:iam::111122223333:role/app' };

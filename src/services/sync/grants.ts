@@ -39,10 +39,17 @@ async function asGone(sender: Sender, errand: KeyErrand, refusal: KmsFailure): P
   return { error: { code, message: refusal.message, operation } };
 }
 
-/** Whether a call of which nobody can tell whether it took effect was to end the grant: ids of grants never come back. */
+/**
+ * Whether a call was to end the grant of which nobody can tell whether it took effect, or one did that no errand was settled with: ids of
+ * grants never come back.
+ */
 async function wasSentBefore({ services }: Sender, errand: KeyErrand): Promise<boolean> {
-  const found = await services.database.prisma.$queryRaw<unknown[]>`
-    SELECT 1 FROM kms_writes WHERE key_ref = ${errand.key_ref}::uuid AND outcome = 'unknown'
-      AND operation IN ('RevokeGrant', 'RetireGrant') AND parameters ->> 'GrantId' = ${grantIdOf(errand)} LIMIT 1`;
-  return found.length > 0;
+  const grant = grantIdOf(errand);
+  const [sent] = await services.database.prisma.$queryRaw<{ before: boolean }[]>`
+    SELECT count(*) FILTER (WHERE outcome = 'unknown') > 0 OR count(*) FILTER (WHERE outcome = 'done') > (
+      SELECT count(*) FROM errands
+      WHERE key_ref = ${errand.key_ref}::uuid AND outcome = 'done' AND parameters ->> 'GrantId' = ${grant}) AS before
+    FROM kms_writes
+    WHERE key_ref = ${errand.key_ref}::uuid AND operation IN ('RevokeGrant', 'RetireGrant') AND parameters ->> 'GrantId' = ${grant}`;
+  return sent?.before === true;
 }
