@@ -240,7 +240,7 @@ export const aliasScenarios: Scenario[] = [
     name: 'aliases: one that no record declares is taken from its key where that is asked for',
     run: async (context) => {
       const { call, kms } = context;
-      const [other, key] = [await createInKms(kms), await create(context)];
+      const [other, key] = [await createInKms(kms, { KeyUsage: 'ENCRYPT_DECRYPT' }), await create(context)];
       const alias = `alias/theirs-${other.KeyId}`;
       await name(kms, alias, other.KeyId);
       const path = `/v1/keys/${key.id}`;
