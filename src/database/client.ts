@@ -139,6 +139,14 @@ export function isDeadlock(error: unknown): boolean {
   return errorCodes(error).some((code) => code === '40P01' || code === 'P2034' || code === 'TransactionWriteConflict');
 }
 
+/**
+ * Whether two transactions have declared one alias at the same moment: the later one is ended. Claims wait for each other; those of the
+ * version before, which locks by other names, do not.
+ */
+export function isAliasDeclaredTwice(error: unknown): boolean {
+  return /declared_aliases_pkey/.test(String(error));
+}
+
 function errorCodes(error: unknown): string[] {
   const codes: string[] = [];
   for (let current: unknown = error; current !== null && typeof current === 'object'; ) {

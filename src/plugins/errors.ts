@@ -4,10 +4,10 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Static } from 'typebox';
-import { isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
+import { isAliasDeclaredTwice, isDatabaseAway, isDatabaseBusy } from '../database/client.ts';
 import { withoutCredentials } from '../domain/credentials.ts';
 import type { Problem } from '../schemas/common.ts';
-import { ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
+import { conflict, ProblemError, type ProblemKind, problemKinds } from '../services/problems.ts';
 import { badParameters } from './parameters.ts';
 import { addressOf, pathOf, reachedAt } from './requests.ts';
 import { parameterFaults } from './validation.ts';
@@ -131,6 +131,7 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
     request.log.info('the client hung up');
     return new ProblemError('malformed-request', 'The body broke off.');
   }
+  if (isAliasDeclaredTwice(error)) return conflict('Another key has declared one of the aliases by now: ask again.');
   if (isDatabaseBusy(error)) return new ProblemError('temporarily-unavailable', databaseBusy);
   if (isDatabaseAway(error)) {
     return new ProblemError('temporarily-unavailable', databaseAway);

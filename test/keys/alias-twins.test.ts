@@ -1,6 +1,7 @@
 import { DescribeKeyCommand } from '@aws-sdk/client-kms';
 import { test } from 'tap';
 import type { Key } from '../../src/schemas/key.ts';
+import { connectTo, newDatabase } from '../support/postgres.ts';
 import { caller, eventually, type Problem, startService } from '../support/service.ts';
 
 const take = '?take_aliases=true';
@@ -117,4 +118,25 @@ test('two keys that come to declare one alias of one KMS do not fetch it to and 
 
   const moves = (await control.calls()).filter(({ operation }) => operation === 'UpdateAlias');
   t.same(moves, []);
+});
+
+test('of two that declare an alias at once, by locks that do not exclude each other, one is told of a conflict', async (t) => {
+  const DATABASE_URL = await newDatabase(t);
+  const { call } = await startService(t, { DATABASE_URL });
+  const { body: other } = await call('POST', '/v1/keys', {});
+  const before = await connectTo(t, DATABASE_URL);
+  await before.query('BEGIN');
+  await before.query(`INSERT INTO declared_aliases (name, provider, key_ref) VALUES ('alias/at-once', 'default', $1)`, [
+    other.id,
+  ]);
+  const asked = call<Problem>('POST', '/v1/keys', { aliases: ['alias/at-once'] });
+  await eventually('it waits for the other', async () => {
+    const { rows } = await before.query("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'");
+    return rows.length > 0;
+  });
+  await before.query('COMMIT');
+  t.match(await asked, {
+    status: 409,
+    body: { type: '/problems/conflict', detail: /declared one of the aliases by now/ },
+  });
 });
