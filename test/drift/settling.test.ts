@@ -24,7 +24,7 @@ test('with stale reads of 10 seconds, 100 updates cause no second write and no d
           is_enabled: round % 2 === 0,
           tags: { n: `${round}`, index: `${index}` },
         };
-        const { status } = await call('PATCH', `/v1/keys/${id}`, patch);
+        const { status } = await call('PATCH', `/v1/keys/${id}`, patch, { prefer: 'wait=60' });
         t.equal(status, 200);
       }),
     );
