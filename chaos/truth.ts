@@ -60,6 +60,13 @@ export const missingBeforeItsTime =
   "(lifecycle = 'pending_deletion' AND coalesce(deletion_date > now(), false) AND error ->> 'code' IS NOT DISTINCT FROM 'NotFoundException')";
 
 /**
+ * KMS refused what is to be done with a new key that only its ownership tag tells to be the record's: neither is it deleted (I11), nor
+ * is there a generation to go back to. Its owner has to decide.
+ */
+const leftUnproven = `(state = 'failed' AND synced_generation = 0 AND coalesce(error ->> 'retryable' = 'false'
+  AND error ->> 'message' LIKE '%which does not prove that Keyward made it%', false))`;
+
+/**
  * The keys that are not where they are to be yet. What a write did to a key that is lost nobody can see before it is found. A lease
  * that a killed process has left on a key at rest ran out, and is taken over when the key is next due.
  */
@@ -69,7 +76,7 @@ export async function unsettledKeys(database: Client): Promise<object[]> {
        writes_open, replacement, former_keys_open, errands_open, lease_token, lease_until, due_at, attempts, error, now()
      FROM keys JOIN work ON work.key_ref = keys.id
      WHERE (generation <> synced_generation AND NOT (state = 'failed' AND (key_id IS NULL OR key_state IS NULL))
-         AND NOT ${missingBeforeItsTime})
+         AND NOT ${missingBeforeItsTime} AND NOT ${leftUnproven})
        OR replacement IS NOT NULL OR former_keys_open
        OR (errands_open OR writes_open) AND NOT (state = 'failed' AND key_state IS NULL)
        OR lease_until > now() OR served_observation < requested_observation
