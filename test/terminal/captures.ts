@@ -98,6 +98,9 @@ test('on a terminal of 80 columns', async (t) => {
 
   t.test('a bar while keys are imported, and Ctrl-C, which leaves the import going', async (t) => {
     for (let made = 0; made < 60; made += 1) await kms.send(new CreateKeyCommand({ Description: `by hand ${made}` }));
+    const { KeyMetadata: last } = await kms.send(new CreateKeyCommand({ Description: 'by hand, told late' }));
+    // The import must not be over before it is interrupted.
+    await control.fault({ operation: 'DescribeKey', key_id: last?.KeyId, kind: 'throttle', times: null });
     await terminal.begin('keyward import --all');
     const bar = await terminal.shows(/█.*\d+\/\d+ /);
     await keep('import', await terminal.screen('-e'));
@@ -107,11 +110,12 @@ test('on a terminal of 80 columns', async (t) => {
     await keep('import-interrupted', shown);
     t.match(shown.replaceAll('\n', ' '), /Interrupted\. The import goes on by itself\. keyward imports watch/);
     const [, id = ''] = /imports watch\s+([0-9a-f-]{36})/.exec(shown) ?? [];
+    await control.clearFaults();
     const { text, coloured } = await terminal.run(`keyward imports watch ${id}`);
     await keep('import-ended', coloured);
-    t.match(text.replaceAll('\n', ' '), /60 imported, \d+ managed already, .* 0 failed\. ended: 0/);
+    t.match(text.replaceAll('\n', ' '), /61 imported, \d+ managed already, .* 0 failed\. ended: 0/);
     const listed = await terminal.run('keyward imports list');
-    t.match(listed.text, /^[0-9a-f-]{36} {2}done +60\/64 /m);
+    t.match(listed.text, /^[0-9a-f-]{36} {2}done +61\/65 /m);
     await keep('imports', listed.coloured);
     fits(listed.text);
   });
