@@ -27,6 +27,8 @@ const slowest = [
   'history/replace',
   'process/restored-backup',
   'process/start-stop',
+  // Not slow: it measures the memory of a process, which should have done nothing else before.
+  'process/idle-memory',
   'keys/replicas',
   'process/import-crash',
   'process/repeat-crash',
