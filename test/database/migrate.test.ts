@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { CreateGrantCommand, ListGrantsCommand } from '@aws-sdk/client-kms';
+import type { Client } from 'pg';
 import { type Test, test } from 'tap';
 import { splitMigration } from '../../scripts/migration-files.ts';
 import { migrate } from '../../src/database/migrate.ts';
@@ -177,10 +178,8 @@ test('a key of before its rows were two keeps what it waits for, and goes on', a
   t.equal((await services.database.prisma.work.findUniqueOrThrow({ where: { key_ref: id } })).served_observation, 3);
 });
 
-const unknownGrant = '0'.repeat(64);
-
-test('what was asked of a key in the two tables of before is kept, what is pending is carried out, and both can still be used', async (t) => {
-  const { url, client } = await databaseBefore(t, '20261128032500_errands');
+/** A key of before there was one table of errands, with a rotation to do. */
+async function recordWithRotation(client: Client): Promise<void> {
   await client.query(
     `INSERT INTO keys (id, provider, description, key_usage, customer_master_key_spec, multi_region,
        bypass_policy_lockout_safety_check, deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all,
@@ -193,6 +192,13 @@ test('what was asked of a key in the two tables of before is kept, what is pendi
     `INSERT INTO work (key_ref, provider, rotations_open, grants_open, due_at) VALUES ($1, 'default', true, false, now())`,
     [id],
   );
+}
+
+const unknownGrant = '0'.repeat(64);
+
+test('what was asked of a key in the two tables of before is kept, what is pending is carried out, and both can still be used', async (t) => {
+  const { url, client } = await databaseBefore(t, '20261128032500_errands');
+  await recordWithRotation(client);
   await client.query(
     `INSERT INTO on_demand_rotations (id, key_ref, actor, request_id, count_before, lands_until, outcome, error, settled_at) VALUES
        (gen_random_uuid(), $1, 'ann', 'r-done', 3, now(), 'done', NULL, now()),
@@ -303,18 +309,7 @@ test('what was asked of a key in the two tables of before is kept, what is pendi
 
 test('what is asked of both versions of a key is carried out, whichever is done with its own first', async (t) => {
   const { url, client } = await databaseBefore(t, '20261128032500_errands');
-  await client.query(
-    `INSERT INTO keys (id, provider, description, key_usage, customer_master_key_spec, multi_region,
-       bypass_policy_lockout_safety_check, deletion_window_in_days, is_enabled, enable_key_rotation, tags, tags_all,
-       drift_policy, deletion_protection, lifecycle, state)
-     VALUES ($1, 'default', 'old', 'ENCRYPT_DECRYPT', 'SYMMETRIC_DEFAULT', false, false, 30, true, false, '{}', '{}', 'enforce',
-       false, 'managed', 'creating')`,
-    [id],
-  );
-  await client.query(
-    `INSERT INTO work (key_ref, provider, rotations_open, grants_open, due_at) VALUES ($1, 'default', true, false, now())`,
-    [id],
-  );
+  await recordWithRotation(client);
   await migrate(url);
   await client.query('UPDATE work SET errands_open = errands_open OR true');
   await client.query(
